@@ -1,0 +1,1 @@
+"""Command line: thin commands that call the public API and render its results."""

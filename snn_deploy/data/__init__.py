@@ -1,0 +1,1 @@
+"""Data sets, event pipeline and loaders."""

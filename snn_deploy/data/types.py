@@ -1,0 +1,47 @@
+"""What a data set is to the rest of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+
+class Split(Protocol):
+    """One part of a data set, read in batches. Time is the first axis of a batch."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """All labels, int64 ``[N]``."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """Inputs of the samples ``indices``: float32 ``[T, B, C, H, W]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set with fixed splits.
+
+    Attributes:
+        name: registry name.
+        shape: shape of one frame, ``(C, H, W)``.
+        classes: class names in the order of the labels.
+        train, validation, test: the splits. The best checkpoint is chosen on ``validation`` only.
+        digest: SHA-256 over content, settings and split; recorded with every run.
+        augment: batched transform ``(x_tbchw, generator) -> x_tbchw`` for training, on x's device.
+        notes: what a reader must know about this data (subset, substitute, split rule).
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    digest: str
+    augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Exact counting of synaptic events, and pricing by profile."""

@@ -1,0 +1,105 @@
+"""One exception family. Each class owns its exit code; each instance can carry a table of problems.
+
+A message says what happened and where; a :class:`Problem` adds the rule that was broken, the number
+that broke it, where the rule comes from and what to try. All problems of one kind are raised together.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+EXIT_OK = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault: ``where`` (a dotted path or node name), ``what`` is wrong, the ``rule`` it breaks,
+    the rule's ``source``, and what to ``try_instead``."""
+
+    where: str
+    what: str
+    rule: str = ""
+    source: str = ""
+    try_instead: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.what}"]
+        if self.rule:
+            parts.append(f"rule: {self.rule}" + (f" [{self.source}]" if self.source else ""))
+        if self.try_instead:
+            parts.append(f"try: {self.try_instead}")
+        return "; ".join(parts)
+
+
+class SnnDeployError(Exception):
+    """Base of every error the package raises on purpose. ``exit_code`` is what a command returns."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
+        self.message = message
+        self.hint = hint
+        self.problems = tuple(problems)
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  - {problem}" for problem in self.problems)]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigError(SnnDeployError):
+    """A command, recipe or option is wrong (exit 2)."""
+
+    exit_code = 2
+
+
+class UnsupportedError(SnnDeployError):
+    """The target or format cannot express the network (exit 3)."""
+
+    exit_code = 3
+
+
+class ParityError(SnnDeployError):
+    """An exported file does not compute what the student computes (exit 4)."""
+
+    exit_code = 4
+
+
+class FitError(SnnDeployError):
+    """The network does not fit the chip (exit 5)."""
+
+    exit_code = 5
+
+
+class MissingOptionalError(SnnDeployError):
+    """An optional part (a package or the Lava environment) is not installed (exit 6)."""
+
+    exit_code = 6
+
+
+class DataError(SnnDeployError):
+    """A data set, checkpoint or model file is missing or damaged (exit 7)."""
+
+    exit_code = 7
+
+
+class DivergedError(SnnDeployError):
+    """Training produced a loss that is not finite (exit 8)."""
+
+    exit_code = 8
+
+
+class InterruptedRunError(SnnDeployError):
+    """The run was interrupted and can be resumed (exit 75)."""
+
+    exit_code = 75
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``' Did you mean 'x'?'`` for a near miss of ``name`` among ``known``, else an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

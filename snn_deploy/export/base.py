@@ -1,0 +1,54 @@
+"""What a format writer is given and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import nir
+import torch
+
+from snn_deploy.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Real samples for writers that quantise or check ranges: ``x [T, B, *shape]``, labels ``[B]``."""
+
+    x: torch.Tensor
+    labels: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a writer wrote.
+
+    Attributes:
+        files: role to path relative to the bundle, e.g. ``{"step": "model.step.onnx"}``.
+        backends: names of the backends that can execute the result, the judging one first.
+        passes: passes applied, in order, each with its parameters, for the manifest.
+        approximations: everything that is not exact, one sentence each.
+        tables: further tables for the manifest (e.g. quantisation error per layer).
+        lowered: the graph that the file holds, after lowering; None when it is the hub graph itself.
+    """
+
+    files: dict[str, str]
+    backends: tuple[str, ...]
+    passes: tuple[dict[str, Any], ...] = ()
+    approximations: tuple[str, ...] = ()
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lowered: nir.NIRGraph | None = None
+
+
+class Writer(Protocol):
+    """A format. ``check`` returns every reason why ``graph`` cannot be written, without writing."""
+
+    def check(self, graph: nir.NIRGraph) -> list[Problem]: ...
+
+    def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
+        """Write ``graph`` into ``folder``.
+
+        Raises:
+            UnsupportedError: with all problems of :meth:`check`.
+        """

@@ -1,0 +1,1 @@
+"""Passes over the hub graph; each is one function from graph to graph."""

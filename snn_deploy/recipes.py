@@ -1,0 +1,249 @@
+"""Recipes: typed, frozen descriptions of one distillation run.
+
+A recipe is plain YAML (no tags, no anchors, no code). Every fault in it is found before anything runs
+and all of them are reported together. Values are overridden by dotted paths: ``train.epochs=2``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from snn_deploy.assets import find_asset
+from snn_deploy.errors import ConfigError, Problem, SnnDeployError, did_you_mean
+from snn_deploy.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
+
+MAX_RECIPE_BYTES = 1 << 20
+
+
+class Frozen(BaseModel):
+    """Immutable model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Component(BaseModel):
+    """Something chosen by ``name`` from a registry, with that entry's own options beside the name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    name: str
+
+    def resolve(self, registry: Registry[Any]) -> Options:
+        """The typed options of this component, validated by its registry entry."""
+        return registry.get(self.name).options.model_validate(self.model_extra or {})
+
+
+class TrainSpec(Frozen):
+    """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(default=64, ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    decay_norm_and_bias: bool = False
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    grad_clip: float | None = Field(default=None, gt=0)
+    amp: Literal["auto", "off"] = "auto"
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
+
+
+class TeacherSpec(Component):
+    """A teacher: taken from ``checkpoint`` (safetensors) when given, else trained in place by ``train``."""
+
+    checkpoint: Path | None = None
+    train: TrainSpec | None = None
+
+
+class MethodSpec(Component):
+    """A distillation method and the ``weight`` of its loss in the sum."""
+
+    weight: float = Field(default=1.0, gt=0)
+
+
+class Published(Frozen):
+    """The published figure that a recipe reproduces, with its source and evidence grade."""
+
+    accuracy: float | None = None
+    source: str
+    grade: str
+    note: str = ""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+class Recipe(Frozen):
+    """One run. ``timesteps`` is T: the number of frames of event data, or of repetitions of an image."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
+    description: str = ""
+    timesteps: int = Field(ge=1, le=4096)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: Component
+    teacher: TeacherSpec | None = None
+    student: Component
+    method: Annotated[tuple[MethodSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    train: TrainSpec
+    published: Published | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready values, defaults included."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of everything that changes the result."""
+        content = {k: v for k, v in self.to_dict().items() if k not in {"description", "published"}}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or a YAML file by path, apply ``overrides``, check everything.
+
+    Raises:
+        ConfigError: with one :class:`Problem` per fault, all of them at once.
+    """
+    path = find_asset("distill", name_or_path, "recipe")
+    return parse_recipe(path.read_bytes(), overrides, origin=str(name_or_path))
+
+
+def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
+    """Parse recipe text; see :func:`load_recipe`."""
+    content = _parse_yaml(text, origin)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
+    problems = [p for o in overrides if (p := _apply_override(content, o)) is not None]
+    problems += _component_problems(content)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = list(_pydantic_problems(error, Recipe)) + problems
+    if problems:
+        raise ConfigError(
+            f"{origin}: {len(problems)} fault{'s' if len(problems) > 1 else ''} in the recipe.",
+            problems=problems,
+        )
+    return recipe
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without aliases (they can blow up) and without duplicate keys (they hide values)."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError(f"aliases are not allowed (line {event.start_mark.line + 1})")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = {str(key) for key in keys if keys.count(key) > 1}
+        if repeated:
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"key given twice: {', '.join(sorted(repeated))} (near line {line})")
+        return super().construct_mapping(node, deep)
+
+
+def _parse_yaml(text: bytes | str, origin: str) -> Any:
+    if len(text) > MAX_RECIPE_BYTES:
+        raise ConfigError(f"{origin}: {len(text)} bytes; a recipe has at most {MAX_RECIPE_BYTES}.")
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{origin}: not valid YAML: {error}") from None
+
+
+def _apply_override(content: dict[str, Any], override: str) -> Problem | None:
+    """Set ``a.b.c=value`` in ``content``; list items are addressed by number."""
+    path, equals, raw = override.partition("=")
+    if not equals or not path:
+        return Problem(override, "not of the form key=value", try_instead="train.epochs=2")
+    try:
+        value = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
+    except yaml.YAMLError:
+        return Problem(path, f"'{raw}' is not a YAML value")
+    keys = path.split(".")
+    here: Any = content
+    for key in keys[:-1]:
+        if isinstance(here, list) and key.isdigit() and int(key) < len(here):
+            here = here[int(key)]
+        elif isinstance(here, dict):
+            if not isinstance(here.get(key), dict | list):
+                here[key] = {}
+            here = here[key]
+        else:
+            return Problem(path, f"there is nothing at '{key}'")
+    if isinstance(here, list) and keys[-1].isdigit() and int(keys[-1]) < len(here):
+        here[int(keys[-1])] = value
+    elif isinstance(here, dict):
+        here[keys[-1]] = value
+    else:
+        return Problem(path, f"there is nothing at '{keys[-1]}'")
+    return None
+
+
+_COMPONENTS: tuple[tuple[str, Registry[Any], frozenset[str]], ...] = (
+    ("data", DATASETS, frozenset({"name"})),
+    ("teacher", TEACHERS, frozenset({"name", "checkpoint", "train"})),
+    ("student", STUDENTS, frozenset({"name"})),
+    ("method", METHODS, frozenset({"name", "weight"})),
+)
+
+
+def _component_problems(content: dict[str, Any]) -> list[Problem]:
+    """Unknown component names and faults in the options of known ones."""
+    problems: list[Problem] = []
+    for section, registry, own in _COMPONENTS:
+        given = content.get(section)
+        items = given if isinstance(given, list) else [given]
+        for position, item in enumerate(items):
+            if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+                continue
+            where = f"{section}.{position}" if isinstance(given, list) else section
+            try:
+                options = registry.get(item["name"]).options
+            except SnnDeployError as error:
+                problems.append(Problem(f"{where}.name", error.message, try_instead=error.hint or ""))
+                continue
+            try:
+                options.model_validate({k: v for k, v in item.items() if k not in own})
+            except ValidationError as error:
+                problems += _pydantic_problems(error, options, prefix=where)
+    return problems
+
+
+def _pydantic_problems(error: ValidationError, model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
+    for fault in error.errors(include_url=False):
+        where = ".".join([*([prefix] if prefix else []), *(str(part) for part in fault["loc"])])
+        what = fault["msg"]
+        if fault["type"] == "extra_forbidden":
+            fields = _fields_at(model, fault["loc"][:-1])
+            what = f"unknown key.{did_you_mean(str(fault['loc'][-1]), fields)}"
+        elif fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
+            what = f"{what} (given: {fault['input']!r})"
+        yield Problem(where or "recipe", what)
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Field names of the (nested) model found by following ``location`` from ``model``."""
+    for key in location:
+        field = model.model_fields.get(str(key))
+        if field is None:
+            continue
+        annotation = field.annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if nested:
+            model = nested[0]
+    return list(model.model_fields)
