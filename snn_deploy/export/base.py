@@ -21,12 +21,26 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One proof of a written file: the file of ``role`` run by ``backend`` against ``reference``.
+
+    ``reference`` is ``"network"`` (what was exported: the student, or the graph) or another backend's name.
+    An ``exact`` check demands equal spikes; the others report drift and judge by accuracy.
+    """
+
+    role: str
+    backend: str
+    reference: str = "network"
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a writer wrote.
 
     Attributes:
         files: role to path relative to the bundle, e.g. ``{"step": "model.step.onnx"}``.
-        backends: names of the backends that can execute the result, the judging one first.
+        checks: the proofs to run on the files.
         passes: passes applied, in order, each with its parameters, for the manifest.
         approximations: everything that is not exact, one sentence each.
         tables: further tables for the manifest (e.g. quantisation error per layer).
@@ -34,7 +48,7 @@ class Written:
     """
 
     files: dict[str, str]
-    backends: tuple[str, ...]
+    checks: tuple[Check, ...]
     passes: tuple[dict[str, Any], ...] = ()
     approximations: tuple[str, ...] = ()
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
