@@ -1,0 +1,156 @@
+"""A bundle: model files with the proof of what they compute, and the kit to run them elsewhere.
+
+::
+
+    manifest.json      hashes, versions, passes, approximations, tolerance, verdict
+    parity.csv         one row per check and layer
+    model.nir, model.step.onnx, model.scan.onnx, model.net    (the formats asked for)
+    example.npz        real input and the output expected of each runtime
+    run_nir.py, run_onnx.py, run_lava.py, requirements-*.txt   run the files without snn-deploy
+    README.md          model card
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snn_deploy.assets import asset_dir
+from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.export.base import Check, Written
+from snn_deploy.export.card import model_card
+from snn_deploy.export.manifest import Network, build_manifest, parity_csv
+from snn_deploy.export.parity import Parity
+from snn_deploy.export.verify import verify
+from snn_deploy.files import sha256_file, write_json, write_text
+from snn_deploy.registry import BACKENDS, FORMATS
+from snn_deploy.simulate.base import Executable
+
+EXAMPLE_SAMPLES = 4
+KITS = {
+    "nir": ("run_nir.py", "requirements-nir.txt"),
+    "onnx": ("run_onnx.py", "requirements-onnx.txt"),
+    "lava": ("run_lava.py", "requirements-lava.txt"),
+}
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """What to write and how strictly to judge it. Accuracy is a fraction; 0.02 allows two points."""
+
+    formats: tuple[str, ...] = ("nir", "onnx", "lava")
+    bits: int = 8
+    lava_samples: int = 64
+    max_accuracy_drop: float = 0.02
+
+
+def write_bundle(
+    network: Network, folder: Path, options: BundleOptions, report: Report = lambda line: None
+) -> dict[str, Any]:
+    """Write, run and judge every format into ``folder``; return the manifest.
+
+    A file that fails its proof stays in the bundle, which is marked ``failed``.
+
+    Raises:
+        UnsupportedError: some format cannot express the network; nothing is written.
+    """
+    writers = {name: _writer(name, options) for name in options.formats}
+    if problems := [
+        Problem(p.where, f"[{name}] {p.what}", p.rule, p.source, p.try_instead)
+        for name, writer in writers.items()
+        for p in writer.check(network.plan.graph)
+    ]:
+        raise UnsupportedError(
+            f"{len(problems)} part{'s' if len(problems) > 1 else ''} of '{network.name}' cannot be written.",
+            problems=problems,
+        )
+    written: dict[str, Written] = {}
+    parities: list[Parity] = []
+    example: dict[str, torch.Tensor] = {"x": network.samples.first(EXAMPLE_SAMPLES).x}
+    for name, writer in writers.items():
+        report(f"writing {name}")
+        written[name] = writer.write(network.plan.graph, folder, network.calibration)
+        judged = _verify_format(name, written[name], network, folder, options, report)
+        parities += judged
+        example[f"{name}_out"] = _example_output(written[name], folder, example["x"])
+    _copy_kits(folder, options.formats)
+    np.savez_compressed(
+        folder / "example.npz",
+        allow_pickle=False,
+        **{key: value.numpy() for key, value in example.items()},
+    )
+    write_text(folder / "parity.csv", parity_csv(parities))
+    manifest = build_manifest(network, written, parities, options.max_accuracy_drop)
+    write_text(folder / "README.md", model_card(manifest))
+    manifest["sha256"] = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _writer(name: str, options: BundleOptions) -> Any:
+    entry = FORMATS.get(name)
+    given = {"bits": options.bits} if "bits" in entry.options.model_fields else {}
+    return entry.factory(entry.options(**given))
+
+
+def _backend(check: str, path: Path) -> Executable:
+    executable: Executable = BACKENDS.get(check).factory(path)
+    return executable
+
+
+def _verify_format(
+    name: str,
+    written: Written,
+    network: Network,
+    folder: Path,
+    options: BundleOptions,
+    report: Report,
+) -> list[Parity]:
+    results = []
+    for check in written.checks:
+        path = folder / written.files[check.role]
+        against_network = check.reference == "network"
+        reference = network.executable if against_network else _backend(check.reference, path)
+        samples = network.samples if check.backend != "lava" else network.samples.first(options.lava_samples)
+        blank = Parity(
+            format=_label(name, check),
+            runtime=check.backend,
+            reference=check.reference,
+            exact=check.exact,
+            samples=len(samples),
+        )
+        report(f"running {written.files[check.role]} in {check.backend} on {len(samples)} samples")
+        results.append(
+            verify(
+                blank,
+                reference,
+                lambda path=path, check=check: _backend(check.backend, path),  # type: ignore[misc]
+                samples,
+                plan=network.plan if against_network and check.exact else None,
+                max_accuracy_drop=options.max_accuracy_drop,
+            )
+        )
+    return results
+
+
+def _label(name: str, check: Check) -> str:
+    return name if check.role in {"model", "net"} else f"{name} {check.role}"
+
+
+def _example_output(written: Written, folder: Path, x: torch.Tensor) -> torch.Tensor:
+    check = written.checks[0]
+    return _backend(check.backend, folder / written.files[check.role]).run(x).output
+
+
+def _copy_kits(folder: Path, formats: Sequence[str]) -> None:
+    for name in formats:
+        for file in KITS.get(name, ()):
+            shutil.copyfile(asset_dir("export") / file, folder / file)

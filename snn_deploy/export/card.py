@@ -1,0 +1,50 @@
+"""The README of a bundle: what the model is, how far it was proven, how to run it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_RUN = {
+    "nir": "python -m pip install -r requirements-nir.txt\npython run_nir.py",
+    "onnx": "python -m pip install -r requirements-onnx.txt\npython run_onnx.py",
+    "lava": "# needs lava-nc and lava-dl, see requirements-lava.txt\npython run_lava.py",
+}
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Markdown model card of a bundle."""
+    lines = [
+        f"# {manifest['name']}",
+        "",
+        f"Spiking network, {manifest['timesteps']} time steps, input {_shape(manifest['input_shape'])}, "
+        f"output {_shape(manifest['output_shape'])}. Exported by snn-deploy {manifest['snn_deploy']}; "
+        f"**{manifest['verdict']}**.",
+        "",
+        "| format | runtime | against | samples | compared | differing | ties | verdict |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
+        *(_parity_row(parity) for parity in manifest["parity"]),
+        "",
+        "A tie is a flip that float rounding alone explains: the membrane, recomputed in float64, "
+        f"lies within {manifest['tolerance']['tie_width']:g} of the threshold.",
+        "",
+    ]
+    for name, content in manifest["formats"].items():
+        lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
+        lines += [f"- {sentence}" for sentence in content["approximations"]]
+        lines += ["", "```sh", _RUN.get(name, ""), "```", ""]
+    if manifest["classes"]:
+        lines += [f"Classes, in order: {', '.join(manifest['classes'])}.", ""]
+    return "\n".join(lines)
+
+
+def _shape(shape: list[int]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _parity_row(parity: dict[str, Any]) -> str:
+    cells = [parity["format"], parity["runtime"], parity["reference"], parity["samples"]]
+    counts = [parity["compared"], parity["differing"], parity["ties"]]
+    if parity["verdict"] == "not run":
+        counts = ["-", "-", "-"]
+    verdict = parity["verdict"] + (f" ({parity['reason']})" if parity["reason"] else "")
+    return "| " + " | ".join(str(cell) for cell in [*cells, *counts, verdict]) + " |"
