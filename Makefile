@@ -1,0 +1,55 @@
+# Two commands on a fresh machine: `make demo` runs the whole chain, `make test` runs the tests.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# A machine with an NVIDIA device gets the registry's normal torch, every other one the pinned set.
+CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
+EXTRAS := events,interop,dev
+RUNS := runs
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help install lava demo test test-slow lint build clean
+
+help:
+	@echo "make demo       set up, distil, export, prove, price and report on the embedded data set"
+	@echo "make test       set up and run the tests"
+	@echo "make test-slow  also run the slow tests"
+	@echo "make lint       ruff, mypy and the floors of the design"
+	@echo "make build      sdist and wheel, checked in an empty environment"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints-cpu.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed"; exit 6; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(EXTRAS)]"
+	@touch $(STAMP)
+
+# The Lava environment is optional: where it cannot be installed, say so and go on.
+lava: $(STAMP)
+	@$(BIN)/snn-deploy doctor --install-lava --lava-dir .venv-lava >/dev/null \
+		|| echo "The Lava environment could not be installed (see above); Lava checks are skipped."
+
+demo: lava
+	$(BIN)/snn-deploy distill quickstart --run-dir $(RUNS)/quickstart --resume
+	$(BIN)/snn-deploy export $(RUNS)/quickstart --to nir,onnx,lava --samples all
+
+test: lava
+	$(PYTEST) -n 2 -m "not slow"
+
+test-slow: lava
+	$(PYTEST) -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+build: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(RUNS) dist build .pytest_cache .mypy_cache .ruff_cache

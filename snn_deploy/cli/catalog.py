@@ -1,0 +1,178 @@
+"""``ls``, ``show``, ``cp`` and ``validate``: what ships with the package, and whether a recipe is sound."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    """What ``ls`` can list."""
+
+    RECIPES = "recipes"
+    METHODS = "methods"
+    DATA = "data"
+    STUDENTS = "students"
+    TEACHERS = "teachers"
+    FORMATS = "formats"
+    BACKENDS = "backends"
+    PROFILES = "profiles"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def ls(
+    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything by default.")] = None,
+    json: Json = False,
+) -> None:
+    """List recipes, methods, data sets, students, formats, backends and chip profiles."""
+    from snn_deploy.cli import render
+
+    kinds = [kind] if kind else list(Kind)
+    content = {str(k): _rows(k) for k in kinds}
+    if json:
+        render.emit_json(content)
+        return
+    for name, rows in content.items():
+        columns = list(rows[0]) if rows else ["name"]
+        render.table(columns, ([row[c] for c in columns] for row in rows), title=name)
+        render.say()
+    if kind is None:
+        render.say("next: snn-deploy distill quickstart")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe, profile, method, data set, student ...")],
+) -> None:
+    """Print a recipe or profile as it ships, or the options of a component with their defaults."""
+    from snn_deploy.assets import asset_dir, asset_names
+    from snn_deploy.cli import render
+    from snn_deploy.errors import ConfigError, did_you_mean
+
+    for folder in ("distill", "hardware_profiles"):
+        if name in asset_names(folder):  # type: ignore[arg-type]
+            typer.echo((asset_dir(folder) / f"{name}.yaml").read_text(), nl=False)  # type: ignore[arg-type]
+            return
+    known = set(asset_names("distill")) | set(asset_names("hardware_profiles"))
+    for kind, registry in _registries().items():
+        known |= set(registry.names())
+        if name in registry.names():
+            entry = registry.get(name)
+            render.say(f"{kind[:-1] if kind.endswith('s') else kind} '{name}': {entry.summary}")
+            render.table(
+                ["option", "type", "default", "meaning"],
+                (
+                    [field, _type_name(info.annotation), _default(info), info.description or ""]
+                    for field, info in entry.options.model_fields.items()
+                ),
+            )
+            return
+    raise ConfigError(f"Nothing is called '{name}'.{did_you_mean(name, known)}", hint="See: snn-deploy ls")
+
+
+def cp(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe or profile.")],
+    destination: Annotated[Path, typer.Argument(help="File to write.")],
+) -> None:
+    """Copy a shipped recipe or profile to a file of your own, to edit and run."""
+    from snn_deploy.assets import asset_names, find_asset
+    from snn_deploy.cli import render
+    from snn_deploy.errors import ConfigError
+    from snn_deploy.files import write_bytes
+
+    profile = recipe in asset_names("hardware_profiles")
+    source = find_asset("hardware_profiles" if profile else "distill", recipe, "recipe or profile")
+    if destination.is_dir():
+        destination = destination / source.name
+    if destination.exists():
+        raise ConfigError(f"'{destination}' exists; it is not overwritten.")
+    write_bytes(destination, source.read_bytes())
+    render.say(f"wrote {destination}")
+    if not profile:
+        render.say(f"next: snn-deploy distill {destination}")
+
+
+def validate(
+    recipes: Annotated[list[str], typer.Argument(help="Recipe names or files.")],
+    override: Annotated[
+        list[str] | None, typer.Option("-o", "--override", help="key=value, dotted.", metavar="KEY=VALUE")
+    ] = None,
+) -> None:
+    """Check recipes without running them; all faults of a recipe are shown at once."""
+    from snn_deploy.cli import render
+    from snn_deploy.errors import ConfigError, SnnDeployError
+    from snn_deploy.recipes import load_recipe
+
+    failures = 0
+    for name in recipes:
+        try:
+            recipe = load_recipe(name, override or ())
+            render.say(f"ok  {recipe.name}  ({recipe.digest()[:12]})")
+        except SnnDeployError as failure:
+            failures += 1
+            render.error(failure, as_json=False)
+    if failures:
+        raise ConfigError(f"{failures} of {len(recipes)} recipes have faults.")
+
+
+def _registries():  # type: ignore[no-untyped-def]
+    from snn_deploy import registry
+
+    return {
+        "methods": registry.METHODS,
+        "data": registry.DATASETS,
+        "students": registry.STUDENTS,
+        "teachers": registry.TEACHERS,
+        "formats": registry.FORMATS,
+        "backends": registry.BACKENDS,
+    }
+
+
+def _rows(kind: Kind) -> list[dict[str, str]]:
+    from snn_deploy.assets import asset_names
+
+    if kind is Kind.RECIPES:
+        return [_recipe_row(name) for name in asset_names("distill")]
+    if kind is Kind.PROFILES:
+        from snn_deploy.hardware.profile import load_profile
+
+        profiles = [load_profile(name) for name in asset_names("hardware_profiles")]
+        return [{"name": p.id, "chip": p.chip, "scope": p.scope} for p in profiles]
+    registry = _registries()[str(kind)]
+    return [{"name": n, "what": registry.get(n).summary} for n in registry.names()]
+
+
+def _recipe_row(name: str) -> dict[str, str]:
+    """A row of the recipe table, read without importing any component."""
+    import yaml
+
+    from snn_deploy.assets import asset_dir
+
+    content = yaml.safe_load((asset_dir("distill") / f"{name}.yaml").read_text())
+    method = content["method"] if isinstance(content["method"], list) else [content["method"]]
+    published = content.get("published") or {}
+    return {
+        "name": name,
+        "method": "+".join(m["name"] for m in method),
+        "data": content["data"]["name"],
+        "student": content["student"]["name"],
+        "T": str(content["timesteps"]),
+        "published": f"{published['accuracy']} % [{published['grade']}]"
+        if published.get("accuracy")
+        else "-",
+        "what": content.get("description", ""),
+    }
+
+
+def _type_name(annotation: object) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _default(info) -> str:  # type: ignore[no-untyped-def]
+    if info.is_required():
+        return "(required)"
+    return str(info.get_default(call_default_factory=True))

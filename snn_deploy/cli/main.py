@@ -1,0 +1,88 @@
+"""The command ``snn-deploy``. Commands import what they need when they run: ``--help`` never loads torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from snn_deploy import __version__
+from snn_deploy.cli import catalog, check, distill, doctor, export, report, simulate
+from snn_deploy.errors import DataError, SnnDeployError
+
+app = typer.Typer(
+    name="snn-deploy",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Distil spiking networks, export them, prove the export spike by spike, price it per chip.",
+    epilog="Exit codes: 0 done, 1 bug, 2 usage or recipe, 3 the target cannot express it, 4 parity outside "
+    "tolerance, 5 does not fit the chip, 6 optional part missing, 7 data missing or damaged, 8 training "
+    "diverged, 75 interrupted and resumable.",
+)
+EXIT_INTERRUPTED = 130
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Distil spiking networks, export them, prove the export spike by spike, price it per chip."""
+    if version:
+        typer.echo(f"snn-deploy {__version__}")
+        raise typer.Exit
+
+
+app.command("distill")(distill.distill)
+app.command("export")(export.export)
+app.command("check")(check.check)
+app.command("simulate")(simulate.simulate)
+app.command("report")(report.report)
+app.command("ls")(catalog.ls)
+app.command("show")(catalog.show)
+app.command("cp")(catalog.cp)
+app.command("validate")(catalog.validate)
+app.command("doctor")(doctor.doctor)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: run a command and turn every outcome into its exit code."""
+    sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run a command and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        result = app(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as failure:
+        failure.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        from snn_deploy.cli import render
+
+        render.err.print("interrupted; nothing half-written was left behind")
+        return EXIT_INTERRUPTED
+    except SnnDeployError as failure:
+        return _report(failure, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as failure:
+        place = f" ('{failure.filename}')" if failure.filename else ""
+        reason = failure.strerror or str(failure)
+        return _report(DataError(f"{reason}{place}", hint="Nothing half-written was left behind."), as_json)
+    return result if isinstance(result, int) else 0
+
+
+def _report(failure: SnnDeployError, as_json: bool) -> int:
+    from snn_deploy.cli import render
+
+    render.error(failure, as_json=as_json)
+    return failure.exit_code

@@ -1,0 +1,98 @@
+"""Rendering shared by the commands: tables for people, JSON for machines, errors for both."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from snn_deploy.errors import Problem, SnnDeployError
+
+PIPED_WIDTH = 120
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def say(text: str = "") -> None:
+    """Print one plain line to standard output; markup in ``text`` is not interpreted."""
+    out.print(escape(text), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print one progress line to standard error."""
+    err.print(escape(text), soft_wrap=True, style="dim")
+
+
+def emit_json(value: Any) -> None:
+    """Print ``value`` as JSON to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    numeric: Sequence[str] = (),
+    console: Console = out,
+) -> None:
+    """Print a table; columns named in ``numeric`` are right-aligned."""
+    view = Table(
+        title=escape(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for column in columns:
+        view.add_column(
+            escape(column),
+            justify="right" if column in numeric else "left",
+            header_style="bold",
+            overflow="fold",
+        )
+    for row in rows:
+        view.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    console.print(view)
+
+
+def problems(items: Sequence[Problem], console: Console = err) -> None:
+    """Print all problems in one table; columns that are empty throughout are left out."""
+    columns = {
+        "where": [p.where for p in items],
+        "what": [p.what for p in items],
+        "rule": [f"{p.rule} [{p.source}]" if p.source else p.rule for p in items],
+        "try": [p.try_instead for p in items],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    table(list(shown), zip(*shown.values(), strict=True), console=console)
+
+
+def error(failure: SnnDeployError, *, as_json: bool) -> None:
+    """Print an error: message, table of problems, hint."""
+    if as_json:
+        emit_json(
+            {
+                "error": failure.message,
+                "exit_code": failure.exit_code,
+                "hint": failure.hint,
+                "problems": [
+                    {
+                        "where": p.where,
+                        "what": p.what,
+                        "rule": p.rule,
+                        "source": p.source,
+                        "try": p.try_instead,
+                    }
+                    for p in failure.problems
+                ],
+            }
+        )
+        return
+    err.print(f"[bold red]error:[/] {escape(failure.message)}", soft_wrap=True)
+    if failure.problems:
+        problems(failure.problems)
+    if failure.hint:
+        err.print(f"[bold]hint:[/] {escape(failure.hint)}", soft_wrap=True)
