@@ -1,0 +1,199 @@
+"""The public API: what the commands do, as functions. The only place where training and deployment meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.distill.run import distill as _distill
+from snn_deploy.errors import ConfigError, ParityError, Problem
+from snn_deploy.export.bundle import BundleOptions, write_bundle
+from snn_deploy.export.manifest import read_manifest
+from snn_deploy.export.parity import decisions
+from snn_deploy.export.verify import Samples
+from snn_deploy.files import atomic_dir
+from snn_deploy.recipes import Recipe, load_recipe
+from snn_deploy.registry import BACKENDS
+from snn_deploy.reporting import write_report
+from snn_deploy.runs import Run
+from snn_deploy.simulate.base import Executable
+from snn_deploy.sources import Source, load_data, open_source
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An exported bundle: where it lies and what its manifest says."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def verified(self) -> bool:
+        """Whether every check passed."""
+        return bool(self.manifest["verdict"] == "verified")
+
+    @property
+    def report(self) -> Path:
+        """The report page of the bundle."""
+        return self.path / "report" / "report.html"
+
+
+def distill(
+    recipe: Recipe | str,
+    run_dir: Path | str,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    overrides: Sequence[str] = (),
+    report: Callable[[Any], None] = lambda event: None,
+) -> Run:
+    """Train the teacher (unless given) and the student of ``recipe`` in ``run_dir``.
+
+    With ``resume`` an interrupted run continues to the identical loss sequence; a finished one is returned.
+
+    Raises:
+        ConfigError: faults in the recipe, or the folder holds another run.
+        DivergedError: the loss is not finite.
+        InterruptedRunError: stopped by a signal; the run can be resumed.
+    """
+    path = Path(run_dir)
+    wanted = load_recipe(recipe, overrides) if isinstance(recipe, str) else recipe
+    if resume and (path / "recipe.yaml").exists():
+        run = Run.open(path)
+        if run.recipe().digest() != wanted.digest():
+            raise ConfigError(
+                f"'{path}' was started with another recipe; resuming would mix two runs.",
+                hint="Use another --run-dir, or the recipe in the run folder.",
+            )
+        if run.status() == "done":
+            return run
+    else:
+        run = Run.create(path, wanted)
+    _distill(wanted, load_data(wanted), run, device=device, resume=resume, report=report)
+    return run
+
+
+def export(
+    source: Source | Path | str,
+    out: Path | str,
+    *,
+    formats: Sequence[str] = ("nir", "onnx", "lava"),
+    bits: int = 8,
+    samples: int | None = 64,
+    data: str | None = None,
+    profiles: Sequence[str] | None = None,
+    report: Report = lambda line: None,
+) -> Bundle:
+    """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
+
+    Raises:
+        UnsupportedError: a format cannot express the network.
+        ParityError: a proof failed; the bundle is there, marked ``failed``.
+    """
+    target = Path(out)
+    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
+        raise ConfigError(f"'{target}' exists and is not a bundle; it is not overwritten.")
+    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    network = opened.network(data, samples)
+    with atomic_dir(target) as folder:
+        manifest = write_bundle(network, folder, BundleOptions(tuple(formats), bits), report)
+        report("counting and pricing")
+        write_report(opened, network.samples, manifest, folder / "report", profiles=profiles)
+    if manifest["verdict"] == "failed":
+        raise ParityError(
+            f"The bundle '{target}' is marked failed: it does not compute what '{opened.name}' computes.",
+            problems=[
+                Problem(f"{p['format']} in {p['runtime']}", p["reason"], try_instead="see parity.csv")
+                for p in manifest["parity"]
+                if p["verdict"] == "failed"
+            ],
+        )
+    return Bundle(target, manifest)
+
+
+def open_bundle(path: Path | str) -> Bundle:
+    """Open a bundle after checking that its files are those that were verified."""
+    return Bundle(Path(path), read_manifest(Path(path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction."""
+
+    backend: str
+    samples: int
+    timesteps: int
+    accuracy: float | None
+    accuracy_reference: float | None
+    same_decision: int
+    spikes_compared: int
+    spikes_differing: int
+    rates: dict[str, float]
+
+
+def simulate(
+    source: Source | Path | str, backend: str, *, data: str | None = None, samples: int | None = 64
+) -> Simulation:
+    """Run a network in ``backend`` on real samples and compare it, layer by layer, with the reference."""
+    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    network = opened.network(data, samples)
+    candidate = open_backend(opened, backend)
+    expected = [network.executable.run(part.x, record=True) for part in network.samples.chunks()]
+    found = [candidate.run(part.x, record=True) for part in network.samples.chunks()]
+    names = [name for name in expected[0].records if name in found[0].records]
+    pairs = [(a.records[n], b.records[n]) for a, b in zip(expected, found, strict=True) for n in names]
+    decode = network.samples.decode
+    before = [decisions(trace.output, decode) for trace in expected]
+    after = [decisions(trace.output, decode) for trace in found]
+    return Simulation(
+        backend=backend,
+        samples=len(network.samples),
+        timesteps=int(network.samples.x.shape[0]),
+        accuracy=_accuracy(after, network.samples),
+        accuracy_reference=_accuracy(before, network.samples),
+        same_decision=sum(int((a == b).sum()) for a, b in zip(before, after, strict=True)),
+        spikes_compared=sum(a.numel() for a, _ in pairs),
+        spikes_differing=sum(int((a != b).sum()) for a, b in pairs),
+        rates={
+            name: sum(float(t.records[name].sum()) for t in found)
+            / sum(t.records[name].numel() for t in found)
+            for name in candidate.layers
+        },
+    )
+
+
+def open_backend(source: Source, backend: str) -> Executable:
+    """The file of a bundle (or NIR file) that ``backend`` runs, opened in it.
+
+    Raises:
+        ConfigError: the source holds no file for that backend.
+    """
+    entry = BACKENDS.get(backend)
+    if source.kind == "nir" and backend == "reference":
+        return source.executable
+    if source.manifest is None:
+        raise ConfigError(
+            f"'{source.path}' is a {source.kind}; backend '{backend}' runs the files of a bundle.",
+            hint=f"Export first: snn-deploy export {source.path} --to nir,onnx,lava",
+        )
+    wanted = {"reference": ("nir", "model"), "onnxruntime": ("onnx", "scan")}
+    name, role = wanted.get(backend, ("lava", "net"))
+    files = source.manifest["formats"].get(name, {}).get("files", {})
+    if role not in files:
+        raise ConfigError(
+            f"The bundle '{source.path}' holds no {name} file, which backend '{backend}' runs.",
+            hint=f"Export again with --to {name}.",
+        )
+    executable: Executable = entry.factory(source.path / Path(files[role]).name)
+    return executable
+
+
+def _accuracy(predicted: Sequence[Any], samples: Samples) -> float | None:
+    if samples.labels is None:
+        return None
+    parts = zip(predicted, samples.chunks(), strict=True)
+    return sum(int((p == part.labels).sum()) for p, part in parts) / len(samples)

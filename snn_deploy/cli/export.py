@@ -1,0 +1,130 @@
+"""``export``: write a bundle and prove it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="A run folder or a .nir file.")],
+    to: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "nir,onnx,lava",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Bundle folder. Default: RUN/bundle, or NAME-bundle.", show_default=False),
+    ] = None,
+    bits: Annotated[int, typer.Option(min=4, max=8, help="Weight bits of the lava format.")] = 8,
+    samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: the run's own."),
+    ] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Write model files, run each in its own runtime on real samples, compare spike by spike, and report."""
+    from snn_deploy import api
+    from snn_deploy.cli import render
+    from snn_deploy.errors import ParityError
+
+    target = out or (source / "bundle" if source.is_dir() else Path(f"{source.stem}-bundle"))
+    try:
+        bundle = api.export(
+            source,
+            target,
+            formats=formats_of(to),
+            bits=bits,
+            samples=sample_count(samples),
+            data=data,
+            profiles=profile,
+            report=render.note,
+        )
+    except ParityError:
+        _show(api.open_bundle(target), json)
+        raise
+    _show(bundle, json)
+    if not json:
+        render.say(f"report:  {bundle.report}")
+        render.say(f"next:    snn-deploy simulate {target} --backend loihi --samples all")
+
+
+def formats_of(text: str) -> list[str]:
+    """Formats named in ``a,b,c``, each once.
+
+    Raises:
+        ConfigError: a format is unknown; all unknown ones are named.
+    """
+    from snn_deploy.errors import ConfigError, Problem, did_you_mean
+    from snn_deploy.registry import FORMATS
+
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    known = FORMATS.names()
+    unknown = [Problem(n, f"unknown format.{did_you_mean(n, known)}") for n in names if n not in known]
+    if unknown or not names:
+        raise ConfigError(
+            "Cannot export to these formats.", problems=unknown, hint=f"Known: {', '.join(known)}"
+        )
+    return names
+
+
+def sample_count(text: str) -> int | None:
+    """``all`` gives None, a positive number itself.
+
+    Raises:
+        ConfigError: neither.
+    """
+    from snn_deploy.errors import ConfigError
+
+    if text == "all":
+        return None
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ConfigError(f"--samples takes a positive number or 'all', not '{text}'.")
+
+
+def _show(bundle: Any, json: bool) -> None:
+    from snn_deploy.cli import render
+
+    if json:
+        render.emit_json(bundle.manifest)
+        return
+    render.table(
+        ["format", "runtime", "against", "samples", "spikes", "differ", "ties", "accuracy", "verdict"],
+        (parity_row(p) for p in bundle.manifest["parity"]),
+        title=f"{bundle.manifest['name']}: {bundle.manifest['verdict']}",
+        numeric=("samples", "spikes", "differ", "ties", "accuracy"),
+    )
+    for p in bundle.manifest["parity"]:
+        if p["verdict"] == "not run":
+            render.say(f"{p['format']} in {p['runtime']} was not run: {p['reason']}")
+
+
+def parity_row(parity: dict[str, Any]) -> list[str]:
+    """One check as a row of the parity table."""
+    if parity["verdict"] == "not run":
+        counts = ["-"] * 4
+    else:
+        flips = sum(layer["differing"] for layer in parity["layers"])
+        differing = parity["differing"] if parity["exact"] else flips
+        counts = [
+            f"{parity['compared']:,}",
+            f"{differing:,}",
+            f"{parity['ties']:,}",
+            _percent(parity["accuracy"]),
+        ]
+    return [
+        parity["format"],
+        parity["runtime"],
+        parity["reference"],
+        str(parity["samples"]),
+        *counts,
+        parity["verdict"],
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

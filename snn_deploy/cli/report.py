@@ -1,0 +1,36 @@
+"""``report``: count, price and explain a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    source: Annotated[Path, typer.Argument(help="A run, a bundle or a .nir file.")],
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Chip profile (name or file); repeat for several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report. Default: beside the source.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
+    ] = None,
+    samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Count synaptic events exactly, price them by chip profile, and write the report."""
+    from snn_deploy import api
+    from snn_deploy.cli import render
+    from snn_deploy.cli.export import sample_count
+
+    folder = out or (source / "report" if source.is_dir() else Path(f"{source.stem}-report"))
+    written = api.report(source, folder, profiles=profile, data=data, samples=sample_count(samples))
+    if json:
+        typer.echo(written["json"].read_text())
+        return
+    render.out.print(api.report_table(written["json"]))
+    render.say(f"report:  {written['html']}")

@@ -1,0 +1,241 @@
+"""Open whatever a command is pointed at - a run, a NIR file or a bundle - as one thing: a network."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from snn_deploy.data.types import DataSet
+from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.export.base import Calibration
+from snn_deploy.export.manifest import Network, read_manifest
+from snn_deploy.export.verify import Samples
+from snn_deploy.files import sha256_file
+from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.io import read_nir
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.graph.types import Plan
+from snn_deploy.models.executable import StudentExecutable
+from snn_deploy.models.load import load_student
+from snn_deploy.recipes import Component, Recipe
+from snn_deploy.registry import DATASETS
+from snn_deploy.runs import Run
+from snn_deploy.simulate.base import Executable
+from snn_deploy.simulate.reference import Reference
+
+CALIBRATION_SAMPLES = 128
+MAX_SAMPLES_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened network.
+
+    Attributes:
+        name: for titles and file names.
+        kind: what it was opened from.
+        path: where from.
+        plan: the hub graph, ready to execute.
+        executable: what judges exports: the student itself for a run, else the reference simulator.
+        recipe: the recipe of a run, and of a bundle made from one.
+        provenance: goes into manifests and reports.
+        manifest: of a bundle.
+    """
+
+    name: str
+    kind: Literal["run", "nir", "bundle"]
+    path: Path
+    plan: Plan
+    executable: Executable
+    recipe: Recipe | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    manifest: dict[str, Any] | None = None
+
+    @property
+    def semantics(self) -> Semantics:
+        """Discrete-time semantics of the hub graph."""
+        return read_semantics(self.plan.graph)
+
+    def network(self, data: str | None, samples: int | None) -> Network:
+        """This network with real samples of the test split and calibration samples of the training split."""
+        loaded = load_samples(self, data, samples)
+        return Network(
+            name=self.name,
+            plan=self.plan,
+            executable=self.executable,
+            samples=loaded.test,
+            calibration=loaded.calibration,
+            provenance={**self.provenance, "data": loaded.description},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSamples:
+    """Test samples, calibration samples, and where they come from."""
+
+    test: Samples
+    calibration: Calibration
+    description: dict[str, Any]
+
+
+def open_source(path: Path) -> Source:
+    """Open a run folder, a ``.nir`` file or a bundle folder.
+
+    Raises:
+        DataError: nothing that can be opened lies there.
+    """
+    if path.is_file() and path.suffix == ".nir":
+        return _open_nir(path)
+    if (path / "manifest.json").is_file():
+        return _open_bundle(path)
+    if (path / "recipe.yaml").is_file():
+        return _open_run(Run.open(path))
+    what = "does not exist" if not path.exists() else "is none of them"
+    raise DataError(
+        f"A run folder, a bundle folder or a .nir file is needed; '{path}' {what}.",
+        hint="Make a run with: snn-deploy distill quickstart",
+    )
+
+
+def _open_run(run: Run) -> Source:
+    result = run.result()
+    recipe = run.recipe()
+    shape = tuple(result["data"]["shape"])
+    classes = tuple(result["data"]["classes"])
+    student = load_student(run.student_file, recipe, shape, len(classes))
+    semantics = Semantics(timesteps=recipe.timesteps, classes=classes)
+    graph = from_torch(student, shape, semantics=semantics)
+    provenance = {
+        "recipe": recipe.to_dict(),
+        "recipe_digest": recipe.digest(),
+        "student_sha256": sha256_file(run.student_file),
+        "result": result,
+    }
+    return Source(
+        name=recipe.name,
+        kind="run",
+        path=run.path,
+        plan=make_plan(graph),
+        executable=StudentExecutable(student),
+        recipe=recipe,
+        provenance=provenance,
+    )
+
+
+def _open_nir(path: Path) -> Source:
+    plan = make_plan(read_nir(path))
+    provenance = {"file": path.name, "sha256": sha256_file(path)}
+    return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance)
+
+
+def _open_bundle(path: Path) -> Source:
+    manifest = read_manifest(path)
+    files = manifest["formats"].get("nir", {}).get("files", {})
+    if "model" not in files:
+        raise DataError(
+            f"The bundle '{path}' holds no NIR file, which is needed to open it.",
+            hint="Export again with --to nir,... included.",
+        )
+    plan = make_plan(read_nir(path / Path(files["model"]).name))
+    provenance = dict(manifest["provenance"])
+    recipe = Recipe.model_validate(provenance["recipe"]) if "recipe" in provenance else None
+    return Source(manifest["name"], "bundle", path, plan, Reference(plan), recipe, provenance, manifest)
+
+
+def load_samples(source: Source, data: str | None, count: int | None) -> LoadedSamples:
+    """Samples for ``source``: its recipe's data set, a data set by name, or a ``.npz`` file.
+
+    Args:
+        source: the network that will see them.
+        data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``, or None
+            for the data set the network was trained on.
+        count: how many test samples; None for all.
+    """
+    if data is not None and data.endswith(".npz"):
+        loaded = _npz_samples(Path(data), source.semantics.decode, count)
+    else:
+        loaded = _dataset_samples(source, data, count)
+    expected = source.plan.shapes[source.plan.input]
+    given = tuple(loaded.test.x.shape[2:])
+    if given != expected:
+        raise ConfigError(f"'{source.name}' takes samples of shape {expected}; the data have {given}.")
+    return loaded
+
+
+def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
+    """The data set of a recipe, or another one by ``name`` with its default options."""
+    component = recipe.data if name in {None, recipe.data.name} else Component(name=str(name))
+    options = component.resolve(DATASETS)
+    dataset: DataSet = DATASETS.get(component.name).factory(options, timesteps=recipe.timesteps, cache=None)
+    return dataset
+
+
+def _dataset_samples(source: Source, name: str | None, count: int | None) -> LoadedSamples:
+    if source.recipe is not None:
+        dataset = load_data(source.recipe, name)
+    elif name is None:
+        raise ConfigError(
+            f"'{source.name}' does not say which data it is for.",
+            hint="Add --data NAME (see: snn-deploy ls data) or --data FILE.npz with x [T, N, ...] and y [N].",
+        )
+    else:
+        timesteps = source.semantics.timesteps or 8
+        component = Component(name=name)
+        options = component.resolve(DATASETS)
+        dataset = DATASETS.get(name).factory(options, timesteps=timesteps, cache=None)
+    total = len(dataset.test)
+    chosen = _spread(total, count)
+    calibration = _spread(len(dataset.train), CALIBRATION_SAMPLES)
+    return LoadedSamples(
+        Samples(dataset.test.batch(chosen), dataset.test.labels[chosen], source.semantics.decode),
+        Calibration(dataset.train.batch(calibration), dataset.train.labels[calibration]),
+        {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "split": "test",
+            "samples": len(chosen),
+            "of": total,
+            "notes": list(dataset.notes),
+        },
+    )
+
+
+def _spread(total: int, count: int | None) -> torch.Tensor:
+    """``count`` indices evenly spread over ``total``, so that sets sorted by class are sampled fairly."""
+    if count is None or count >= total:
+        return torch.arange(total)
+    return torch.arange(count) * total // count
+
+
+def _npz_samples(path: Path, decode: str, count: int | None) -> LoadedSamples:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > MAX_SAMPLES_BYTES:
+            raise DataError(f"'{path}' unpacks to {size} bytes; at most {MAX_SAMPLES_BYTES} are read.")
+        with np.load(path, allow_pickle=False) as content:
+            x = torch.from_numpy(np.asarray(content["x"], dtype=np.float32))
+            y = torch.from_numpy(np.asarray(content["y"], dtype=np.int64)) if "y" in content else None
+    except FileNotFoundError:
+        raise DataError(f"There is no file '{path}'.") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"'{path}' cannot be read as samples: {error}") from None
+    if x.ndim < 3 or not bool(torch.isfinite(x).all()) or (y is not None and y.shape != x.shape[1:2]):
+        raise DataError(f"'{path}': x must be finite, [T, N, ...], and y [N]; x has shape {tuple(x.shape)}.")
+    calibration = Calibration(x[:, :CALIBRATION_SAMPLES], None if y is None else y[:CALIBRATION_SAMPLES])
+    chosen = Samples(x[:, :count], None if y is None else y[:count], decode)
+    description = {
+        "name": path.name,
+        "digest": sha256_file(path),
+        "split": "file",
+        "samples": len(chosen),
+        "of": int(x.shape[1]),
+        "notes": [],
+    }
+    return LoadedSamples(chosen, calibration, description)
