@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +16,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from snn_deploy.assets import find_asset
-from snn_deploy.errors import ConfigError, Problem, SnnDeployError, did_you_mean
+from snn_deploy.documents import StrictLoader, parse_yaml, validation_problems
+from snn_deploy.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
-
-MAX_RECIPE_BYTES = 1 << 20
 
 
 class Frozen(BaseModel):
@@ -120,7 +119,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
     """Parse recipe text; see :func:`load_recipe`."""
-    content = _parse_yaml(text, origin)
+    content = parse_yaml(text, origin, "recipe")
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
     problems = [p for o in overrides if (p := _apply_override(content, o)) is not None]
@@ -128,7 +127,7 @@ def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: st
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        problems = list(_pydantic_problems(error, Recipe)) + problems
+        problems = list(validation_problems(error, Recipe)) + problems
     if problems:
         raise ConfigError(
             f"{origin}: {len(problems)} fault{'s' if len(problems) > 1 else ''} in the recipe.",
@@ -137,40 +136,13 @@ def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: st
     return recipe
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML without aliases (they can blow up) and without duplicate keys (they hide values)."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.YAMLError(f"aliases are not allowed (line {event.start_mark.line + 1})")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = {str(key) for key in keys if keys.count(key) > 1}
-        if repeated:
-            line = node.start_mark.line + 1
-            raise yaml.YAMLError(f"key given twice: {', '.join(sorted(repeated))} (near line {line})")
-        return super().construct_mapping(node, deep)
-
-
-def _parse_yaml(text: bytes | str, origin: str) -> Any:
-    if len(text) > MAX_RECIPE_BYTES:
-        raise ConfigError(f"{origin}: {len(text)} bytes; a recipe has at most {MAX_RECIPE_BYTES}.")
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{origin}: not valid YAML: {error}") from None
-
-
 def _apply_override(content: dict[str, Any], override: str) -> Problem | None:
     """Set ``a.b.c=value`` in ``content``; list items are addressed by number."""
     path, equals, raw = override.partition("=")
     if not equals or not path:
         return Problem(override, "not of the form key=value", try_instead="train.epochs=2")
     try:
-        value = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
+        value = yaml.load(raw, Loader=StrictLoader)  # noqa: S506 - a SafeLoader subclass
     except yaml.YAMLError:
         return Problem(path, f"'{raw}' is not a YAML value")
     keys = path.split(".")
@@ -219,31 +191,5 @@ def _component_problems(content: dict[str, Any]) -> list[Problem]:
             try:
                 options.model_validate({k: v for k, v in item.items() if k not in own})
             except ValidationError as error:
-                problems += _pydantic_problems(error, options, prefix=where)
+                problems += validation_problems(error, options, prefix=where)
     return problems
-
-
-def _pydantic_problems(error: ValidationError, model: type[BaseModel], prefix: str = "") -> Iterator[Problem]:
-    for fault in error.errors(include_url=False):
-        where = ".".join([*([prefix] if prefix else []), *(str(part) for part in fault["loc"])])
-        what = fault["msg"]
-        if fault["type"] == "extra_forbidden":
-            fields = _fields_at(model, fault["loc"][:-1])
-            what = f"unknown key.{did_you_mean(str(fault['loc'][-1]), fields)}"
-        elif fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
-            what = f"{what} (given: {fault['input']!r})"
-        yield Problem(where or "recipe", what)
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Field names of the (nested) model found by following ``location`` from ``model``."""
-    for key in location:
-        field = model.model_fields.get(str(key))
-        if field is None:
-            continue
-        annotation = field.annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if nested:
-            model = nested[0]
-    return list(model.model_fields)
