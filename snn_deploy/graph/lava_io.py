@@ -1,0 +1,177 @@
+"""Read and write lava-dl's ``.net`` (HDF5) files.
+
+A file is untrusted: links that leave it are refused, sizes are checked before anything is read, and every
+entry that is unknown, or that netx would ignore or refuse, is named. What the format cannot say (layer names,
+input scale, readout) is kept as JSON in the root attribute ``snn_deploy``; netx does not look at it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from snn_deploy.errors import DataError, Problem, UnsupportedError
+from snn_deploy.files import atomic_path
+from snn_deploy.graph.hdf5 import FormatFaultError, child
+from snn_deploy.graph.lava_layers import read_layer
+from snn_deploy.graph.lava_net import (
+    NEVER_FIRES,
+    Conv,
+    Cuba,
+    Dense,
+    Flatten,
+    Input,
+    LavaNet,
+    Layer,
+    Readout,
+    neuron_of,
+)
+from snn_deploy.graph.lava_rules import simulation_problems
+
+ATTRIBUTE = "snn_deploy"
+VERSION = 1
+MAX_LAYERS = 1024
+MAX_ATTRIBUTE = 1 << 16
+
+
+def read_net(path: Path) -> LavaNet:
+    """Read a network.
+
+    Raises:
+        DataError: no such file, not HDF5, damaged, or too large.
+        UnsupportedError: with every entry that has no meaning here, by name.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(file, str(path.name))
+    except FileNotFoundError:
+        raise DataError(f"There is no file '{path}'.") from None
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"'{path}' cannot be read as a .net file (HDF5): {error}") from None
+
+
+def _read(file: h5py.File, origin: str) -> LavaNet:
+    group = child(file, "layer", h5py.Group, "layer")
+    count = len(group)
+    if not 0 < count <= MAX_LAYERS:
+        raise DataError(f"'{origin}' holds {count} layers; 1 to {MAX_LAYERS} are read.")
+    if missing := [str(i) for i in range(count) if str(i) not in group]:
+        raise DataError(f"'{origin}' numbers its layers 0..{count - 1}; missing: {', '.join(missing[:8])}.")
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    for position in range(count):
+        try:
+            layers.append(read_layer(group, position))
+        except FormatFaultError as fault:
+            problems.append(fault.problem)
+    if problems:
+        raise UnsupportedError(
+            f"{len(problems)} part{'s' if len(problems) > 1 else ''} of '{origin}' cannot be read.",
+            problems=problems,
+        )
+    return _annotated(file, tuple(layers), origin)
+
+
+def _annotated(file: h5py.File, layers: tuple[Layer, ...], origin: str) -> LavaNet:
+    populations = LavaNet(layers, ()).populations
+    raw = file.attrs.get(ATTRIBUTE)
+    if raw is None:
+        names = tuple(f"layer{i}" for i in range(len(populations)))
+        silent = populations and int(neuron_of(populations[-1]).threshold.min()) >= NEVER_FIRES
+        return LavaNet(layers, names, readout=Readout("membrane", 64.0) if silent else None)
+    try:
+        text = str(raw)
+        if len(text) > MAX_ATTRIBUTE:
+            raise ValueError(f"{len(text)} characters; at most {MAX_ATTRIBUTE}")
+        content = json.loads(text)
+        if content.pop("version") != VERSION:
+            raise ValueError(f"this release reads version {VERSION}")
+        readout = content.pop("readout")
+        low, high = content.pop("input_range")
+        names, classes = tuple(content.pop("names")), tuple(content.pop("classes"))
+        net = LavaNet(
+            layers,
+            names=names,
+            classes=classes,
+            input_range=(int(low), int(high)),
+            readout=None if readout is None else Readout(readout["kind"], float(readout["scale"])),
+            **content,
+        )
+        if len(names) != len(populations) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{len(names)} layer names for {len(populations)} layers")
+        if not (0 < float(net.input_scale) < np.inf):
+            raise ValueError(f"input_scale is {net.input_scale}")
+        if net.readout is not None and net.readout.kind not in {"current", "membrane"}:
+            raise ValueError(f"readout '{net.readout.kind}'")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"The '{ATTRIBUTE}' attribute of '{origin}' is damaged: {error}") from None
+    return net
+
+
+def write_net(net: LavaNet, path: Path) -> None:
+    """Write ``net`` atomically as a fresh file (Lava never closes the file it has opened).
+
+    Raises:
+        UnsupportedError: Lava would not compute the network as stored.
+    """
+    if problems := simulation_problems(net):
+        raise UnsupportedError("Lava would not compute this network as stored.", problems=problems)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for position, layer in enumerate(net.layers):
+            _write_layer(file.create_group(f"layer/{position}"), layer)
+        file["simulation/Ts"] = 1
+        file["simulation/tSample"] = net.timesteps or 1
+        file.attrs[ATTRIBUTE] = json.dumps(_annotations(net), sort_keys=True)
+
+
+def _annotations(net: LavaNet) -> dict[str, Any]:
+    fields = ("names", "input_name", "input_range", "input_scale", "timesteps", "decode", "classes")
+    content = {name: getattr(net, name) for name in fields}
+    return {"version": VERSION, **content, "readout": None if net.readout is None else asdict(net.readout)}
+
+
+def _write_layer(group: h5py.Group, layer: Layer) -> None:
+    kind = type(layer).__name__.lower()
+    if isinstance(layer, Dense) and layer.recurrent is not None:
+        kind = "dense_rec"
+    group.create_dataset("type", (1,), "S10", [kind.encode()])
+    group["shape"] = np.array(layer.shape, np.int64)
+    if isinstance(layer, Flatten):
+        return
+    if isinstance(layer, Input):
+        if layer.neuron is not None:
+            group["weight"] = np.array([layer.weight], np.float32)
+            group["bias"] = np.array([layer.bias], np.float32)
+    else:
+        group["weight"] = layer.weight.astype(np.float32)
+        if layer.bias is not None:
+            group["bias"] = layer.bias.astype(np.float32)
+    if isinstance(layer, Conv):
+        group["inChannels"] = layer.weight.shape[1] * layer.groups
+        group["outChannels"] = layer.weight.shape[0]
+        group["kernelSize"] = np.array(layer.weight.shape[2:], np.int64)
+        for name in ("stride", "padding", "dilation"):
+            group[name] = np.array(getattr(layer, name), np.int64)
+        group["groups"] = layer.groups
+    elif isinstance(layer, Dense):
+        group["outFeatures"], group["inFeatures"] = layer.weight.shape
+        if layer.recurrent is not None:
+            group["weight_rec"] = layer.recurrent.astype(np.float32)
+        if layer.delay is not None:
+            group["delay"] = layer.delay
+    if layer.neuron is not None:
+        _write_neuron(group.create_group("neuron"), layer.neuron)
+
+
+def _write_neuron(group: h5py.Group, neuron: Cuba) -> None:
+    group["type"] = "CUBA"
+    group["iDecay"] = neuron.current_decay
+    group["vDecay"] = neuron.voltage_decay
+    group["vThMant"] = neuron.threshold
+    group["refDelay"] = 1
+    group["gradedSpike"] = False

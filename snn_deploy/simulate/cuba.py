@@ -1,0 +1,157 @@
+r"""CUBA fixed-point dynamics, exactly as Lava 0.10 computes them for Loihi.
+
+State u (current) and v (voltage) are integers in units of 1/64 weight unit. At every step, with the
+synaptic sum a, current decay :math:`d_u` and voltage decay :math:`d_v` (both 0..4096), bias b and threshold
+:math:`\theta`:
+
+.. math::
+    u &\leftarrow \operatorname{wrap}(\operatorname{trunc}(u (4096 - d_u) / 4096) + 64 a) \\
+    v &\leftarrow \operatorname{clip}(\operatorname{trunc}(v (4096 - d_v) / 4096) + u + 64 b,
+                                      \pm(2^{23} - 1)) \\
+    s &= [v > 64 \theta], \qquad v \leftarrow 0 \text{ where } s = 1
+
+trunc rounds toward zero; wrap adds or subtracts :math:`2^{24}` once outside :math:`(-2^{23}, 2^{23}]`.
+Source: the behaviour of ``lava.proc.lif`` (lava-nc 0.10.0), class ``PyLifModelBitAcc``.
+
+Floats hold the integers. float64 is always exact: no intermediate exceeds :math:`2^{36}`. float32 is used
+where :func:`state_dtype` proves it exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from snn_deploy.graph.lava_net import DECAY_ONE, STATE_LIMIT, Cuba, IntArray, Shape
+
+UNIT = 64
+"""State units per weight unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neurons:
+    """Parameters of one population, ready to broadcast over ``[B, *shape]``.
+
+    Attributes:
+        keep_current, keep_voltage: ``(4096 - decay) / 4096``; None for 0, that is, no memory.
+        bias: ``64 b``.
+        threshold: ``64 theta``.
+        wraps: whether u may leave 24 bits.
+        dtype: float32 where proven exact, else float64.
+    """
+
+    keep_current: torch.Tensor | None
+    keep_voltage: torch.Tensor | None
+    bias: torch.Tensor
+    threshold: torch.Tensor
+    wraps: bool
+    dtype: torch.dtype
+
+
+@dataclass(slots=True)
+class Activity:
+    """What a population did: spikes ``[T, B, *shape]`` and, when probed, u and v after every step, alike."""
+
+    spikes: torch.Tensor
+    u: torch.Tensor | None = None
+    v: torch.Tensor | None = None
+
+
+def prepare(
+    neuron: Cuba, bias: IntArray | None, shape: Shape, sum_bound: int, device: torch.device
+) -> Neurons:
+    """Parameters of a population of ``shape`` whose synaptic sum ``|a|`` never exceeds ``sum_bound``."""
+    dtype = state_dtype(neuron, sum_bound)
+
+    def spread(values: IntArray) -> torch.Tensor:
+        """A scalar as it is, a per-channel ``[C]`` as ``[C, 1, 1]``, a per-neuron ``[N]`` as it is."""
+        wide = values.reshape(-1, *[1] * (len(shape) - 1)) if values.ndim else values
+        return torch.as_tensor(np.asarray(wide, np.float64)).to(device, dtype)
+
+    def keep(decay: IntArray) -> torch.Tensor | None:
+        return None if (decay == DECAY_ONE).all() else spread(DECAY_ONE - decay) / DECAY_ONE
+
+    return Neurons(
+        keep_current=keep(neuron.current_decay),
+        keep_voltage=keep(neuron.voltage_decay),
+        bias=spread(UNIT * (np.zeros((), np.int64) if bias is None else bias)),
+        threshold=spread(UNIT * neuron.threshold),
+        wraps=_may_wrap(neuron, sum_bound),
+        dtype=dtype,
+    )
+
+
+def _may_wrap(neuron: Cuba, sum_bound: int) -> bool:
+    """Whether |u| can exceed 2^23: it is at most ``64 |a| 4096 / d_u``, the sum of a decaying series."""
+    return UNIT * sum_bound * DECAY_ONE > STATE_LIMIT * int(neuron.current_decay.min())
+
+
+def state_dtype(neuron: Cuba, sum_bound: int) -> torch.dtype:
+    r"""float32 where it is exact, else float64.
+
+    The kept fraction of a 24-bit voltage is exact in float32 when it is a power of two, or zero. A current
+    without memory is a multiple of 64 within :math:`\pm 2^{23}`, so :math:`u + 64 b` is exact as well, and
+    adding it to v rounds only beyond :math:`2^{24}`, where the clip to :math:`2^{23} - 1` hides the rounding.
+    A current with memory, or one that may wrap, is kept in float64.
+    """
+    if int(neuron.current_decay.min()) != DECAY_ONE or UNIT * sum_bound > STATE_LIMIT:
+        return torch.float64
+    kept = DECAY_ONE - neuron.voltage_decay
+    return torch.float32 if ((kept & (kept - 1)) == 0).all() else torch.float64
+
+
+def run(
+    neurons: Neurons,
+    currents: torch.Tensor,
+    *,
+    drive: torch.Tensor | None = None,
+    recurrent: torch.Tensor | None = None,
+    resets: frozenset[int] = frozenset(),
+    probe: bool = False,
+) -> Activity:
+    """Run a population from zero state.
+
+    Args:
+        currents: ``64 a`` for every step, ``[T, B, *shape]``.
+        drive: ``64 b`` that varies in time, in addition to the neurons' own bias, ``[T, B, *shape]``.
+        recurrent: ``64 W_rec``, ``[N, N]``, applied to the population's own spikes of the step before.
+        resets: steps before which u and v are set to 0.
+        probe: also return u and v of every step.
+    """
+    currents = currents.to(neurons.dtype)
+    spikes = torch.empty_like(currents, dtype=torch.float32)
+    v = torch.zeros_like(currents[0])
+    u = torch.zeros_like(v)
+    u_steps = torch.empty_like(currents) if probe else None
+    v_steps = torch.empty_like(currents) if probe else None
+    for t, current in enumerate(currents):
+        if t in resets:
+            u, v = torch.zeros_like(u), v.zero_()
+        if recurrent is not None and t > 0:
+            current = current + spikes[t - 1].to(recurrent.dtype) @ recurrent.T
+        u = _charge(neurons, u, current)
+        if neurons.keep_voltage is None:
+            v.copy_(u)
+        else:
+            v.mul_(neurons.keep_voltage).trunc_().add_(u)
+        v.add_(neurons.bias)
+        if drive is not None:
+            v.add_(drive[t])
+        v.clamp_(1 - STATE_LIMIT, STATE_LIMIT - 1)
+        fired = torch.gt(v, neurons.threshold, out=spikes[t])
+        v.addcmul_(v, fired.to(v.dtype), value=-1)
+        if u_steps is not None and v_steps is not None:
+            u_steps[t], v_steps[t] = u, v
+    return Activity(spikes, u_steps, v_steps)
+
+
+def _charge(neurons: Neurons, u: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    """The new current u from the old one and ``64 a``."""
+    if neurons.keep_current is not None:
+        current = current + (u * neurons.keep_current).trunc_()
+    if not neurons.wraps:
+        return current
+    wrapped = torch.where(current > STATE_LIMIT, current - 2 * STATE_LIMIT, current)
+    return torch.where(wrapped <= -STATE_LIMIT, current + 2 * STATE_LIMIT, wrapped)

@@ -1,0 +1,223 @@
+"""Bit-exact simulation of a ``.net`` file: what Lava computes for Loihi, for whole batches at once.
+
+Every population is computed for all steps before the next one, which is possible because the networks are
+chains: the synapses of a layer see all ``T x B`` frames in one product, only the neurons step through time.
+
+*Zero-delay* mode (:meth:`Loihi.run`) lets a spike cross all layers within a step, as the trained network
+does. *Pipelined* mode (:meth:`Loihi.run_pipelined`) is what Lava does: every synaptic layer costs one step,
+and with a reset interval T layer i forgets its state before the steps t (counted from 1) with
+``t mod T = (offset + 1 + i) mod T``, so that samples follow each other without gaps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from snn_deploy.errors import ConfigError, DataError, UnsupportedError
+from snn_deploy.graph.lava_io import read_net
+from snn_deploy.graph.lava_net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
+from snn_deploy.graph.lava_rules import simulation_problems
+from snn_deploy.graph.types import Trace
+from snn_deploy.registry import BACKENDS
+from snn_deploy.simulate import cuba, synapse
+from snn_deploy.simulate.cuba import UNIT, Activity
+
+CHUNK_ELEMENTS = 1 << 23
+"""Samples are taken so many at a time that no layer's activity exceeds this number of elements."""
+
+
+class Loihi:
+    """A network in fixed-point arithmetic; implements :class:`snn_deploy.simulate.base.Executable`.
+
+    Args:
+        net: a ``.net`` file, or the network itself.
+        device: ``"cpu"`` or a CUDA device.
+
+    Raises:
+        DataError: the file cannot be read as a network.
+        UnsupportedError: Lava would not compute the network as stored.
+    """
+
+    def __init__(self, net: LavaNet | Path, *, device: str | torch.device = "cpu") -> None:
+        self.net = net if isinstance(net, LavaNet) else read_net(net)
+        if problems := simulation_problems(self.net):
+            raise UnsupportedError("Lava would not compute this network as stored.", problems=problems)
+        self._device = torch.device(device)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the spiking populations, in order."""
+        return self.net.names if self.net.readout is None else self.net.names[:-1]
+
+    @torch.inference_mode()
+    def run(
+        self, x: torch.Tensor, *, record: bool = False, forced: Mapping[str, torch.Tensor] | None = None
+    ) -> Trace:
+        """Run ``x [T, B, *shape]`` without delays; see :class:`snn_deploy.simulate.base.Executable`.
+
+        The output is ``[T, B, *shape]``: spikes, or what the network's readout makes of the last membrane.
+
+        Raises:
+            ConfigError: ``forced`` names an unknown layer.
+            DataError: x has another shape than the network's input, is not on the network's grid of
+                integers, or drives the readout into saturation.
+        """
+        if unknown := set(forced or ()) - set(self.layers):
+            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        units = input_units(self.net, x)
+        parts = [
+            self._run_chunk(
+                units[:, chosen], record, {name: value[:, chosen] for name, value in (forced or {}).items()}
+            )
+            for chosen in self._chunks(units)
+        ]
+        records = {name: torch.cat([part.records[name] for part in parts], 1) for name in parts[0].records}
+        return Trace(torch.cat([part.output for part in parts], 1), records)
+
+    @torch.inference_mode()
+    def run_pipelined(
+        self,
+        x: torch.Tensor,
+        *,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        probe: bool = False,
+    ) -> dict[str, Activity]:
+        """Every population's rows exactly as Lava produces them for the input rows ``x [steps, B, *shape]``.
+
+        ``reset_offset`` is netx's; with 1 (0 for a network driven through its bias) each reset falls between
+        two samples of ``reset_interval`` steps.
+        """
+        units = input_units(self.net, x).to(self._device)
+        activities = self._activities(units, {}, probe, pipelined=True, reset=(reset_interval, reset_offset))
+        return dict(zip(self.net.names, activities, strict=True))
+
+    @torch.inference_mode()
+    def probe(self, x: torch.Tensor) -> dict[str, Activity]:
+        """Spikes, u and v of every population and step of ``x [T, B, *shape]``, without delays."""
+        units = input_units(self.net, x).to(self._device)
+        return dict(zip(self.net.names, self._activities(units, {}, probe=True), strict=True))
+
+    def _chunks(self, units: torch.Tensor) -> list[slice]:
+        steps, batch = units.shape[:2]
+        sizes = [math.prod(layer.shape) for layer in self.net.populations]
+        widest = max(units[0, 0].numel(), *sizes)
+        size = max(1, CHUNK_ELEMENTS // (steps * widest))
+        return [slice(start, start + size) for start in range(0, batch, size)]
+
+    def _run_chunk(self, units: torch.Tensor, record: bool, forced: Mapping[str, torch.Tensor]) -> Trace:
+        given = {name: value.to(self._device) for name, value in forced.items()}
+        activities = self._activities(units.to(self._device), given, probe=False)
+        readout = self.net.readout
+        output = activities[-1].spikes
+        if readout is not None:
+            membrane = activities[-1].v
+            assert membrane is not None
+            output = read_membrane(self.net, membrane, output)
+        records = {}
+        if record:
+            records = {
+                name: activity.spikes.cpu() for name, activity in zip(self.layers, activities, strict=False)
+            }
+        return Trace(output.cpu(), records)
+
+    def _activities(
+        self,
+        units: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+        probe: bool,
+        *,
+        pipelined: bool = False,
+        reset: tuple[int | None, int] = (None, 0),
+    ) -> list[Activity]:
+        """All populations in order; ``reset`` is (interval, offset)."""
+        results: list[Activity] = []
+        x, input_range = units, _range_of(self.net, units)
+        for position, (name, layer) in enumerate(zip(self.net.names, self.net.populations, strict=True)):
+            if pipelined and not isinstance(layer, Input):
+                x = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
+            is_readout = self.net.readout is not None and name == self.net.names[-1]
+            resets = _reset_steps(len(x), reset[0], reset[1] + position)
+            activity = _population(layer, x, input_range, resets, probe or is_readout)
+            results.append(activity)
+            x, input_range = forced.get(name, activity.spikes), (0, 1)
+        return results
+
+
+def _population(
+    layer: Population, x: torch.Tensor, input_range: Pair, resets: frozenset[int], probe: bool
+) -> Activity:
+    neuron = neuron_of(layer)
+    if isinstance(layer, Input):
+        neurons = cuba.prepare(neuron, None, layer.shape, 0, x.device)
+        drive = (UNIT * (layer.weight * x + layer.bias)).to(neurons.dtype)
+        return cuba.run(neurons, torch.zeros_like(drive), drive=drive, resets=resets, probe=probe)
+    synapses = synapse.prepare(layer, input_range, x.device)
+    neurons = cuba.prepare(neuron, layer.bias, layer.shape, synapses.bound, x.device)
+    currents = synapse.currents(synapses, x)
+    return cuba.run(neurons, currents, recurrent=synapses.recurrent, resets=resets, probe=probe)
+
+
+def _reset_steps(steps: int, interval: int | None, offset: int) -> frozenset[int]:
+    """Steps counted from 0 at which Lava, which counts from 1, resets a layer of this ``offset``."""
+    if interval is None:
+        return frozenset()
+    return frozenset(t for t in range(steps) if (t + 1) % interval == (offset + 1) % interval)
+
+
+def _range_of(net: LavaNet, units: torch.Tensor) -> Pair:
+    """The range that inputs really have; never narrower than what the network was made for."""
+    low, high = net.input_range
+    return min(low, int(units.min())), max(high, int(units.max()))
+
+
+def input_units(net: LavaNet, x: torch.Tensor) -> torch.Tensor:
+    """The integers n that Lava is given for ``x [T, B, *shape] = input_scale n``.
+
+    Raises:
+        DataError: the shape differs, x is not finite, or a network of binary input is given something else.
+    """
+    shape = tuple(x.shape[2:])
+    if shape != net.input_shape and not (len(net.input_shape) == 1 and x[0, 0].numel() == net.input_shape[0]):
+        raise DataError(f"The input has shape {shape}; the network takes {net.input_shape}.")
+    if not torch.isfinite(x).all():
+        raise DataError("The input holds values that are not finite.")
+    units = (x.double() / net.input_scale).round_().float().reshape(*x.shape[:2], *net.input_shape)
+    if net.input_bits == 0 and not net.analog and not ((x == 0) | (x == net.input_scale)).all():
+        raise DataError(
+            "The network takes binary spikes, the input holds other values.",
+            hint="Lava would count every non-zero input as one spike. Export with samples of this kind, so "
+            "that the first layer is written for graded input.",
+        )
+    return units
+
+
+def read_membrane(net: LavaNet, v: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
+    """The network's output ``[T, B, N]`` from the membrane v and the spikes of its last population.
+
+    Raises:
+        DataError: the membrane reached the end of its 24 bits or fired, so the output would be wrong.
+    """
+    assert net.readout is not None
+    saturated = (v.abs() >= STATE_LIMIT - 1) | (spikes != 0)
+    if saturated.any():
+        step, sample = (int(i) for i in saturated.nonzero()[0][:2])
+        raise DataError(
+            f"The readout '{net.names[-1]}' saturates at step {step} of sample {sample}: its membrane needs "
+            "more than 24 bits.",
+            hint="Export again with calibration samples and a number of timesteps like these.",
+        )
+    v = v.double()
+    if net.readout.kind == "current":
+        v = torch.diff(v, dim=0, prepend=torch.zeros_like(v[:1]))
+    return (v / net.readout.scale).float()
+
+
+@BACKENDS.register("loihi")
+def open_loihi(path: Path) -> Loihi:
+    """Bit-exact fixed-point simulation of a .net file, whole batches at once."""
+    return Loihi(path)

@@ -1,0 +1,113 @@
+r"""Exact integer sums of synapses, computed with floats.
+
+A float holds every integer up to :math:`2^{24}` (float32) or :math:`2^{53}` (float64). The largest possible
+partial sum follows from the weights and the largest input; as long as it stays below the limit, a sum of
+products is exact in whatever order it is taken, fused or not. Algorithms that transform the data first
+(Winograd, FFT) are not sums of products: they are switched off, and so are the reduced precisions that
+accelerators offer for matrix products.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from snn_deploy.graph.lava_net import Conv, Dense, IntArray, Pair, layer_bound
+from snn_deploy.simulate.cuba import UNIT
+
+FLOAT32_LIMIT = 1 << 24
+CONV_ACCUMULATOR = 1 << 24
+"""Lava's convolution keeps its sum modulo 2^24, in ``[-2^23, 2^23)``; its dense layer does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synapses:
+    """Connections of one layer with weights in state units (``64 W``).
+
+    Attributes:
+        layer: geometry.
+        weight: ``64 W`` in the dtype that holds every sum exactly.
+        recurrent: ``64 W_rec`` or None.
+        bound: largest possible ``|sum|`` in weight units.
+    """
+
+    layer: Conv | Dense
+    weight: torch.Tensor
+    recurrent: torch.Tensor | None
+    bound: int
+
+
+def prepare(layer: Conv | Dense, input_range: Pair, device: torch.device) -> Synapses:
+    """Weights of ``layer`` as floats that hold every possible sum of inputs in ``input_range`` exactly."""
+    recurrent = layer.recurrent if isinstance(layer, Dense) else None
+    bound = layer_bound(layer, input_range)
+    dtype = torch.float32 if bound < FLOAT32_LIMIT else torch.float64
+
+    def scaled(weight: IntArray) -> torch.Tensor:
+        return torch.as_tensor(weight * UNIT).to(device, dtype)
+
+    weight = scaled(layer.weight)
+    if isinstance(layer, Conv) and device.type == "cpu":
+        weight = weight.contiguous(memory_format=torch.channels_last)
+    return Synapses(layer, weight, None if recurrent is None else scaled(recurrent), bound)
+
+
+def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
+    """``64 a`` of every step: ``[T, B, *shape_in] -> [T, B, *shape]``."""
+    layer = synapses.layer
+    x = x.to(synapses.weight.dtype)
+    with exact_products():
+        if isinstance(layer, Conv):
+            frames = _conv(synapses, layer, x.flatten(0, 1))
+            sums = frames.view(*x.shape[:2], *layer.shape)
+        elif layer.delay is None:
+            sums = functional.linear(x.flatten(2), synapses.weight)
+        else:
+            sums = _delayed(synapses, layer.delay, x.flatten(2))
+    if isinstance(layer, Conv) and synapses.bound >= CONV_ACCUMULATOR // 2:
+        half = UNIT * CONV_ACCUMULATOR // 2
+        sums = (sums + half).remainder(2 * half) - half
+    return sums
+
+
+def _conv(synapses: Synapses, layer: Conv, frames: torch.Tensor) -> torch.Tensor:
+    weight = synapses.weight
+    if not frames.is_cuda:
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(
+            frames, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups
+        )
+    kernel = (weight.shape[2], weight.shape[3])
+    patches = functional.unfold(frames, kernel, layer.dilation, layer.padding, layer.stride)
+    count, _, positions = patches.shape
+    patches = patches.view(count, layer.groups, -1, positions)
+    sums: torch.Tensor = weight.view(layer.groups, len(weight) // layer.groups, -1) @ patches
+    return sums.view(count, *layer.shape)
+
+
+def _delayed(synapses: Synapses, delay: IntArray, x: torch.Tensor) -> torch.Tensor:
+    """Synapses that wait: the weights of one delay at a time, shifted in time."""
+    steps = x.shape[0]
+    result = x.new_zeros((*x.shape[:2], len(delay)))
+    waits = torch.as_tensor(delay, device=x.device)
+    for wait in torch.unique(waits).tolist():
+        if wait < steps:
+            chosen = torch.where(waits == wait, synapses.weight, 0)
+            result[wait:] += functional.linear(x[: steps - wait], chosen)
+    return result
+
+
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
+    """Plain sums of products in full precision inside the block."""
+    precision = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("highest")
+        with torch.backends.nnpack.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
