@@ -216,6 +216,24 @@ class Reference:
         return {name: state[name] for name in fresh}
 
 
+@torch.no_grad()
+def membranes64(plan: Plan, name: str, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
+    """Membrane of one layer before firing, in float64, when its resets are those of ``spikes``.
+
+    Args:
+        plan: the graph.
+        name: a spiking layer; the membrane of a Threshold is its input.
+        x: summed input of the layer, ``[T, B, *shape]``.
+        spikes: its output in the run that is judged, ``[T, B, *shape]``.
+    """
+    x = x.double()
+    if isinstance(plan.node(name), nir.Threshold):
+        return x
+    neuron = discretise(plan.node(name), read_semantics(plan.graph))
+    layer = NeuronLayer(neuron, plan.shapes[name], torch.float64, x.device)
+    return layer.membranes(x, layer.start(x.shape[1]), spikes.to(x))
+
+
 def previous(name: str) -> str:
     """Key of a :class:`PreviousOutput` in the state: the value that ``name`` feeds back."""
     return f"{name}@t-1"

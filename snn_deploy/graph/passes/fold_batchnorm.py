@@ -1,0 +1,151 @@
+r"""Fold batch norm into the weights beside it, in float64 (Jacob et al. 2018, eq. 14, running statistics).
+
+In evaluation a batch norm is y = s x + t per channel, with s = gamma / sqrt(var + eps) and
+t = beta - s mean. Behind a weight layer, W' = s W and b' = s b + t. Before weight layers,
+W' = W diag(s) and b' = b + sum W t; with zero padding only when t = 0, since padding is not normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.graph.loops import Edge
+from snn_deploy.graph.shapes import axes, pads
+from snn_deploy.graph.types import WEIGHT_NODES
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class ChannelAffine(nir.NIRNode):
+    """``y = scale x + shift`` per channel ``[C]``: a batch norm on its way to be folded; no node of NIR."""
+
+    scale: Array
+    shift: Array
+
+    def __post_init__(self) -> None:
+        self.input_type = {"input": None}
+        self.output_type = {"output": None}
+
+
+def fold_batchnorm(
+    nodes: dict[str, nir.NIRNode], edges: list[Edge]
+) -> tuple[dict[str, nir.NIRNode], list[Edge], list[str]]:
+    """Fold every :class:`ChannelAffine`; returns the remaining nodes and edges and the names folded.
+
+    Raises:
+        UnsupportedError: naming every batch norm that has no weight layer to fold into.
+    """
+    nodes, edges = dict(nodes), list(edges)
+    names = [name for name, node in nodes.items() if isinstance(node, ChannelAffine)]
+    problems = []
+    for name in names:
+        before = [a for a, b in edges if b == name]
+        after = [b for a, b in edges if a == name]
+        norm = nodes[name]
+        if _folds_back(nodes, edges, before):
+            nodes[before[0]] = _scaled_outputs(nodes[before[0]], norm.scale, norm.shift)
+        elif _folds_forward(nodes, edges, after, norm):
+            nodes.update({b: _scaled_inputs(nodes[b], norm.scale, norm.shift) for b in after})
+        else:
+            problems.append(_problem(name, before, after))
+            continue
+        edges = [edge for a, b in edges for edge in _bridged((a, b), name, before)]
+        del nodes[name]
+    if problems:
+        raise UnsupportedError("Some batch norms cannot be folded into weights.", problems=problems)
+    return nodes, edges, names
+
+
+def _bridged(edge: Edge, name: str, before: list[str]) -> Iterable[Edge]:
+    a, b = edge
+    if b == name:
+        return ()
+    return ((source, b) for source in before) if a == name else (edge,)
+
+
+def _folds_back(nodes: dict[str, nir.NIRNode], edges: list[Edge], before: list[str]) -> bool:
+    if len(before) != 1 or not isinstance(nodes[before[0]], WEIGHT_NODES):
+        return False
+    return sum(a == before[0] for a, _ in edges) == 1
+
+
+def _folds_forward(
+    nodes: dict[str, nir.NIRNode], edges: list[Edge], after: list[str], norm: ChannelAffine
+) -> bool:
+    def takes(name: str) -> bool:
+        node = nodes[name]
+        alone = sum(b == name for _, b in edges) == 1
+        return alone and isinstance(node, WEIGHT_NODES) and (not norm.shift.any() or not _is_padded(node))
+
+    return bool(after) and all(takes(name) for name in after)
+
+
+def _is_padded(node: nir.NIRNode) -> bool:
+    if not isinstance(node, nir.Conv1d | nir.Conv2d):
+        return False
+    kernel = node.weight.shape[2:]
+    stride, dilation = axes(node.stride, len(kernel)), axes(node.dilation, len(kernel))
+    return any(any(pair) for pair in pads(node, kernel, dilation, stride))
+
+
+def _problem(name: str, before: list[str], after: list[str]) -> Problem:
+    return Problem(
+        name,
+        f"batch norm between {', '.join(before) or 'nothing'} and {', '.join(after) or 'nothing'}",
+        rule="it folds into the one weight layer right before it, or into the weight layers right after it "
+        "when these are not padded",
+        try_instead="put it right behind a convolution or linear layer",
+    )
+
+
+def with_weights(node: nir.NIRNode, weight: Array, bias: Array | None) -> nir.NIRNode:
+    """A weight node like ``node`` with other weights (stored in float32)."""
+    stored = np.ascontiguousarray(weight, dtype=np.float32)
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        zeros = np.zeros(len(stored)) if bias is None else bias
+        return type(node)(
+            input_shape=node.input_shape,
+            weight=stored,
+            stride=node.stride,
+            padding=node.padding,
+            dilation=node.dilation,
+            groups=node.groups,
+            bias=np.asarray(zeros, dtype=np.float32),
+            metadata=dict(node.metadata),
+        )
+    if bias is None:
+        return nir.Linear(stored, metadata=dict(node.metadata))
+    return nir.Affine(stored, np.asarray(bias, dtype=np.float32), metadata=dict(node.metadata))
+
+
+def bias_of(node: nir.NIRNode) -> Array | None:
+    """The bias of a weight node in float64, None for a Linear."""
+    return None if isinstance(node, nir.Linear) else np.asarray(node.bias, dtype=np.float64)
+
+
+def _scaled_outputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+    weight = np.asarray(node.weight, dtype=np.float64)
+    bias = bias_of(node)
+    column = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return with_weights(node, weight * column, shift if bias is None else scale * bias + shift)
+
+
+def _scaled_inputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+    weight = np.asarray(node.weight, dtype=np.float64)
+    bias = bias_of(node)
+    groups = axes(node.groups, 1)[0] if isinstance(node, nir.Conv1d | nir.Conv2d) else 1
+    rows = len(weight) // groups
+    per_group = weight.reshape(groups, rows, weight.shape[1], -1)
+    grouped_scale, grouped_shift = (v.reshape(groups, 1, -1, 1) for v in (scale, shift))
+    moved = (per_group * grouped_shift).sum(axis=(2, 3)).reshape(-1)
+    scaled = (per_group * grouped_scale).reshape(weight.shape)
+    if bias is None and not moved.any():
+        return with_weights(node, scaled, None)
+    return with_weights(node, scaled, moved if bias is None else bias + moved)
