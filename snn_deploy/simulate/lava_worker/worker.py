@@ -1,0 +1,108 @@
+"""Run one ``.net`` file in Lava. Stand-alone: needs numpy, h5py, lava-nc and lava-dl, nothing of snn-deploy.
+
+    python worker.py job.json
+
+The job names ``net``, ``inputs`` (npz with ``x [N, T, *shape]``, integers in C-H-W order), ``out`` (npz to
+write), ``report`` (JSON to write), ``input_bits`` (netx's ``input_message_bits``), ``record`` (return every
+layer, else the last one) and ``membrane`` (return the last layer's voltage too). The result holds
+``spikes0``, ``spikes1``, ... and ``membrane``, each ``[N, T, *shape]`` and aligned with the input: the step
+that each synaptic layer costs is taken out.
+
+Samples follow each other in one run, separated by Lava's staggered resets. A synapse remembers one step, and
+resets do not reach it: networks with recurrence or delays (``isolate``) get one run per sample.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def run_samples(job: dict[str, Any], x: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Run the samples ``x [N, T, *shape]`` one after the other; see the module text for the result."""
+    from lava.lib.dl.netx import hdf5
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc import io
+    from lava.proc.monitor.process import Monitor
+
+    samples, steps = x.shape[:2]
+    first_has_synapses = first_population(job["net"]) != "input"
+    net = hdf5.Network(
+        job["net"],
+        reset_interval=steps,
+        reset_offset=1 if first_has_synapses else 0,
+        input_message_bits=job["input_bits"],
+    )
+    populations = net.layers if job["record"] else net.layers[-1:]
+    delays = [i + first_has_synapses for i in range(len(net.layers))][-len(populations) :]
+    total = samples * steps + delays[-1]
+    rows = np.zeros((total, *x.shape[2:]), np.int32)
+    rows[: samples * steps] = x.reshape(samples * steps, *x.shape[2:])
+    source = io.source.RingBuffer(data=rows.transpose(*range(rows.ndim - 1, 0, -1), 0))
+    source.s_out.connect(net.inp if first_has_synapses else net.in_layer.neuron.a_in)
+    sinks = [io.sink.RingBuffer(shape=population.out.shape, buffer=total) for population in populations]
+    for population, sink in zip(populations, sinks, strict=True):
+        population.out.connect(sink.a_in)
+    monitor = Monitor()
+    if job["membrane"]:
+        monitor.probe(net.out_layer.neuron.v, total)
+    try:
+        net.run(condition=RunSteps(total), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+        found = {f"spikes{i}": sink.data.get().astype(np.int8) for i, sink in enumerate(sinks)}
+        if job["membrane"]:
+            (variables,) = monitor.get_data().values()
+            found["membrane"] = np.moveaxis(variables["v"], 0, -1)
+            delays.append(delays[-1])
+    finally:
+        net.stop()
+    return {
+        name: _aligned(values, delay, samples, steps)
+        for (name, values), delay in zip(found.items(), delays, strict=True)
+    }
+
+
+def _aligned(values: np.ndarray[Any, Any], delay: int, samples: int, steps: int) -> np.ndarray[Any, Any]:
+    """``[(W, H, C) or N, total]`` to ``[N, T, *shape]`` in C-H-W order, without the pipeline's delay."""
+    rows = values.transpose(*range(values.ndim - 1, -1, -1))[delay : delay + samples * steps]
+    return np.ascontiguousarray(rows.reshape(samples, steps, *rows.shape[1:]))
+
+
+def first_population(path: str) -> str:
+    """``"input"`` when the first population of the file is an input block with neurons, else its type."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        layers = file["layer"]
+        for position in range(len(layers)):
+            kind = layers[str(position)]["type"][0].decode()
+            if kind not in {"input", "flatten"} or "neuron" in layers[str(position)]:
+                return str(kind)
+    return ""
+
+
+def main(job_file: str) -> int:
+    """Do the job and write its result and report."""
+    import lava_shims  # type: ignore[import-not-found]
+
+    job = json.loads(Path(job_file).read_text())
+    with np.load(job["inputs"], allow_pickle=False) as inputs:
+        x = inputs["x"]
+    lava_shims.install()
+    started = time.perf_counter()
+    parts = [x[i : i + 1] for i in range(len(x))] if job["isolate"] else [x]
+    results = [run_samples(job, part) for part in parts]
+    joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+    np.savez_compressed(job["out"], allow_pickle=False, **joined)
+    report = {"seconds": time.perf_counter() - started, "numpy": np.__version__}
+    Path(job["report"]).write_text(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
