@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from snn_deploy.distill.run import distill as _distill
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
@@ -14,6 +16,7 @@ from snn_deploy.export.manifest import read_manifest
 from snn_deploy.export.parity import decisions
 from snn_deploy.export.verify import Samples
 from snn_deploy.files import atomic_dir
+from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
 from snn_deploy.registry import BACKENDS
 from snn_deploy.reporting import write_report
@@ -75,6 +78,29 @@ def distill(
         run = Run.create(path, wanted)
     _distill(wanted, load_data(wanted), run, device=device, resume=resume, report=report)
     return run
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """What :func:`distill` would do with ``recipe``: its data and networks are built, nothing is trained."""
+    data = load_data(recipe)
+    student = build_student(recipe, data.shape, len(data.classes))
+    parts: dict[str, Any] = {
+        "data": f"{data.name} {data.shape}, {len(data.classes)} classes",
+        "samples": f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test",
+        "student": f"{recipe.student.name}, {_parameters(student):,} parameters, T = {recipe.timesteps}",
+        "method": " + ".join(f"{part.weight:g} {part.name}" for part in recipe.method),
+        "epochs": f"{recipe.train.epochs} of {-(-len(data.train) // recipe.train.batch_size)} steps",
+        "digest": recipe.digest(),
+    }
+    if recipe.teacher is not None:
+        teacher = build_teacher(recipe, data.shape, len(data.classes))
+        origin = recipe.teacher.checkpoint or "trained in place"
+        parts["teacher"] = f"{recipe.teacher.name}, {_parameters(teacher):,} parameters, {origin}"
+    return parts
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def export(

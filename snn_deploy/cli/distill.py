@@ -1,0 +1,119 @@
+"""``distill``: train a student from a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def distill(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe, or a YAML file.")],
+    override: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--override", metavar="KEY=VALUE", help="Change a value: -o train.epochs=4"),
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="Run folder. Default: runs/NAME.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run; start one where there is none.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; default: the recipe's.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and show what would be trained.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train the teacher, unless the recipe names one, and distil the spiking student."""
+    from snn_deploy import api
+    from snn_deploy.cli import render
+    from snn_deploy.recipes import load_recipe
+
+    overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
+    loaded = load_recipe(recipe, overrides)
+    if dry_run:
+        description = api.describe(loaded)
+        if json:
+            render.emit_json(description)
+        else:
+            render.table(["", ""], description.items(), title=f"{loaded.name} (dry run)")
+        return
+    target = run_dir or Path("runs") / loaded.name
+    with _progress() as report:
+        run = api.distill(loaded, target, resume=resume, device=device, report=report)
+    result = run.result()
+    if json:
+        render.emit_json(result)
+        return
+    _show(result)
+    render.say(f"run:   {run.path}")
+    render.say(f"next:  snn-deploy export {run.path}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    from snn_deploy.cli import render
+
+    total = result["data"]["samples"]["test"]
+    networks = [(role, result[role]) for role in ("teacher", "student") if result[role] is not None]
+    columns = ["network", "validation", "test", "correct", "parameters", "trained in"]
+    rows = (
+        [
+            role,
+            f"{100 * figures['validation_accuracy']:.2f} %",
+            f"{100 * figures['test_accuracy']:.2f} %",
+            f"{figures['test_correct']}/{total}",
+            f"{figures['parameters']:,}",
+            f"{figures['seconds']:.0f} s",
+        ]
+        for role, figures in networks
+    )
+    methods = "+".join(result["method"])
+    title = f"{result['recipe']}: {methods} on {result['data']['name']}, T = {result['timesteps']}"
+    render.table(columns, rows, title=title, numeric=columns[1:])
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    """A live bar on a terminal, plain lines when piped."""
+    from snn_deploy.cli import render
+    from snn_deploy.distill.events import EpochDone, PhaseStarted, StepsDone
+
+    if not render.err.is_terminal:
+        yield lambda event: None if isinstance(event, StepsDone) else render.note(str(event))
+        return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    with Progress(*columns, console=render.err, transient=True) as bars:
+        task = None
+        state = ""
+
+        def report(event: Any) -> None:
+            nonlocal task, state
+            if isinstance(event, PhaseStarted):
+                bars.console.print(str(event), style="dim")
+                if task is not None:
+                    bars.remove_task(task)
+                state = ""
+                task = bars.add_task(event.phase, total=event.steps, completed=event.step, state=state)
+            elif isinstance(event, StepsDone) and task is not None:
+                bars.update(task, completed=event.step, state=f"loss {event.loss:.3f}{state}")
+            elif isinstance(event, EpochDone):
+                state = f"  val {100 * event.validation_accuracy:.1f} %"
+                bars.console.print(str(event), style="dim")
+            else:
+                bars.console.print(str(event), style="dim")
+
+        yield report
