@@ -127,6 +127,8 @@ BACKENDS: Registry[Factory] = Registry(
         "loihi": "snn_deploy.simulate.loihi",
         "onnxruntime": "snn_deploy.simulate.onnxruntime",
         "lava": "snn_deploy.simulate.lava",
+        "norse": "snn_deploy.export.foreign",
+        "snntorch": "snn_deploy.export.foreign",
     },
     "snn_deploy.backends",
 )

@@ -18,7 +18,7 @@ from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.modules import CONVERTERS, DROPPED, FLATTENS, INSTEAD, NEURONS, ModuleError
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.graph.shapes import Shape, ShapeError, output_shape
+from snn_deploy.graph.shapes import Shape, ShapeError, flatten_range, output_shape
 from snn_deploy.graph.tracing import Tracer, flatten_arguments, function_name, is_sum, leading_axes
 
 Terms = tuple[str, ...]
@@ -156,8 +156,13 @@ class _Builder:
             raise _RefusalError(path, f"flattens axes {start} to {end}", "time and batch axes stay apart")
         shape = self._shape(path, terms)
         start, end = (axis - leading if axis >= 0 else axis for axis in (start, end))
-        node = nir.Flatten({"input": None}, start, end)
-        return terms if len(shape) == 1 else self._place(path, node, terms)
+        if len(shape) == 1:
+            return terms
+        try:
+            flatten_range(start, end, len(shape))
+        except ShapeError as error:
+            raise _RefusalError(path, str(error)) from None
+        return self._place(path, nir.Flatten({"input": np.array(shape)}, start, end), terms)
 
     def _place(self, path: str, node: nir.NIRNode, terms: Terms) -> Terms:
         shape = self._shape(path, terms)

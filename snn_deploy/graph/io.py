@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -270,19 +271,24 @@ def _build(kind: str, values: dict[str, Any], where: str) -> nir.NIRNode:
     return getattr(nir, kind)(**values)
 
 
+def name_problems(names: Iterable[str]) -> list[Problem]:
+    """The names that a NIR file cannot hold."""
+    problems = []
+    for name in names:
+        try:
+            _name(name, name or "node")
+        except _DamageError as damage:
+            problems.append(damage.problem)
+    return problems
+
+
 def write_nir(graph: nir.NIRGraph, path: Path | str) -> None:
     """Write ``graph`` as a NIR file, atomically.
 
     Raises:
         DataError: a node name cannot be stored (``/``, empty, unprintable, too long).
     """
-    problems = []
-    for name in graph.nodes:
-        try:
-            _name(name, name or "node")
-        except _DamageError as damage:
-            problems.append(damage.problem)
-    if problems:
+    if problems := name_problems(graph.nodes):
         raise DataError("The graph cannot be written as NIR.", problems=problems)
     with atomic_path(Path(path)) as temporary:
         nir.write(temporary, graph)

@@ -117,10 +117,14 @@ def _pooled(node: nir.AvgPool2d | nir.SumPool2d, shape: Shape) -> Shape:
 
 def flatten_axes(node: nir.Flatten, rank: int) -> tuple[int, int]:
     """First and last flattened axis of an input of ``rank`` axes (no batch axis), both non-negative."""
-    first, last = axes(node.start_dim, 1)[0], axes(node.end_dim, 1)[0]
-    first, last = (first + rank if first < 0 else first), (last + rank if last < 0 else last)
+    return flatten_range(axes(node.start_dim, 1)[0], axes(node.end_dim, 1)[0], rank)
+
+
+def flatten_range(start: int, end: int, rank: int) -> tuple[int, int]:
+    """``start`` and ``end`` as non-negative axes of an input of ``rank`` axes."""
+    first, last = (axis + rank if axis < 0 else axis for axis in (start, end))
     if not 0 <= first <= last < rank:
-        raise ShapeError(f"cannot flatten axes {node.start_dim} to {node.end_dim} of {rank} axes")
+        raise ShapeError(f"cannot flatten axes {start} to {end} of {rank} axes")
     return first, last
 
 
