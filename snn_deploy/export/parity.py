@@ -190,7 +190,8 @@ def judge(parity: Parity, *, max_accuracy_drop: float) -> Parity:
     """Give the verdict.
 
     An exact format passes without unexplained flips and without differing outputs, except those that a tie
-    further up caused. An approximate one passes while it loses at most ``max_accuracy_drop`` (a fraction).
+    further up caused. An approximate one passes while it loses at most ``max_accuracy_drop`` (a fraction),
+    and is called equal when nothing differs.
     """
     if parity.exact:
         if parity.differing:
@@ -215,6 +216,8 @@ def judge(parity: Parity, *, max_accuracy_drop: float) -> Parity:
                 verdict="failed",
                 reason=f"accuracy drops by {100 * drop:.1f} points; allowed {100 * max_accuracy_drop:.1f}",
             )
+    if not (parity.output_differing or any(n.differing or n.free_differing for n in parity.layers)):
+        return replace(parity, verdict="equal")
     return replace(parity, verdict="approximate", reason="approximations are listed in the manifest")
 
 

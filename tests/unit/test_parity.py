@@ -76,9 +76,10 @@ def test_verdicts() -> None:
 
 
 def test_an_approximate_format_is_judged_by_accuracy() -> None:
-    drift = replace(BLANK, exact=False, accuracy_reference=0.97, accuracy=0.955)
+    drift = replace(BLANK, exact=False, accuracy_reference=0.97, accuracy=0.955, output_differing=3)
     assert judge(drift, max_accuracy_drop=0.02).verdict == "approximate"
     assert judge(drift, max_accuracy_drop=0.01).verdict == "failed"
+    assert judge(replace(drift, accuracy=0.97, output_differing=0), max_accuracy_drop=0).verdict == "equal"
 
 
 def test_chunks_join_to_the_whole() -> None:
