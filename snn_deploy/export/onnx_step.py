@@ -1,0 +1,242 @@
+"""One time step of a plan as ONNX operators: what a state-of-the-step model and the body of a Scan share.
+
+The operators and their order are those of :mod:`snn_deploy.simulate.neurons` and ``layers``, so that float32
+results agree with the reference simulator up to the summation order inside convolutions and products.
+The tensor of a layer's output has the layer's name; nothing inside the layer reads it, so that it can be
+replaced to judge the layers behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import nir
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from snn_deploy.graph.dynamics import Fire, Membrane, Neuron, Synaptic, delay_steps, discretise, parameters
+from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
+from snn_deploy.graph.types import SPIKING_NODES, Plan
+from snn_deploy.simulate.onnx_info import StateValue, Value
+
+X, OUT = "x", "out"
+BATCH = "batch"
+
+
+@dataclass(slots=True)
+class Step:
+    """Operators, constants and states of one time step."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+    states: list[StateValue] = field(default_factory=list)
+    layers: list[Value] = field(default_factory=list)
+
+    def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Append one operator; returns the name of its output."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
+        return output
+
+    def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
+        """Add a constant; returns its name."""
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        return name
+
+    def state(self, node: str, quantity: str, shape: Shape, start: float = 0.0) -> StateValue:
+        """Add a state carried from step to step."""
+        name = f"{node}.{quantity}"
+        self.states.append(
+            StateValue(node=node, input=f"{name}_in", output=f"{name}_out", shape=shape, start=start)
+        )
+        return self.states[-1]
+
+
+def build_step(plan: Plan) -> Step:
+    """The operators of one time step of ``plan``: ``x`` and states in, ``out`` and states out."""
+    step = Step()
+    semantics = read_semantics(plan.graph)
+    feeding = sorted({source for found in plan.feedback.values() for source in found}, key=plan.order.index)
+    previous = {name: step.state(name, "previous", plan.shapes[name]) for name in feeding}
+    values = {plan.input: X}
+    for name in plan.order:
+        if name == plan.input:
+            continue
+        terms = [values[source] for source in plan.sources[name]]
+        terms += [previous[source].input for source in plan.feedback.get(name, ())]
+        x = terms[0]
+        for number, term in enumerate(terms[1:], start=1):
+            x = step.op("Add", [x, term], f"{name}/sum{number}")
+        output = OUT if name == plan.output else name
+        node = plan.node(name)
+        fed = plan.shapes[(*plan.sources[name], *plan.feedback.get(name, ()))[0]]
+        _add_node(step, name, node, x, output, fed, semantics)
+        values[name] = output
+        if isinstance(node, SPIKING_NODES):
+            step.layers.append(Value(name=name, shape=plan.shapes[name]))
+    for name, state in previous.items():
+        step.op("Identity", [values[name]], state.output)
+    return step
+
+
+def _add_node(
+    step: Step, name: str, node: nir.NIRNode, x: str, output: str, shape: Shape, semantics: Semantics
+) -> None:
+    if isinstance(node, nir.Output):
+        step.op("Identity", [x], output)
+    elif isinstance(node, nir.Affine | nir.Linear):
+        bias = [step.constant(f"{name}.bias", node.bias)] if isinstance(node, nir.Affine) else []
+        step.op("Gemm", [x, step.constant(f"{name}.weight", node.weight), *bias], output, transB=1)
+    elif isinstance(node, nir.Conv1d | nir.Conv2d):
+        _convolution(step, name, node, x, output)
+    elif isinstance(node, nir.AvgPool2d | nir.SumPool2d):
+        _pool(step, name, node, x, output, shape[0])
+    elif isinstance(node, nir.Flatten):
+        _flatten(step, name, node, x, output, shape)
+    elif isinstance(node, nir.Scale):
+        step.op("Mul", [x, step.constant(f"{name}.scale", parameters(node)["scale"])], output)
+    elif isinstance(node, nir.Threshold):
+        _spikes(step, name, x, parameters(node)["threshold"], semantics.fires_at, output)
+    elif isinstance(node, nir.Delay):
+        _delay(step, name, delay_steps(node, semantics), x, output, shape)
+    else:
+        _neuron(step, name, discretise(node, semantics), x, output, shape)
+
+
+def _convolution(step: Step, name: str, node: nir.Conv1d | nir.Conv2d, x: str, output: str) -> None:
+    kernel = tuple(node.weight.shape[2:])
+    stride, dilation = axes(node.stride, len(kernel)), axes(node.dilation, len(kernel))
+    padding = pads(node, kernel, dilation, stride)
+    step.op(
+        "Conv",
+        [x, step.constant(f"{name}.weight", node.weight), step.constant(f"{name}.bias", node.bias)],
+        output,
+        kernel_shape=kernel,
+        strides=stride,
+        dilations=dilation,
+        pads=[before for before, _ in padding] + [after for _, after in padding],
+        group=axes(node.groups, 1)[0],
+    )
+
+
+def _pool(
+    step: Step, name: str, node: nir.AvgPool2d | nir.SumPool2d, x: str, output: str, channels: int
+) -> None:
+    kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
+    padding = pads(node, kernel, (1, 1), stride)
+    window = {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "pads": [before for before, _ in padding] + [after for _, after in padding],
+    }
+    if isinstance(node, nir.AvgPool2d):
+        step.op("AveragePool", [x], output, count_include_pad=1, **window)
+    else:
+        ones = step.constant(f"{name}.ones", np.ones((channels, 1, *kernel)))
+        step.op("Conv", [x, ones], output, group=channels, **window)
+
+
+def _flatten(step: Step, name: str, node: nir.Flatten, x: str, output: str, shape: Shape) -> None:
+    first, last = flatten_axes(node, len(shape))
+    if last - first == len(shape) - 1:
+        step.op("Flatten", [x], output, axis=1)
+        return
+    kept = [-1, *shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :]]
+    step.op("Reshape", [x, step.constant(f"{name}.shape", kept, np.int64)], output)
+
+
+def _delay(step: Step, name: str, steps: npt.NDArray[np.int64], x: str, output: str, shape: Shape) -> None:
+    longest = int(steps.max())
+    if longest == 0:
+        step.op("Identity", [x], output)
+        return
+    past = step.state(name, "past", (longest, *shape))
+    axis = step.constant(f"{name}.axis", [1], np.int64)
+    now = step.op("Unsqueeze", [x, axis], f"{name}/now")
+    known = step.op("Concat", [past.input, now], f"{name}/known", axis=1)
+    begin = step.constant(f"{name}.begin", [1], np.int64)
+    end = step.constant(f"{name}.end", [longest + 1], np.int64)
+    step.op("Slice", [known, begin, end, axis], past.output)
+    if steps.ndim == 0:
+        zero = step.constant(f"{name}.zero", 0, np.int64)
+        step.op("Gather", [known, zero], output, axis=1)
+        return
+    place = longest - np.broadcast_to(steps, shape)[None, None]
+    like = step.op("Shape", [now], f"{name}/like")
+    index = step.op("Expand", [step.constant(f"{name}.place", place, np.int64), like], f"{name}/index")
+    taken = step.op("GatherElements", [known, index], f"{name}/taken", axis=1)
+    step.op("Squeeze", [taken, axis], output)
+
+
+def _spikes(step: Step, name: str, h: str, threshold: Any, fires_at: str, output: str) -> str:
+    kind = "Greater" if fires_at == ">" else "GreaterOrEqual"
+    fired = step.op(kind, [h, step.constant(f"{name}.v_threshold", threshold)], f"{name}/fired")
+    step.op("Cast", [fired], output, to=TensorProto.FLOAT)
+    return fired
+
+
+def _neuron(step: Step, name: str, neuron: Neuron, x: str, output: str, shape: Shape) -> None:
+    charge = neuron.charge
+
+    def times(value: str, factor: npt.NDArray[np.float64] | None, label: str) -> str:
+        if factor is None:
+            return value
+        return step.op("Mul", [value, step.constant(f"{name}.{label}", factor)], f"{name}/{label}")
+
+    if isinstance(charge, Synaptic):
+        i = step.state(name, "i", shape)
+        v = step.state(name, "v", shape, float(neuron.start))
+        h = _synaptic(step, name, charge, x, i, v, times)
+    else:
+        v = step.state(name, "v", shape, float(neuron.start))
+        h = _membrane(step, name, charge, x, v.input, times)
+    if neuron.fire is None:
+        step.op("Identity", [h], output)
+        step.op("Identity", [h], v.output)
+    else:
+        fire: Fire = neuron.fire
+        fired = _spikes(step, name, h, fire.threshold, fire.fires_at, output)
+        if fire.reset == "subtract":
+            drop = step.constant(f"{name}.drop", fire.threshold - fire.v_reset)
+            after = step.op("Sub", [h, drop], f"{name}/dropped")
+        else:
+            after = step.constant(f"{name}.v_reset", fire.v_reset)
+        step.op("Where", [fired, after, h], v.output)
+
+
+Times = Callable[[str, "npt.NDArray[np.float64] | None", str], str]
+
+
+def _membrane(step: Step, name: str, charge: Membrane, x: str, v: str, times: Times) -> str:
+    x = times(x, charge.gain, "gain")
+    if charge.leak is None:
+        return step.op("Add", [v, x], f"{name}/h")
+    above = v
+    if charge.v_leak is not None:
+        above = step.op("Sub", [v, step.constant(f"{name}.v_leak", charge.v_leak)], f"{name}/above_rest")
+    rate = step.constant(f"{name}.rate", charge.leak.value)
+    kind = "Div" if charge.leak.divides else "Mul"
+    if charge.input_decays:
+        drive = step.op("Sub", [x, above], f"{name}/drive")
+        return step.op("Add", [v, step.op(kind, [drive, rate], f"{name}/move")], f"{name}/h")
+    kept = step.op("Sub", [v, step.op(kind, [above, rate], f"{name}/leak")], f"{name}/kept")
+    return step.op("Add", [kept, x], f"{name}/h")
+
+
+def _synaptic(
+    step: Step, name: str, charge: Synaptic, x: str, i: StateValue, v: StateValue, times: Times
+) -> str:
+    decayed = times(i.input, charge.i_decay, "i_decay")
+    current = step.op("Add", [decayed, times(x, charge.i_gain, "i_gain")], i.output)
+    kept = times(v.input, charge.v_decay, "v_decay")
+    offset = charge.v_offset
+    h = step.op(
+        "Add", [kept, times(current, charge.v_gain, "v_gain")], f"{name}/{'h' if offset is None else 'g'}"
+    )
+    if offset is None:
+        return h
+    return step.op("Add", [h, step.constant(f"{name}.v_offset", offset)], f"{name}/h")
