@@ -20,6 +20,7 @@ recovered exactly.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import nir
@@ -30,6 +31,9 @@ from snn_deploy.graph.passes.pooling import sum_pooling
 from snn_deploy.graph.semantics import read_semantics, write_semantics
 from snn_deploy.graph.shapes import NEURON_FIELDS, Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
+
+FEEDBACK_KEY = "snn_deploy_feedback"
+"""Metadata entry that names the edges which carry the previous step's value; for readers that cannot plan."""
 
 _TIMES = {"tau", "tau_syn", "tau_mem", "r", "w_in", "delay"}
 _THRESHOLDS = {"threshold", "v_threshold"}
@@ -50,6 +54,9 @@ def portable(plan: Plan) -> tuple[nir.NIRGraph, list[dict[str, Any]]]:
         type_check=False,
     )
     write_semantics(graph, semantics.stating(fires_at=">") if lower else semantics)
+    if plan.feedback:
+        cut = [[names.get(n, n) for n in (a, b)] for b, found in plan.feedback.items() for a in found]
+        graph.metadata[FEEDBACK_KEY] = json.dumps(cut)
     passes: list[dict[str, Any]] = []
     if rewritten:
         passes.append({"pass": "sum_pooling", "windows": rewritten, "kept": kept})

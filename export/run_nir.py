@@ -1,0 +1,264 @@
+"""Run this bundle's model.nir without snn-deploy and without torch, and compare with example.npz.
+
+    pip install -r requirements-nir.txt
+    python run_nir.py                 the example: prints PASS or FAIL, exit 0 or 1
+    python run_nir.py FRAMES.npy      class scores for your own frames [T, B, ...]
+
+A small interpreter of NIR in numpy, in float64, for the graphs that snn-deploy writes (no nested graphs).
+What NIR leaves open about discrete time it reads from the graph's metadata entry `snn_deploy`:
+
+    LI, LIF    h = v + k (v_leak - v + r x)                 k = dt / tau, or 1 - exp(-dt / tau)
+    I, IF      h = v + dt r x
+    CUBA       i' = (1 - k_syn) i + k_syn w_in x,  h = v + k_mem (v_leak - v + r i')
+    spike      s = [h > v_threshold] (or >=), then v' = v_reset where s, or v' = h - s (v_threshold - v_reset)
+
+A float32 runtime may fire differently where h meets the threshold to within rounding. Samples that differ
+pass only if this interpreter itself came within 1e-5 of a threshold in them; the line says how many.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+TOLERANCE = 1e-4
+TIE_WIDTH = 1e-5
+DEFAULTS = {
+    "dt": 1e-4,
+    "integrator": "euler",
+    "fires_at": ">",
+    "reset": "zero",
+    "decode": "mean",
+    "classes": [],
+}
+
+
+def read(path):
+    """Nodes (dicts of numpy values), edges and semantics of a NIR file."""
+
+    def value(dataset):
+        content = dataset[()]
+        return content.decode() if isinstance(content, bytes) else content
+
+    with h5py.File(path, "r") as file:
+        graph = file["node"]
+        nodes = {
+            name: {key: value(group[key]) for key in group if isinstance(group[key], h5py.Dataset)}
+            for name, group in graph["nodes"].items()
+        }
+        edges = [(a.decode(), b.decode()) for a, b in graph["edges"][()]]
+        metadata = graph.get("metadata", {})
+        semantics = dict(DEFAULTS)
+        semantics.update(json.loads(value(metadata["snn_deploy"])) if "snn_deploy" in metadata else {})
+        feedback = (
+            json.loads(value(metadata["snn_deploy_feedback"])) if "snn_deploy_feedback" in metadata else []
+        )
+    return nodes, edges, {tuple(edge) for edge in feedback}, semantics
+
+
+def windows(x, kernel, stride, padding, dilation):
+    """All windows of `x [B, C, *space]`: `[B, C, *out, *kernel]`."""
+    x = np.pad(x, [(0, 0), (0, 0), *padding])
+    span = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    axes = tuple(range(2, x.ndim))
+    view = np.lib.stride_tricks.sliding_window_view(x, span, axes)
+    steps = [slice(None), slice(None)]
+    return view[
+        tuple(steps + [slice(None, None, s) for s in stride] + [slice(None, None, d) for d in dilation])
+    ]
+
+
+def per_axis(value, count):
+    """An int or an array of ints as `count` ints."""
+    return [int(v) for v in np.broadcast_to(np.asarray(value).reshape(-1), (count,))]
+
+
+def convolution(node):
+    """The function of a Conv1d or Conv2d node."""
+    weight, bias = node["weight"].astype(float), node["bias"].astype(float)
+    rank, groups = weight.ndim - 2, int(node["groups"])
+    kernel = weight.shape[2:]
+    stride, dilation = per_axis(node["stride"], rank), per_axis(node["dilation"], rank)
+    if isinstance(node["padding"], str):
+        total = [
+            d * (k - 1) if node["padding"] == "same" else 0 for k, d in zip(kernel, dilation, strict=True)
+        ]
+        padding = [(t // 2, t - t // 2) for t in total]
+    else:
+        padding = [(p, p) for p in per_axis(node["padding"], rank)]
+    grouped = weight.reshape(groups, len(weight) // groups, -1)
+
+    def run(x):
+        found = windows(x, kernel, stride, padding, dilation)
+        space = found.shape[2 : 2 + rank]
+        columns = np.moveaxis(found, 1, 1 + rank)  # [B, *out, C, *kernel]
+        columns = columns.reshape(len(x), int(np.prod(space)), groups, -1)
+        out = np.einsum("bngk,gok->bgon", columns, grouped, optimize=True)
+        return out.reshape(len(x), len(weight), *space) + bias.reshape(-1, *[1] * rank)
+
+    return run
+
+
+def pooling(node):
+    """The function of a SumPool2d or AvgPool2d node."""
+    kernel, stride = per_axis(node["kernel_size"], 2), per_axis(node["stride"], 2)
+    padding = [(p, p) for p in per_axis(node["padding"], 2)]
+    share = 1.0 if node["type"] == "SumPool2d" else 1.0 / np.prod(kernel)
+    return lambda x: windows(x, kernel, stride, padding, [1, 1]).sum((-2, -1)) * share
+
+
+def flattening(node):
+    """The function of a Flatten node; axes do not count the batch."""
+
+    def run(x):
+        rank = x.ndim - 1
+        first, last = (int(node[key]) % rank for key in ("start_dim", "end_dim"))
+        return x.reshape(*x.shape[: first + 1], -1, *x.shape[last + 2 :])
+
+    return run
+
+
+def stateless(node, semantics):
+    """The function of a node without state, or None."""
+    kind = node["type"]
+    if kind in ("Input", "Output"):
+        return lambda x: x
+    if kind in ("Affine", "Linear"):
+        weight, bias = node["weight"].astype(float).T, np.asarray(node.get("bias", 0.0), dtype=float)
+        return lambda x: x @ weight + bias
+    if kind in ("Conv1d", "Conv2d"):
+        return convolution(node)
+    if kind in ("SumPool2d", "AvgPool2d"):
+        return pooling(node)
+    if kind == "Flatten":
+        return flattening(node)
+    if kind == "Scale":
+        return lambda x: x * node["scale"]
+    return None
+
+
+class Neuron:
+    """One neuron, integrator, threshold or delay layer; `near` marks samples that met a threshold."""
+
+    def __init__(self, node, semantics, batch):
+        self.node, self.kind, self.semantics = node, node["type"], semantics
+        self.near = np.zeros(batch, bool)
+        shape = np.shape(next(node[k] for k in ("r", "threshold", "delay") if k in node))
+        self.i = np.zeros((batch, *shape))
+        self.v = self.i + np.asarray(node.get("v_reset", node.get("v_leak", 0.0)), dtype=float)
+        if self.kind == "Delay":
+            self.steps = np.rint(node["delay"] / semantics["dt"]).astype(int)
+            self.past = [self.i for _ in range(int(self.steps.max(initial=0)) + 1)]
+
+    def rate(self, name):
+        """Share of the way to equilibrium made in one step."""
+        ratio = self.semantics["dt"] / np.asarray(self.node[name], dtype=float)
+        return ratio if self.semantics["integrator"] == "euler" else 1.0 - np.exp(-ratio)
+
+    def charge(self, x):
+        """Membrane before firing."""
+        node = self.node
+        if self.kind in ("I", "IF"):
+            return self.v + self.semantics["dt"] * node["r"] * x
+        if self.kind in ("LI", "LIF"):
+            return self.v + self.rate("tau") * (node["v_leak"] - self.v + node["r"] * x)
+        k = self.rate("tau_syn")
+        self.i = (1.0 - k) * self.i + k * node.get("w_in", 1.0) * x
+        return self.v + self.rate("tau_mem") * (node["v_leak"] - self.v + node["r"] * self.i)
+
+    def step(self, x):
+        """Output of one step."""
+        if self.kind == "Delay":
+            self.past = [*self.past[1:], x]
+            out = np.zeros_like(x)
+            for steps in np.unique(self.steps):
+                out = np.where(self.steps == steps, self.past[-1 - steps], out)
+            return out
+        h = x if self.kind == "Threshold" else self.charge(x)
+        threshold = self.node.get("v_threshold", self.node.get("threshold"))
+        if threshold is None:
+            self.v = h
+            return h
+        self.near |= (np.abs(h - threshold) <= TIE_WIDTH).reshape(len(h), -1).any(1)
+        fired = h > threshold if self.semantics["fires_at"] == ">" else h >= threshold
+        reset = np.asarray(self.node.get("v_reset", 0.0), dtype=float)
+        self.v = np.where(
+            fired, h - (threshold - reset) if self.semantics["reset"] == "subtract" else reset, h
+        )
+        return fired.astype(float)
+
+
+def ordered(nodes, edges):
+    """Node names, each after the sources of its `edges`."""
+    order, waiting = [], dict.fromkeys(nodes)
+    while waiting:
+        ready = [n for n in waiting if not any(b == n and a in waiting for a, b in edges)]
+        if not ready:
+            raise SystemExit(f"FAIL the graph has loops that it does not explain: {', '.join(waiting)}")
+        order += ready
+        for name in ready:
+            del waiting[name]
+    return order
+
+
+def run(path, frames):
+    """Outputs `[T, B, ...]` for `frames [T, B, ...]`, the samples near a threshold, and the semantics."""
+    nodes, edges, feedback, semantics = read(path)
+    forward = [edge for edge in edges if edge not in feedback]
+    order = ordered(nodes, forward)
+    functions = {name: stateless(nodes[name], semantics) for name in order}
+    batch = frames.shape[1]
+    neurons = {name: Neuron(nodes[name], semantics, batch) for name in order if functions[name] is None}
+    sink = next(name for name in order if nodes[name]["type"] == "Output")
+    previous = {name: np.zeros_like(neuron.v) for name, neuron in neurons.items()}
+    outputs = []
+    for frame in frames.astype(float):
+        now = {}
+        for name in order:
+            if nodes[name]["type"] == "Input":
+                now[name] = frame
+                continue
+            terms = [now[a] for a, b in forward if b == name]
+            terms += [previous[a] for a, b in edges if b == name and (a, b) in feedback]
+            x = sum(terms)
+            now[name] = functions[name](x) if name not in neurons else neurons[name].step(x)
+        previous = now
+        outputs.append(now[sink])
+    near = np.any([n.near for n in neurons.values()], axis=0) if neurons else np.zeros(batch, bool)
+    return np.stack(outputs), near, semantics
+
+
+def main(arguments):
+    """See the module's text."""
+    if arguments:
+        outputs, _, semantics = run(HERE / "model.nir", np.load(arguments[0], allow_pickle=False))
+        found = outputs.mean(0) if semantics["decode"] == "mean" else outputs[-1]
+        for row in found.reshape(len(found), -1):
+            best = int(row.argmax())
+            label = semantics["classes"][best] if best < len(semantics["classes"]) else best
+            print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
+        return 0
+    with np.load(HERE / "example.npz", allow_pickle=False) as example:
+        frames, expected = example["x"], example["nir_out"].astype(float)
+    outputs, near, _ = run(HERE / "model.nir", frames)
+    if outputs.shape != expected.shape:
+        print(f"FAIL model.nir: outputs {outputs.shape}, expected {expected.shape}")
+        return 1
+    differing = ~(np.abs(outputs - expected) <= TOLERANCE * np.maximum(np.abs(expected), 1.0))
+    samples = differing.swapaxes(0, 1).reshape(frames.shape[1], -1).any(1)
+    passed = not (samples & ~near).any()
+    print(
+        f"{'PASS' if passed else 'FAIL'} model.nir: {int(differing.sum())} of {expected.size} outputs differ"
+    )
+    if samples.any():
+        print(
+            f"     {int((samples & near).sum())} of {int(samples.sum())} differing samples met a threshold."
+        )
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

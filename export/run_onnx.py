@@ -1,0 +1,97 @@
+"""Run this bundle's ONNX models without snn-deploy, and compare with example.npz.
+
+    pip install -r requirements-onnx.txt
+    python run_onnx.py                 both models on the example: prints PASS or FAIL, exit 0 or 1
+    python run_onnx.py FRAMES.npy      class scores for your own frames [T, B, ...], step by step
+
+`model.step.onnx` takes one frame per call and hands its states back: feed them in again with the next frame.
+`model.scan.onnx` takes a whole sequence. The metadata entry `snn_deploy` of each file (JSON) names inputs,
+outputs, states with their start values, and how class scores are decoded.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+HERE = Path(__file__).resolve().parent
+TOLERANCE = 1e-4
+
+
+def open_model(path):
+    """A session on one thread, and the model's own description."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session, json.loads(session.get_modelmeta().custom_metadata_map["snn_deploy"])
+
+
+def run_step(session, info, frames):
+    """Step through `frames [T, B, ...]`, threading the states; returns `[T, B, ...]`."""
+    names = [info["output"]["name"], *(state["output"] for state in info["states"])]
+    batch = frames.shape[1]
+    states = {
+        state["input"]: np.full((batch, *state["shape"]), state["start"], np.float32)
+        for state in info["states"]
+    }
+    outputs = []
+    for frame in frames:
+        out, *after = session.run(names, {info["input"]["name"]: frame, **states})
+        states = dict(zip(states, after, strict=True))
+        outputs.append(out)
+    return np.stack(outputs)
+
+
+def run_scan(session, info, frames):
+    """Run `frames [T, B, ...]` in one call; returns `[T, B, ...]`."""
+    return session.run([info["output"]["name"]], {info["input"]["name"]: frames})[0]
+
+
+def scores(info, outputs):
+    """Class scores `[B, K]` from outputs `[T, B, K]`, as the network decodes them."""
+    return outputs.mean(0) if info["decode"] == "mean" else outputs[-1]
+
+
+def compare(name, outputs, expected):
+    """Print one line; True when every output is equal (spikes) or within the tolerance (real values)."""
+    if outputs.shape != expected.shape:
+        print(f"FAIL {name}: outputs {outputs.shape}, expected {expected.shape}")
+        return False
+    bound = TOLERANCE * np.maximum(np.abs(expected), 1.0)
+    differing = int((~(np.abs(outputs - expected) <= bound)).sum())
+    print(f"{'FAIL' if differing else 'PASS'} {name}: {differing} of {expected.size} outputs differ")
+    if differing:
+        print("     A spike can flip where another processor rounds a membrane at the threshold differently.")
+    return differing == 0
+
+
+def main(arguments):
+    """See the module's text."""
+    runners = {"step": run_step, "scan": run_scan}
+    models = [open_model(path) for path in sorted(HERE.glob("model.*.onnx"), reverse=True)]
+    if not models:
+        print("FAIL there is no model.*.onnx beside this script")
+        return 1
+    if arguments:
+        session, info = next(m for m in models if m[1]["kind"] == "step")
+        frames = np.load(arguments[0], allow_pickle=False).astype(np.float32)
+        found = scores(info, run_step(session, info, frames))
+        for row in found.reshape(len(found), -1):
+            best = int(row.argmax())
+            label = info["classes"][best] if best < len(info["classes"]) else best
+            print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
+        return 0
+    with np.load(HERE / "example.npz", allow_pickle=False) as example:
+        frames, expected = example["x"].astype(np.float32), example["onnx_out"]
+    passed = [
+        compare(f"model.{info['kind']}.onnx", runners[info["kind"]](session, info, frames), expected)
+        for session, info in models
+    ]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
