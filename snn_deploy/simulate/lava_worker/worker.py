@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def run_samples(job: dict[str, Any], x: np.ndarray[Any, Any]) -> dict[str, np.nd
     from lava.proc import io
     from lava.proc.monitor.process import Monitor
 
+    warnings.filterwarnings("ignore", "Cannot import module")
     samples, steps = x.shape[:2]
     first_has_synapses = first_population(job["net"]) != "input"
     net = hdf5.Network(

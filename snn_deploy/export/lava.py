@@ -1,0 +1,110 @@
+"""The format ``lava``: one lava-dl ``.net`` file with 8-bit weights, for Loihi and for Lava's simulation.
+
+The hub graph is lowered (:mod:`snn_deploy.graph.passes.loihi`), quantised on calibration samples
+(:mod:`snn_deploy.graph.passes.quantize`) and written. Two claims are then checked apart: our fixed-point
+simulator against the network, which rounding makes approximate, and Lava itself against our simulator, which
+must be exact.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nir
+import torch
+from pydantic import Field
+
+from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.export.base import Calibration, Check, Written
+from snn_deploy.graph.lava_io import write_net
+from snn_deploy.graph.lava_rules import chip_problems
+from snn_deploy.graph.passes.from_lava import to_graph
+from snn_deploy.graph.passes.loihi import Chain, lower
+from snn_deploy.graph.passes.quantize import Quantized, quantize
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.registry import FORMATS, Options
+from snn_deploy.simulate.lava import WORKER
+from snn_deploy.simulate.lava_install import SHIMS
+from snn_deploy.simulate.reference import Reference
+
+FILE = "model.net"
+RUNTIME = {WORKER: "lava_worker.py", SHIMS: "lava_shims.py"}
+"""Files of the runtime, and what they are called in a bundle."""
+CALIBRATION_SAMPLES = 64
+
+
+class LavaOptions(Options):
+    """Weight bits; fewer make a smaller network on the chip and a larger error."""
+
+    bits: int = Field(default=8, ge=4, le=8)
+
+
+class LavaWriter:
+    """Writes ``model.net``, and beside it what ``run_lava.py`` imports."""
+
+    def __init__(self, options: LavaOptions) -> None:
+        self._bits = options.bits
+
+    def check(self, graph: nir.NIRGraph) -> list[Problem]:
+        """Everything that a ``.net`` file cannot say, by node."""
+        try:
+            lower(make_plan(graph))
+        except UnsupportedError as error:
+            return list(error.problems)
+        return []
+
+    def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
+        """Lower, quantise and write ``graph``.
+
+        Raises:
+            UnsupportedError: with all problems of :meth:`check`, or the layers that cannot be quantised.
+        """
+        plan = make_plan(graph)
+        chain = lower(plan)
+        x = calibration.x[:, :CALIBRATION_SAMPLES].float()
+        spikes = Reference(plan).run(x, record=True).records
+        quantized = quantize(chain, x, _population_spikes(chain, spikes), bits=self._bits)
+        write_net(quantized.net, folder / FILE)
+        for source, name in RUNTIME.items():
+            shutil.copyfile(source, folder / name)
+        return Written(
+            files={"net": FILE, "worker": RUNTIME[WORKER], "shims": RUNTIME[SHIMS]},
+            checks=(Check("net", "loihi", exact=False), Check("net", "lava", reference="loihi")),
+            passes=_passes(chain, quantized, self._bits),
+            approximations=(*quantized.notes, *_beyond_the_chip(quantized)),
+            tables={"quantisation": quantized.table},
+            lowered=_lowered(chain, quantized),
+        )
+
+
+def _population_spikes(chain: Chain, records: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {layer.name: records[layer.name] for layer in chain.layers if layer.name in records}
+
+
+def _passes(chain: Chain, quantized: Quantized, bits: int) -> tuple[dict[str, Any], ...]:
+    scales = dict(zip(quantized.net.names, quantized.scales, strict=True))
+    return (
+        {"pass": "lower to a chain of CUBA layers", "steps": list(chain.passes)},
+        {"pass": "quantise", "bits": bits, "scale": scales, "input scale": quantized.net.input_scale},
+    )
+
+
+def _beyond_the_chip(quantized: Quantized) -> list[str]:
+    """Published limits of the chip that the network exceeds, although Lava's simulation runs it."""
+    return [f"Beyond the published limits of Loihi: {problem}." for problem in chip_problems(quantized.net)]
+
+
+def _lowered(chain: Chain, quantized: Quantized) -> nir.NIRGraph | None:
+    """The graph of the integer network; None where NIR cannot say it."""
+    try:
+        return to_graph(quantized.net, quantized.scales, [layer.weights_name for layer in chain.layers])
+    except UnsupportedError:
+        return None
+
+
+@FORMATS.register("lava", options=LavaOptions, summary="lava-dl HDF5 file for Loihi, 4 to 8-bit weights")
+def writer(options: LavaOptions) -> LavaWriter:
+    """The writer of the format ``lava``."""
+    return LavaWriter(options)

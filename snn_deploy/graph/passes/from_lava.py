@@ -1,0 +1,127 @@
+r"""The hub graph of a ``.net`` network: real weights :math:`W_q / S`, real thresholds :math:`vThMant / S`.
+
+Counting, pricing and reporting work on graphs; this one has exactly the synapses and neurons that the file
+holds. Its dynamics are those of the file without the rounding toward zero, the 24-bit limits, and Lava's
+delay of one step per layer. Thresholds lie halfway between the last state that does not fire and the first
+that does, so that float rounding cannot turn one into the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.graph.lava_net import DECAY_ONE, Dense, Flatten, Input, LavaNet, Population, neuron_of
+from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
+
+DT = 1e-3
+
+
+def to_graph(
+    net: LavaNet, scales: Sequence[float] | None = None, weights_names: Sequence[str] | None = None
+) -> nir.NIRGraph:
+    """The NIR graph of ``net``.
+
+    Args:
+        scales: S of every population; 1 for a foreign file, whose currents then count weight units.
+        weights_names: name of every population's weights; ``NAME.weights`` unless given.
+
+    Raises:
+        UnsupportedError: delays, analog input, recurrence, or biases beside a current that remembers.
+    """
+    if problems := _problems(net):
+        raise UnsupportedError("The network has no NIR graph.", problems=problems)
+    found = list(scales or [1.0] * len(net.names))
+    names = list(weights_names or [f"{name}.weights" for name in net.names])
+    nodes: dict[str, nir.NIRNode] = {net.input_name: nir.Input({"input": np.array(net.input_shape)})}
+    previous, shape, position = net.input_name, net.input_shape, 0
+    edges: list[tuple[str, str]] = []
+
+    def add(name: str, node: nir.NIRNode) -> None:
+        nonlocal previous
+        nodes[name] = node
+        edges.append((previous, name))
+        previous = name
+
+    for layer in net.layers:
+        if isinstance(layer, Input):
+            continue
+        if isinstance(layer, Flatten):
+            add(f"{previous}.flatten", nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1))
+            continue
+        scale, weights_name, name = found[position], names[position], net.names[position]
+        unit = scale * (net.input_scale if position == 0 else 1.0)
+        add(weights_name, _weights(layer, unit, scale, shape))
+        readout = position == len(net.names) - 1 and net.readout is not None
+        if not (readout and weights_name == name):
+            add(name, _neurons(layer, scale, readout))
+        shape, position = layer.shape, position + 1
+    add("output", nir.Output({"output": np.array(shape)}))
+    graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
+    decode: Decode = "last" if net.decode == "last" else "mean"
+    write_semantics(
+        graph,
+        Semantics(dt=DT, fires_at=">", timesteps=net.timesteps, decode=decode, classes=net.classes),
+    )
+    return graph
+
+
+def _problems(net: LavaNet) -> list[Problem]:
+    problems = []
+    for name, layer in zip(net.names, net.populations, strict=True):
+        neuron = neuron_of(layer)
+        remembers = bool((neuron.current_decay < DECAY_ONE).any())
+        if isinstance(layer, Input):
+            problems.append(Problem(name, "neurons driven through their bias", "spikes or currents as input"))
+        elif isinstance(layer, Dense) and (layer.recurrent is not None or layer.delay is not None):
+            problems.append(Problem(name, "recurrence or delays", "a chain without delays"))
+        elif remembers and layer.bias is not None and layer.bias.any():
+            problems.append(Problem(name, "a bias beside a current that remembers", "biases in the current"))
+        elif remembers and not ((neuron.current_decay > 0).all() and (neuron.voltage_decay > 0).all()):
+            problems.append(Problem(name, "currents or voltages without leak", "finite time constants"))
+        elif (neuron.voltage_decay > 0).any() and not (neuron.voltage_decay > 0).all():
+            problems.append(Problem(name, "neurons with and without leak", "one kind of neuron per layer"))
+    return problems
+
+
+def _weights(layer: Population, unit: float, scale: float, shape: tuple[int, ...]) -> nir.NIRNode:
+    assert not isinstance(layer, Input)
+    weight = (layer.weight / unit).astype(np.float32)
+    bias = np.zeros(len(weight)) if layer.bias is None else layer.bias / scale
+    bias = bias.astype(np.float32)
+    if isinstance(layer, Dense):
+        return nir.Affine(weight, bias) if bias.any() else nir.Linear(weight)
+    geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return nir.Conv2d((shape[1], shape[2]), weight, *geometry, bias)
+
+
+def _neurons(layer: Population, scale: float, readout: bool) -> nir.NIRNode:
+    """IF, LIF or CubaLIF in a form whose input gain is 1; their integrators for a readout."""
+    neuron = neuron_of(layer)
+
+    def full(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        wide = value.reshape(-1, *[1] * (len(layer.shape) - 1)) if value.ndim else value
+        return np.broadcast_to(wide, layer.shape).astype(np.float32)
+
+    leak, current_leak = full(neuron.voltage_decay / DECAY_ONE), full(neuron.current_decay / DECAY_ONE)
+    resolution = 1.0 if np.isin(leak, (0, 1)).all() and (current_leak == 1).all() else 1 / 64
+    zero, threshold = np.zeros_like(leak), full((neuron.threshold + resolution / 2) / scale)
+    fires = {} if readout else {"v_threshold": threshold, "v_reset": zero}
+    if (current_leak < 1).any():
+        kind = nir.CubaLI if readout else nir.CubaLIF
+        return kind(
+            tau_syn=DT / current_leak,
+            tau_mem=DT / leak,
+            r=1 / leak,
+            v_leak=zero,
+            w_in=1 / current_leak,
+            **fires,
+        )
+    if not leak.any():
+        return (nir.I if readout else nir.IF)(r=full(np.asarray(1 / DT)), **fires)
+    return (nir.LI if readout else nir.LIF)(tau=DT / leak, r=1 / leak, v_leak=zero, **fires)
