@@ -212,9 +212,7 @@ def test_all_in_averages_are_refused_away_from_their_rate(hertz, published, erro
                     "static_per_chip": None,
                 }
             ),
-            "valid_rate": type(TRUENORTH)
-            .model_fields["valid_rate"]
-            .annotation.__args__[0](low=2.4e9, high=3.0e9),
+            "valid_rate": RateRange(low=2.4e9, high=3.0e9),
         }
     )
     run = counts(edge(sites=((int(rate / 1000),),)))
