@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from spikingjelly.activation_based import base, functional
+from spikingjelly.activation_based import functional
 from torch import nn
 
 from snn_deploy.errors import ConfigError
 from snn_deploy.graph.types import Trace
+from snn_deploy.models.neurons import spiking_layers
 
 
 class StudentExecutable:
@@ -17,9 +18,7 @@ class StudentExecutable:
 
     def __init__(self, student: nn.Module) -> None:
         self._student = student.eval()
-        self._neurons = {
-            name: module for name, module in student.named_modules() if _is_outermost_neuron(module)
-        }
+        self._neurons = {name: student.get_submodule(name) for name in spiking_layers(student)}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -50,10 +49,6 @@ class StudentExecutable:
                 hook.remove()
             functional.reset_net(self._student)
         return Trace(output=output, records=records)
-
-
-def _is_outermost_neuron(module: nn.Module) -> bool:
-    return isinstance(module, base.MemoryModule) and hasattr(module, "v_threshold")
 
 
 def _hook(name: str, records: dict[str, torch.Tensor] | None, forced: Mapping[str, torch.Tensor]):  # type: ignore[no-untyped-def]

@@ -1,0 +1,95 @@
+"""Build networks from recipes; write and read their weights as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from snn_deploy.errors import ConfigError, DataError, Problem
+from snn_deploy.files import write_bytes
+from snn_deploy.recipes import Recipe
+from snn_deploy.registry import STUDENTS, TEACHERS
+
+Shape = tuple[int, int, int]
+
+
+def build_student(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
+    """A new student of ``recipe``, ``[T, B, *in_shape] -> [T, B, classes]``, drawn from torch's generator."""
+    options = recipe.student.resolve(STUDENTS)
+    factory = STUDENTS.get(recipe.student.name).factory
+    student: nn.Module = factory(options, in_shape=in_shape, classes=classes, timesteps=recipe.timesteps)
+    return student
+
+
+def build_teacher(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
+    """A new teacher of ``recipe``: ``[B, *in_shape] -> [B, classes]``, drawn from torch's generator.
+
+    Raises:
+        ConfigError: the recipe has no teacher.
+    """
+    if recipe.teacher is None:
+        raise ConfigError(f"The recipe '{recipe.name}' has no teacher.")
+    options = recipe.teacher.resolve(TEACHERS)
+    teacher: nn.Module = TEACHERS.get(recipe.teacher.name).factory(
+        options, in_shape=in_shape, classes=classes
+    )
+    return teacher
+
+
+def load_student(path: Path, recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
+    """The trained student of ``recipe`` with the weights in ``path``, in eval mode.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another network.
+    """
+    student = build_student(recipe, in_shape, classes)
+    load_weights(student, path)
+    return student.eval()
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write a state dict to ``path`` as safetensors, atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_bytes(path, safetensors.torch.save(tensors))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Put the weights in ``path`` (safetensors) into ``network``; names, shapes and kinds must all agree.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another network; every fault is listed.
+    """
+    try:
+        weights = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise DataError(f"There is no weights file '{path}'.") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"'{path}' is not a readable safetensors file: {error}") from None
+    if problems := _mismatches(network.state_dict(), weights):
+        raise DataError(
+            f"The weights in '{path}' do not fit the network.",
+            hint="They were made with other options; use the recipe that made them.",
+            problems=problems,
+        )
+    network.load_state_dict(weights)
+
+
+def _mismatches(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> list[Problem]:
+    problems = [Problem(name, "missing in the file") for name in wanted if name not in given]
+    problems += [Problem(name, "not part of the network") for name in given if name not in wanted]
+    for name in wanted.keys() & given.keys():
+        tensor, like = given[name], wanted[name]
+        if tensor.shape != like.shape:
+            problems.append(
+                Problem(name, f"has shape {tuple(tensor.shape)}", f"the network's is {tuple(like.shape)}")
+            )
+        elif tensor.is_floating_point() != like.is_floating_point():
+            problems.append(Problem(name, f"is {tensor.dtype}", f"the network's is {like.dtype}"))
+        elif not bool(torch.isfinite(tensor).all()):
+            problems.append(Problem(name, "holds values that are not finite"))
+    return sorted(problems, key=lambda problem: problem.where)

@@ -1,0 +1,100 @@
+"""Spiking neurons, made in one place from typed options.
+
+With input ``x(t)``, membrane ``v(t)``, threshold ``theta`` and ``dv = v(t-1) - v_reset``::
+
+    IF                              h(t) = v(t-1) + x(t)
+    LIF, PLIF   decay_input         h(t) = v(t-1) + (x(t) - dv) / tau
+                not decay_input     h(t) = v(t-1) - dv / tau + x(t)
+    spike                           s(t) = 1 if h(t) >= theta else 0
+    hard reset                      v(t) = v_reset where s(t) = 1, else h(t)
+    soft reset (v_reset null)       v(t) = h(t) - theta s(t)
+
+The state starts at ``v_reset`` (0 with soft reset). PLIF learns ``1 / tau = sigmoid(w)``, one ``w`` per
+layer (Fang et al., ICCV 2021, "Incorporating learnable membrane time constant to enhance learning of
+spiking neural networks").
+Neurons are spikingjelly's, in multi-step mode: ``[T, B, ...] -> [T, B, ...]``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from spikingjelly.activation_based import base, neuron, surrogate
+from torch import nn
+
+from snn_deploy.registry import Options
+
+_SURROGATES = {
+    "atan": surrogate.ATan,
+    "sigmoid": surrogate.Sigmoid,
+    "triangle": surrogate.PiecewiseQuadratic,
+    "rectangle": surrogate.Rect,
+}
+
+
+class SurrogateOptions(Options):
+    """What stands for the derivative of the spike at ``x = h - theta`` in the backward pass.
+
+    ========== =====================================================
+    name       derivative
+    ========== =====================================================
+    atan       ``(alpha / 2) / (1 + (pi alpha x / 2)^2)``
+    sigmoid    ``alpha sigmoid(alpha x) (1 - sigmoid(alpha x))``
+    triangle   ``max(0, alpha - alpha^2 |x|)``
+    rectangle  ``alpha where |x| < 1 / (2 alpha), else 0``
+    ========== =====================================================
+
+    The default, atan with alpha 2, is our choice.
+    """
+
+    name: Literal["atan", "sigmoid", "triangle", "rectangle"] = "atan"
+    alpha: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+
+
+class NeuronOptions(Options):
+    """A kind of neuron. ``tau`` (in steps) and ``decay_input`` mean nothing to ``if``, which does not leak;
+    for ``plif`` ``tau`` is the value before training. ``v_reset: null`` is the soft reset."""
+
+    kind: Literal["if", "lif", "plif"] = "lif"
+    tau: float = Field(default=2.0, gt=1, allow_inf_nan=False)
+    decay_input: bool = True
+    v_threshold: float = Field(default=1.0, allow_inf_nan=False)
+    v_reset: float | None = Field(default=0.0, allow_inf_nan=False)
+    surrogate: SurrogateOptions = SurrogateOptions()
+    detach_reset: bool = True
+
+    @model_validator(mode="after")
+    def _threshold_above_rest(self) -> Self:
+        rest = 0.0 if self.v_reset is None else self.v_reset
+        if self.v_threshold <= rest:
+            raise ValueError(f"v_threshold {self.v_threshold} must be above the reset value {rest}")
+        return self
+
+
+def make_neuron(options: NeuronOptions) -> nn.Module:
+    """One layer of neurons; see the module's equations."""
+    shared = {
+        "v_threshold": options.v_threshold,
+        "v_reset": options.v_reset,
+        "surrogate_function": _SURROGATES[options.surrogate.name](alpha=options.surrogate.alpha),
+        "detach_reset": options.detach_reset,
+        "step_mode": "m",
+    }
+    layer: nn.Module
+    if options.kind == "if":
+        layer = neuron.IFNode(**shared)
+    elif options.kind == "lif":
+        layer = neuron.LIFNode(tau=options.tau, decay_input=options.decay_input, **shared)
+    else:
+        layer = neuron.ParametricLIFNode(init_tau=options.tau, decay_input=options.decay_input, **shared)
+    return layer
+
+
+def spiking_layers(network: nn.Module) -> tuple[str, ...]:
+    """Module paths of the spiking neurons in ``network``, in the order of definition."""
+    return tuple(
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, base.MemoryModule) and hasattr(module, "v_threshold")
+    )
