@@ -1,0 +1,66 @@
+"""Trainer state on disk: one file, written atomically, loadable without running any code in it."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.files import atomic_path
+
+VERSION = 1
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` (tensors and plain values only) to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        torch.save({"version": VERSION, **content}, temporary)
+
+
+def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+    """The content of the checkpoint at ``path`` on the CPU, or None when there is none.
+
+    Leftovers of a write that was killed are removed.
+
+    Args:
+        path: the checkpoint.
+        identity: what was trained on what; must equal the checkpoint's ``identity``.
+
+    Raises:
+        DataError: the file is damaged or of another version.
+        ConfigError: it belongs to another run.
+    """
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        leftover.unlink()
+    if not path.exists():
+        return None
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"The checkpoint '{path}' is damaged: it is not a torch file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise DataError(f"The checkpoint '{path}' is damaged: {error}") from None
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise DataError(f"'{path}' is not a checkpoint of version {VERSION}.")
+    if content.get("identity") != identity:
+        raise ConfigError(
+            f"The checkpoint '{path}' was made with other data or another recipe.",
+            hint="Resume with the recipe and data of that run, or start a new one.",
+        )
+    return content
+
+
+def rng_state() -> dict[str, Any]:
+    """States of torch's global random number generators, on the CPU and every CUDA device."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Undo of :func:`rng_state`; devices that are not here are passed over."""
+    torch.set_rng_state(state["cpu"])
+    for device, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(cuda_state, device)

@@ -1,0 +1,109 @@
+"""What is optimised: the teacher on labels, or the student by a method. The trainer sees only this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from spikingjelly.activation_based import functional
+from torch import nn
+
+from snn_deploy.distill.losses import cross_entropy
+from snn_deploy.distill.method import DistillBatch, Method, StudentPass, Terms
+from snn_deploy.distill.taps import tap
+
+
+class Objective(Protocol):
+    """Something that can be trained.
+
+    Attributes:
+        network: what is trained and kept.
+        helpers: what is trained along and dropped.
+        passes: for which numbers of steps it wants the training data.
+    """
+
+    network: nn.Module
+    helpers: nn.Module
+    passes: tuple[int, ...]
+
+    def losses(
+        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[Terms, torch.Tensor]:
+        """Loss terms and class scores ``[B, K]`` of one batch; ``inputs`` are ``[T, B, C, H, W]`` by T."""
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores ``[B, K]`` of ``x [T, B, C, H, W]``."""
+
+
+class LabelObjective:
+    """Cross entropy of an analogue network on the mean over time of the frames: how teachers are trained."""
+
+    def __init__(self, network: nn.Module, timesteps: int, label_smoothing: float) -> None:
+        self.network = network
+        self.helpers: nn.Module = nn.ModuleList()
+        self.passes: tuple[int, ...] = (timesteps,)
+        self._label_smoothing = label_smoothing
+
+    def losses(
+        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[Terms, torch.Tensor]:
+        """``ce``."""
+        logits = self.predict(inputs[self.passes[0]])
+        return {"ce": cross_entropy(logits, labels, label_smoothing=self._label_smoothing)}, logits
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of the time-mean of the frames."""
+        logits: torch.Tensor = self.network(x.mean(0))
+        return logits
+
+
+class DistillObjective:
+    """A student under a method, with a frozen teacher.
+
+    The teacher is put into eval mode, its parameters are frozen, and its state (if it spikes) is reset for
+    every batch; it sees the mean over time of the frames. The student starts every pass from zero state.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module | None, method: Method, timesteps: int) -> None:
+        self.network = student
+        self.helpers: nn.Module = method
+        self.passes = method.passes
+        self._teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self._method = method
+        self._timesteps = timesteps
+        self._scale = float(getattr(student, "logit_scale", 1.0))
+
+    def losses(
+        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[Terms, torch.Tensor]:
+        """The method's terms."""
+        ordinary = inputs.get(self._timesteps, next(iter(inputs.values())))
+        teacher_logits, teacher_feats = self._ask_teacher(ordinary)
+        passes = {steps: self._run_student(x) for steps, x in inputs.items()}
+        batch = DistillBatch(passes, self._timesteps, labels, generator, teacher_logits, teacher_feats)
+        scores = passes.get(self._timesteps, next(iter(passes.values()))).logits.mean(0)
+        return self._method.losses(batch), scores
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean over time of the student's logits."""
+        functional.reset_net(self.network)
+        logits: torch.Tensor = self.network(x)
+        functional.reset_net(self.network)
+        return logits.mean(0)
+
+    def _run_student(self, x: torch.Tensor) -> StudentPass:
+        functional.reset_net(self.network)
+        with tap(self.network, self._method.student_taps) as feats:
+            logits = self.network(x) * self._scale
+        functional.reset_net(self.network)
+        return StudentPass(logits.float(), feats)
+
+    def _ask_teacher(self, x: torch.Tensor) -> tuple[torch.Tensor | None, Mapping[str, torch.Tensor]]:
+        if self._teacher is None:
+            return None, {}
+        gradients = self._method.teacher_gradients
+        functional.reset_net(self._teacher)
+        with torch.set_grad_enabled(gradients), tap(self._teacher, self._method.teacher_taps) as feats:
+            logits = self._teacher(x.mean(0).requires_grad_(gradients))
+        return logits.float(), feats

@@ -1,0 +1,47 @@
+"""Optimiser and learning rate of a recipe, as functions of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from snn_deploy.recipes import TrainSpec
+
+
+def learning_rate(spec: TrainSpec, step: int, steps_per_epoch: int) -> float:
+    """Rate of the 0-based ``step``, with ``w`` warm-up steps out of ``n``::
+
+    warm-up   lr (step + 1) / w                                      step < w
+    cosine    lr (1 + cos(pi (step - w) / (n - w))) / 2              else
+    """
+    total = spec.epochs * steps_per_epoch
+    warm_up = min(round(spec.warmup_epochs * steps_per_epoch), total)
+    if step < warm_up:
+        return spec.lr * (step + 1) / warm_up
+    if spec.schedule == "constant":
+        return spec.lr
+    return spec.lr * (1 + math.cos(math.pi * (step - warm_up) / (total - warm_up))) / 2
+
+
+def make_optimizer(spec: TrainSpec, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:
+    """The optimiser over all trainable parameters of ``modules``.
+
+    Parameters with at most one axis (biases, norms, time constants) are not decayed unless
+    ``decay_norm_and_bias``.
+    """
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    spared = [p for p in parameters if p.ndim <= 1 and not spec.decay_norm_and_bias]
+    decayed = [p for p in parameters if p.ndim > 1 or spec.decay_norm_and_bias]
+    groups: list[dict[str, Any]] = [
+        {"params": group, "weight_decay": decay}
+        for group, decay in ((decayed, spec.weight_decay), (spared, 0.0))
+        if group
+    ]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+    kind = torch.optim.Adam if spec.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=spec.lr)

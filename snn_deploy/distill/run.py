@@ -1,0 +1,243 @@
+"""One distillation run, from recipe to ``result.json``.
+
+::
+
+    {
+      "recipe", "recipe_digest", "method", "seed", "timesteps", "device",
+      "data":    {"name", "digest", "shape", "classes", "samples": {"train", "validation", "test"}, "notes"},
+      "student": {"validation_accuracy", "test_accuracy", "test_correct", "best_epoch", "epochs", "steps",
+                  "seconds", "parameters", "sha256", "firing_rates": {layer: spikes per neuron and step}},
+      "teacher": {"origin", "validation_accuracy", "test_accuracy", "test_correct", "epochs", "seconds",
+                  "parameters", "sha256"} or null
+    }
+
+Accuracies are fractions. The test split is read once, at the end, with the best weights by validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from snn_deploy.data.types import DataSet, Split
+from snn_deploy.distill.evaluate import Scores, evaluate
+from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Report
+from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
+from snn_deploy.distill.method import Setting, build_method
+from snn_deploy.distill.objective import DistillObjective, LabelObjective
+from snn_deploy.distill.teacher import Teacher, obtain_teacher
+from snn_deploy.distill.trainer import Fit, Phase, fit
+from snn_deploy.errors import ConfigError, DataError, InterruptedRunError
+from snn_deploy.files import sha256_file, write_json
+from snn_deploy.models.load import build_student, save_weights
+from snn_deploy.recipes import Recipe
+from snn_deploy.registry import DATASETS
+from snn_deploy.runs import Run
+
+
+def distill(
+    recipe: Recipe,
+    data: DataSet,
+    run: Run,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    report: Report = lambda event: None,
+) -> dict[str, Any]:
+    """Obtain the teacher, train the student, test both, write everything into ``run``; the final figures.
+
+    Args:
+        recipe: what to do.
+        data: the recipe's data set.
+        run: the folder; new, or with ``resume`` one that was interrupted or killed.
+        device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is a device).
+        resume: whether the folder may hold the state of an earlier start.
+        report: told of every event.
+
+    Raises:
+        ConfigError: the recipe cannot be run, there is no such device, or the run is of other data.
+        DataError: a file is missing or damaged.
+        DivergedError: a loss is not finite.
+        InterruptedRunError: SIGINT or SIGTERM; the run can be resumed.
+    """
+    if not resume and run.status() != "created":
+        raise ConfigError(f"'{run.path}' already holds a run.", hint="Add --resume to continue it.")
+    where = choose_device(device)
+    run.set_status("training")
+    try:
+        with stop_on_signal() as stop:
+            result = _distill(recipe, data, run, where, stop, _logged(run, report))
+    except (InterruptedRunError, KeyboardInterrupt):
+        run.set_status("interrupted")
+        raise
+    except BaseException:
+        run.set_status("failed")
+        raise
+    write_json(run.result_file, result)
+    run.set_status("done")
+    return result
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in {"cpu", "cuda"} or (number and not number.isdigit()):
+        raise ConfigError(f"Unknown device '{name}'.", hint="Known: auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"There is no CUDA device '{name}' here.", hint="Use --device cpu.")
+    return torch.device(name)
+
+
+def _distill(
+    recipe: Recipe, data: DataSet, run: Run, device: torch.device, stop: StopRequest, report: Report
+) -> dict[str, Any]:
+    teacher = obtain_teacher(recipe, data, run, device, stop, report)
+    _record_inputs(run, data, device, teacher)
+    torch.manual_seed(recipe.seed)
+    student = build_student(recipe, data.shape, len(data.classes)).to(device)
+    network = None if teacher is None else teacher.network
+    setting = Setting(
+        student,
+        network,
+        data.shape,
+        len(data.classes),
+        recipe.timesteps,
+        recipe.train.label_smoothing,
+        data.steady,
+    )
+    method = build_method(recipe.method, setting).to(device)
+    objective = DistillObjective(student, network, method, recipe.timesteps)
+    result = fit(
+        objective,
+        data,
+        recipe.train,
+        Phase("student", run.path, _identity(recipe, data, run, teacher), recipe.seed),
+        train=_training_splits(recipe, data, method.passes),
+        device=device,
+        stop=stop,
+        report=report,
+    )
+    student.load_state_dict(result.weights)
+    save_weights(result.weights, run.student_file)
+    report(Note("testing with the best weights by validation accuracy"))
+    batch_size = recipe.train.batch_size
+    tested = evaluate(student, objective.predict, data.test, device=device, batch_size=batch_size)
+    return {
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest(),
+        "method": [part.name for part in recipe.method],
+        "seed": recipe.seed,
+        "timesteps": recipe.timesteps,
+        "device": device.type,
+        "data": _describe(data),
+        "student": _student_result(student, recipe, run, result, tested),
+        "teacher": None if teacher is None else _teacher_result(teacher, recipe, data, run, device),
+    }
+
+
+def _training_splits(recipe: Recipe, data: DataSet, passes: tuple[int, ...]) -> Mapping[int, Split]:
+    """The training split binned for every number of steps; the recipe's own is ``data.train``.
+
+    Raises:
+        DataError: another binning has other samples.
+    """
+    splits: dict[int, Split] = {}
+    for steps in passes:
+        if steps == recipe.timesteps:
+            splits[steps] = data.train
+            continue
+        options = recipe.data.resolve(DATASETS)
+        again: DataSet = DATASETS.get(recipe.data.name).factory(options, timesteps=steps, cache=None)
+        if not torch.equal(again.train.labels, data.train.labels):
+            raise DataError(f"'{data.name}' has other training samples with {steps} timesteps.")
+        splits[steps] = again.train
+    return splits
+
+
+def _identity(recipe: Recipe, data: DataSet, run: Run, teacher: Teacher | None) -> str:
+    """SHA-256 over what a student is trained from; a checkpoint of anything else is refused."""
+    teacher_hash = None if teacher is None else sha256_file(run.teacher_file)
+    content = [recipe.digest(), data.digest, teacher_hash]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _record_inputs(run: Run, data: DataSet, device: torch.device, teacher: Teacher | None) -> None:
+    environment = json.loads(run.environment_file.read_text())
+    environment["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    environment["threads"] = torch.get_num_threads()
+    environment["data_digest"] = data.digest
+    environment["teacher_sha256"] = None if teacher is None else sha256_file(run.teacher_file)
+    write_json(run.environment_file, environment)
+
+
+def _describe(data: DataSet) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "digest": data.digest,
+        "shape": list(data.shape),
+        "classes": list(data.classes),
+        "samples": {name: len(getattr(data, name)) for name in ("train", "validation", "test")},
+        "notes": list(data.notes),
+    }
+
+
+def _student_result(
+    student: nn.Module, recipe: Recipe, run: Run, result: Fit, tested: Scores
+) -> dict[str, Any]:
+    return {
+        "validation_accuracy": result.accuracy,
+        **_tested(tested, student, run.student_file),
+        "best_epoch": result.epoch,
+        "epochs": recipe.train.epochs,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "firing_rates": tested.rates,
+    }
+
+
+def _teacher_result(
+    teacher: Teacher, recipe: Recipe, data: DataSet, run: Run, device: torch.device
+) -> dict[str, Any]:
+    predict = LabelObjective(teacher.network, recipe.timesteps, 0.0).predict
+    batch_size = recipe.train.batch_size
+    validation, test = (
+        evaluate(teacher.network, predict, split, device=device, batch_size=batch_size)
+        for split in (data.validation, data.test)
+    )
+    return {
+        "origin": teacher.origin,
+        "validation_accuracy": validation.accuracy,
+        **_tested(test, teacher.network, run.teacher_file),
+        "epochs": teacher.epochs,
+        "seconds": round(teacher.seconds, 3),
+    }
+
+
+def _tested(tested: Scores, network: nn.Module, file: Path) -> dict[str, Any]:
+    return {
+        "test_accuracy": tested.accuracy,
+        "test_correct": tested.correct,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "sha256": sha256_file(file),
+    }
+
+
+def _logged(run: Run, report: Report) -> Report:
+    def tell(event: Event) -> None:
+        if isinstance(event, PhaseStarted | EpochDone | Note):
+            run.log(str(event))
+        report(event)
+
+    return tell

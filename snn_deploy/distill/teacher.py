@@ -1,0 +1,123 @@
+"""Where a recipe's teacher comes from: a checkpoint, this run, the cache, or training it now.
+
+A teacher trained in place is kept in ``teachers/`` of the cache folder under a hash of everything that made
+it (network, options, training, data, seed), so that many students of one recipe share it. Whatever its
+origin, a copy lies in the run folder, and that copy is what the run uses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from snn_deploy.data.cache import cache_dir
+from snn_deploy.data.types import DataSet
+from snn_deploy.distill.events import Note, Report
+from snn_deploy.distill.interrupt import StopRequest
+from snn_deploy.distill.objective import LabelObjective
+from snn_deploy.distill.trainer import Phase, fit
+from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.models.load import build_teacher, load_weights, save_weights
+from snn_deploy.recipes import Recipe
+from snn_deploy.runs import Run
+
+REVISION = 1
+"""Goes up when training changes, so that cached teachers are trained again."""
+
+Origin = Literal["checkpoint", "trained", "cached"]
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher ready for use, on its device, and where it came from; training figures when trained here."""
+
+    network: nn.Module
+    origin: Origin
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+def obtain_teacher(
+    recipe: Recipe, data: DataSet, run: Run, device: torch.device, stop: StopRequest, report: Report
+) -> Teacher | None:
+    """The teacher of ``recipe``, or None when it has none.
+
+    Raises:
+        ConfigError: neither a checkpoint nor a ``train`` section.
+        DataError: the checkpoint is missing, damaged, or of another network.
+    """
+    spec = recipe.teacher
+    if spec is None:
+        return None
+    torch.manual_seed(recipe.seed)
+    network = build_teacher(recipe, data.shape, len(data.classes)).to(device)
+    folder = run.path / "teacher"
+    if run.teacher_file.exists() and not folder.exists():
+        load_weights(network, run.teacher_file)
+        return Teacher(network, "cached" if spec.checkpoint is None else "checkpoint")
+    if spec.checkpoint is not None:
+        load_weights(network, spec.checkpoint)
+        save_weights(network.state_dict(), run.teacher_file)
+        return Teacher(network, "checkpoint")
+    if spec.train is None:
+        raise ConfigError(
+            f"The recipe '{recipe.name}' does not say where its teacher comes from.",
+            hint="Give teacher.checkpoint (a safetensors file) or teacher.train (epochs, lr, ...).",
+        )
+    identity = teacher_identity(recipe, data)
+    kept = cache_dir() / "teachers" / f"{identity}.safetensors"
+    if not folder.exists() and _fetch(network, kept):
+        report(Note("the teacher is taken from the cache"))
+        save_weights(network.state_dict(), run.teacher_file)
+        return Teacher(network, "cached")
+    result = fit(
+        LabelObjective(network, recipe.timesteps, spec.train.label_smoothing),
+        data,
+        spec.train,
+        Phase("teacher", folder, identity, recipe.seed),
+        train={recipe.timesteps: data.train},
+        device=device,
+        stop=stop,
+        report=report,
+    )
+    network.load_state_dict(result.weights)
+    save_weights(result.weights, run.teacher_file)
+    _keep(result.weights, kept, report)
+    return Teacher(network, "trained", spec.train.epochs, result.seconds)
+
+
+def teacher_identity(recipe: Recipe, data: DataSet) -> str:
+    """SHA-256 over everything that determines a teacher trained in place."""
+    assert recipe.teacher is not None
+    content = {
+        "revision": REVISION,
+        "teacher": recipe.teacher.model_dump(mode="json", exclude={"checkpoint"}),
+        "timesteps": recipe.timesteps,
+        "seed": recipe.seed,
+        "data": data.digest,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _fetch(network: nn.Module, kept: Path) -> bool:
+    """Load the cached teacher; a damaged one counts as absent."""
+    if not kept.exists():
+        return False
+    try:
+        load_weights(network, kept)
+    except DataError:
+        return False
+    return True
+
+
+def _keep(weights: dict[str, torch.Tensor], kept: Path, report: Report) -> None:
+    try:
+        save_weights(weights, kept)
+    except OSError as error:
+        report(Note(f"the teacher is not cached: {error}"))

@@ -1,0 +1,310 @@
+"""The training loop, for teachers and students, on CPU and CUDA.
+
+A run that is killed at any moment and resumed computes the very numbers of a run that was not: everything
+that the next step depends on is in one checkpoint file (weights, helpers, optimiser, random number
+generators, position in the data order, best weights so far), and the metrics file is cut back to it.
+On the CPU, with the same number of threads, the sequence of losses is equal to the last digit.
+
+The best weights are those with the highest accuracy on the validation split; of equals the earliest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from snn_deploy.data.loaders import BatchOrder
+from snn_deploy.data.types import DataSet, Split
+from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from snn_deploy.distill.evaluate import evaluate
+from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
+from snn_deploy.distill.interrupt import StopRequest
+from snn_deploy.distill.metrics import Metrics
+from snn_deploy.distill.objective import Objective
+from snn_deploy.distill.optimizer import learning_rate, make_optimizer
+from snn_deploy.errors import DivergedError, InterruptedRunError
+from snn_deploy.recipes import TrainSpec
+
+STEPS_PER_FLUSH = 16
+"""Losses are read from the device this many at a time; one that is not finite is seen that much later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One training: its ``name``, the ``folder`` of its checkpoint and metrics, the ``identity`` of what is
+    trained on what, and the ``seed`` of the data order, augmentation and method."""
+
+    name: str
+    folder: Path
+    identity: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What came out: the best weights (on the CPU), when and how good they were, and what it took."""
+
+    weights: dict[str, torch.Tensor]
+    accuracy: float
+    epoch: int
+    steps: int
+    seconds: float
+
+
+def fit(
+    objective: Objective,
+    data: DataSet,
+    spec: TrainSpec,
+    phase: Phase,
+    *,
+    train: Mapping[int, Split],
+    device: torch.device,
+    stop: StopRequest,
+    report: Report,
+) -> Fit:
+    """Train ``objective`` as ``spec`` says, going on from the checkpoint in the phase's folder if any.
+
+    Args:
+        objective: what to train; its modules are on ``device``.
+        data: where validation and augmentation come from.
+        spec: how.
+        phase: which training this is.
+        train: the training split for each of the objective's numbers of steps, in the same order of samples.
+        device: where.
+        stop: looked at after every step.
+        report: told of every event.
+
+    Raises:
+        DivergedError: a loss is not finite.
+        InterruptedRunError: ``stop`` was requested; the state is saved.
+        DataError: checkpoint or metrics are damaged.
+        ConfigError: the checkpoint belongs to another run.
+    """
+    return _Trainer(objective, data, spec, phase, train, device, stop, report).run()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Where a training stands; with the modules, optimiser and generators this is all of its state."""
+
+    step: int = 0
+    epoch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class _Pending(NamedTuple):
+    """A step whose losses still are on the device: ``values`` holds the loss, its terms and the hits."""
+
+    step: int
+    lr: float
+    terms: tuple[str, ...]
+    values: torch.Tensor
+    samples: int
+
+
+class _Trainer:
+    def __init__(
+        self,
+        objective: Objective,
+        data: DataSet,
+        spec: TrainSpec,
+        phase: Phase,
+        train: Mapping[int, Split],
+        device: torch.device,
+        stop: StopRequest,
+        report: Report,
+    ) -> None:
+        self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
+        self.train, self.device, self.stop, self.report = train, device, stop, report
+        self.labels = next(iter(train.values())).labels
+        self.modules = (objective.network, objective.helpers)
+        self.optimizer = make_optimizer(spec, self.modules)
+        self.order = BatchOrder(len(self.labels), spec.batch_size, seed=phase.seed)
+        self.generator = torch.Generator(device).manual_seed(phase.seed)
+        self.steps = spec.epochs * len(self.order)
+        self.use_bf16 = device.type == "cuda" and spec.amp == "auto" and torch.cuda.is_bf16_supported()
+        self.now = _Progress()
+        self.pending: list[_Pending] = []
+        self.file = phase.folder / "checkpoint.pt"
+        metrics_bytes = self.restore()
+        self.metrics = Metrics(phase.folder, keep_bytes=metrics_bytes, next_step=self.now.step + 1)
+        self.started = self.saved = time.monotonic()
+
+    def run(self) -> Fit:
+        self.report(PhaseStarted(self.phase.name, self.spec.epochs, self.now.step, self.steps))
+        try:
+            while self.now.epoch < self.spec.epochs:
+                self.train_epoch()
+                self.finish_epoch()
+        finally:
+            self.metrics.close()
+        now = self.now
+        return Fit(now.best_weights, now.best_accuracy, now.best_epoch, now.step, now.seconds)
+
+    def train_epoch(self) -> None:
+        for module in self.modules:
+            module.train()
+        for indices in self.order:
+            self.train_step(indices)
+            if len(self.pending) >= STEPS_PER_FLUSH:
+                self.flush()
+            if self.stop.requested or time.monotonic() - self.saved >= self.spec.checkpoint_seconds:
+                self.save()
+            self.leave_if_asked()
+
+    def train_step(self, indices: torch.Tensor) -> None:
+        lr = learning_rate(self.spec, self.now.step, len(self.order))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        labels = self.labels[indices].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
+            terms, scores = self.objective.losses(self.inputs(indices), labels, self.generator)
+        loss = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.spec.grad_clip is not None:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.spec.grad_clip)
+        self.optimizer.step()
+        self.now.step += 1
+        hits = (scores.argmax(1) == labels).sum()
+        values = torch.stack([loss, *terms.values(), hits]).detach()
+        self.pending.append(_Pending(self.now.step, lr, tuple(terms), values, len(indices)))
+
+    def inputs(self, indices: torch.Tensor) -> dict[int, torch.Tensor]:
+        """The batch for every number of steps; augmentation draws the same numbers for each."""
+        state = self.generator.get_state()
+        inputs = {}
+        for steps, split in self.train.items():
+            x = split.batch(indices).to(self.device, non_blocking=True)
+            if self.data.augment is not None:
+                self.generator.set_state(state)
+                x = self.data.augment(x, self.generator)
+            inputs[steps] = x
+        return inputs
+
+    def flush(self) -> None:
+        """Read pending losses from the device, check them, and write them down."""
+        epoch = self.now.epoch + 1
+        for done in self.pending:
+            loss, *terms, hits = done.values.tolist()
+            if not math.isfinite(loss):
+                raise _diverged(self.phase.name, epoch, done, terms)
+            named = dict(zip(done.terms, terms, strict=True))
+            self.metrics.step(
+                {"step": done.step, "epoch": epoch, "lr": done.lr, "loss": loss, "terms": named}
+            )
+            self.now.loss_sum += loss * done.samples
+            self.now.correct += int(hits)
+            self.now.seen += done.samples
+        if self.pending:
+            self.report(StepsDone(self.phase.name, epoch, self.now.step, self.steps, loss, done.lr))
+        self.pending.clear()
+
+    def finish_epoch(self) -> None:
+        self.flush()
+        scores = evaluate(
+            self.objective.network,
+            self.objective.predict,
+            self.data.validation,
+            device=self.device,
+            batch_size=self.spec.batch_size,
+        )
+        now = self.now
+        now.epoch += 1
+        best = scores.accuracy > now.best_accuracy
+        if best:
+            weights = self.objective.network.state_dict()
+            now.best_weights = {name: w.detach().cpu().clone() for name, w in weights.items()}
+            now.best_accuracy, now.best_epoch = scores.accuracy, now.epoch
+        loss, train_accuracy = now.loss_sum / now.seen, now.correct / now.seen
+        now.loss_sum, now.correct, now.seen = 0.0, 0, 0
+        self.metrics.epoch(
+            {
+                "epoch": now.epoch,
+                "step": now.step,
+                "loss": loss,
+                "train_accuracy": train_accuracy,
+                "validation_accuracy": scores.accuracy,
+                "best": best,
+            }
+        )
+        self.save()
+        self.report(
+            EpochDone(
+                self.phase.name,
+                now.epoch,
+                self.spec.epochs,
+                loss,
+                train_accuracy,
+                scores.accuracy,
+                best,
+                now.seconds,
+            )
+        )
+        if now.epoch < self.spec.epochs:
+            self.leave_if_asked()
+
+    def leave_if_asked(self) -> None:
+        if self.stop.requested:
+            raise InterruptedRunError(
+                f"Stopped by {self.stop.signal} after step {self.now.step} of the {self.phase.name}; "
+                "the state is saved.",
+                hint="Continue with --resume.",
+            )
+
+    def save(self) -> None:
+        self.flush()
+        clock = time.monotonic()
+        self.now.seconds += clock - self.started
+        self.started = clock
+        save_checkpoint(
+            self.file,
+            {
+                "identity": self.phase.identity,
+                "progress": asdict(self.now),
+                "network": self.objective.network.state_dict(),
+                "helpers": self.objective.helpers.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "order": self.order.state_dict(),
+                "generator": self.generator.get_state(),
+                "rng": rng_state(),
+                "metrics_bytes": self.metrics.flush(),
+            },
+        )
+        self.saved = time.monotonic()
+
+    def restore(self) -> int:
+        """Continue from the checkpoint, if there is one; how many bytes of the metrics it vouches for."""
+        content = load_checkpoint(self.file, self.phase.identity)
+        if content is None:
+            return 0
+        self.now = _Progress(**content["progress"])
+        self.objective.network.load_state_dict(content["network"])
+        self.objective.helpers.load_state_dict(content["helpers"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.order.load_state_dict(content["order"])
+        self.generator.set_state(content["generator"])
+        set_rng_state(content["rng"])
+        return int(content["metrics_bytes"])
+
+
+def _diverged(phase: str, epoch: int, step: _Pending, terms: list[float]) -> DivergedError:
+    bad = [name for name, value in zip(step.terms, terms, strict=True) if not math.isfinite(value)]
+    return DivergedError(
+        f"The loss of the {phase} is not finite at step {step.step} (epoch {epoch}, "
+        f"learning rate {step.lr:.3g}); terms: {', '.join(bad)}.",
+        hint="Lower train.lr, add train.warmup_epochs, or set train.grad_clip=1.0.",
+    )

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from snn_deploy.distill.optimizer import learning_rate, make_optimizer
+from snn_deploy.recipes import TrainSpec
+
+
+def test_warm_up_then_cosine_by_hand() -> None:
+    spec = TrainSpec(epochs=3, lr=0.8, warmup_epochs=1)
+    rates = [learning_rate(spec, step, 2) for step in range(6)]
+    # warm-up over 2 steps, then (1 + cos(pi k / 4)) / 2 for k = 0 .. 3
+    cosine = [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
+    assert rates == pytest.approx([0.4, 0.8, *(0.8 * c for c in cosine)])
+
+
+@given(
+    epochs=st.integers(1, 20),
+    per_epoch=st.integers(1, 20),
+    warmup=st.floats(0, 25),
+    schedule=st.sampled_from(["cosine", "constant"]),
+)
+def test_the_rate_is_positive_and_peaks_at_lr(
+    epochs: int, per_epoch: int, warmup: float, schedule: str
+) -> None:
+    spec = TrainSpec(epochs=epochs, lr=0.1, warmup_epochs=warmup, schedule=schedule)
+    rates = [learning_rate(spec, step, per_epoch) for step in range(epochs * per_epoch)]
+    assert all(0 < rate <= 0.1 + 1e-12 for rate in rates)
+    assert max(rates) == pytest.approx(0.1)
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+NET = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+
+
+def decay_of(optimizer: torch.optim.Optimizer) -> dict[int, float]:
+    return {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_norms_and_biases_are_not_decayed_unless_asked() -> None:
+    spec = TrainSpec(epochs=1, weight_decay=0.1)
+    decays = decay_of(make_optimizer(spec, [NET]))
+    assert [decays[id(p)] for p in NET.parameters()] == [0.1, 0, 0, 0]
+    asked = decay_of(make_optimizer(spec.model_copy(update={"decay_norm_and_bias": True}), [NET]))
+    assert list(asked.values()) == [0.1] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_optimisers_by_name(name: str, kind: type) -> None:
+    optimizer = make_optimizer(TrainSpec(epochs=1, optimizer=name, momentum=0.7), [NET])
+    assert type(optimizer) is kind
+    if name == "sgd":
+        assert optimizer.param_groups[0]["momentum"] == 0.7
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    optimizer = make_optimizer(TrainSpec(epochs=1), [frozen, nn.Linear(2, 3)])
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
