@@ -1,0 +1,16 @@
+"""The stand-alone kits as modules."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+from snn_deploy.assets import asset_dir
+
+
+def kit(name: str) -> ModuleType:
+    """``export/NAME.py``, imported from its file."""
+    spec = importlib.util.spec_from_file_location(name, asset_dir("export") / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

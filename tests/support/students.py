@@ -1,0 +1,85 @@
+"""Small spikingjelly networks of every neuron we export, with weights large enough to spike in every layer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+IN_SHAPE = (2, 12, 12)
+CLASSES = 10
+MakeNeuron = Callable[[], nn.Module]
+
+
+def _lif(**options) -> MakeNeuron:
+    return lambda: neuron.LIFNode(**options)
+
+
+def _plif(**options) -> MakeNeuron:
+    return lambda: neuron.ParametricLIFNode(**options)
+
+
+def _if(**options) -> MakeNeuron:
+    return lambda: neuron.IFNode(**options)
+
+
+def _cuba(**options) -> MakeNeuron:
+    return lambda: neuron.CUBALIFNode(**options)
+
+
+NEURONS: dict[str, MakeNeuron] = {
+    "LIF": _lif(),
+    "LIF, tau 3": _lif(tau=3.0),
+    "LIF, no decay of the input": _lif(tau=2.5, decay_input=False),
+    "LIF, v_reset -0.1": _lif(tau=1.7, v_reset=-0.1),
+    "LIF, v_reset 0.1, no decay": _lif(tau=1.7, v_reset=0.1, decay_input=False),
+    "LIF, soft reset": _lif(tau=2.3, v_reset=None),
+    "LIF, soft reset, no decay": _lif(tau=3.3, v_reset=None, decay_input=False, v_threshold=0.7),
+    "PLIF": _plif(init_tau=2.7),
+    "PLIF, no decay": _plif(init_tau=2.7, decay_input=False),
+    "IF": _if(),
+    "IF, soft reset": _if(v_reset=None),
+    "IF, v_reset 0.2": _if(v_reset=0.2),
+    "CUBA": _cuba(),
+    "CUBA, other decays": _cuba(c_decay=0.3, v_decay=0.6, v_threshold=0.9),
+}
+
+
+def student(make: MakeNeuron, *, norm: bool = False, pool: bool = True, seed: int = 0) -> nn.Sequential:
+    """conv, neuron, pool - strided conv, neuron - flatten, dropout - linear, neuron - linear, neuron."""
+    torch.manual_seed(seed)
+
+    def block(conv: nn.Module, channels: int, **more: nn.Module) -> nn.Sequential:
+        normed = {"norm": layer.BatchNorm2d(channels)} if norm else {}
+        return nn.Sequential(OrderedDict(conv=conv, **normed, neuron=make(), **more))
+
+    pools = {"pool": layer.AvgPool2d(2)} if pool else {}
+    side = 3 if pool else 6
+    net = nn.Sequential(
+        OrderedDict(
+            block1=block(layer.Conv2d(2, 6, 3, padding=1, bias=False), 6, **pools),
+            block2=block(layer.Conv2d(6, 8, 3, padding=1, stride=2), 8),
+            flatten=layer.Flatten(),
+            drop=layer.Dropout(0.5),
+            hidden=nn.Sequential(OrderedDict(linear=layer.Linear(8 * side**2, 24), neuron=make())),
+            readout=nn.Sequential(OrderedDict(linear=layer.Linear(24, CLASSES, bias=False), neuron=make())),
+        )
+    )
+    functional.set_step_mode(net, "m")
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 1.0, 2.0)
+            nn.init.normal_(module.bias, 0, 0.2)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            module.weight.data.mul_(4.0)
+    return net.eval()
+
+
+def spikes_in(steps: int = 6, batch: int = 3, rate: float = 0.3, shape=IN_SHAPE) -> torch.Tensor:
+    """Random input spikes ``[T, B, *shape]``."""
+    return (torch.rand(steps, batch, *shape) < rate).float()
