@@ -99,6 +99,10 @@ METHODS: Registry[Factory] = Registry(
         "none": "snn_deploy.distill.none",
         "kd": "snn_deploy.distill.kd",
         "tser": "snn_deploy.distill.tser",
+        "tssd": "snn_deploy.distill.tssd",
+        "samd_nld": "snn_deploy.distill.samd_nld",
+        "bkd": "snn_deploy.distill.bkd",
+        "s2w": "snn_deploy.distill.s2w",
     },
     "snn_deploy.methods",
 )

@@ -32,8 +32,13 @@ class DataSet:
         classes: class names in the order of the labels.
         train, validation, test: the splits. The best checkpoint is chosen on ``validation`` only.
         digest: SHA-256 over content, settings and split; recorded with every run.
-        augment: batched transform ``(x_tbchw, generator) -> x_tbchw`` for training, on x's device.
+        augment: batched transform ``(x_tbchw, generator) -> x_tbchw`` for training, on x's device. It takes
+            batches of :attr:`training`.
         notes: what a reader must know about this data (subset, substitute, split rule).
+        steady: whether the first frames of a longer input are a valid input of their own: true of still
+            images, repeated or rate coded; false of recordings, of which they are only the beginning.
+        source: the training samples as ``augment`` wants them, in the order of ``train``; None when that is
+            ``train`` itself. Image sets give pixels here, which are augmented before they are encoded.
     """
 
     name: str
@@ -45,3 +50,10 @@ class DataSet:
     digest: str
     augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
     notes: tuple[str, ...] = field(default=())
+    steady: bool = False
+    source: Split | None = None
+
+    @property
+    def training(self) -> Split:
+        """What to train on: batches of this split go through ``augment`` if there is one."""
+        return self.train if self.source is None else self.source

@@ -142,7 +142,9 @@ def test_label_smoothing_reaches_every_method() -> None:
 def test_methods_add_with_their_weights_under_their_own_names() -> None:
     z, u = logits(5, 4, 3), logits(4, 3, seed=1)
     both = build(
-        {"name": "none", "weight": 0.5}, {"name": "kd", "alpha": 1.0, "weight": 2.0}, {"name": "kd", "tau": 1}
+        {"name": "none", "weight": 0.5},
+        {"name": "kd", "alpha": 1.0, "weight": 2.0},
+        {"name": "kd", "tau": 1, "ce": 0},
     )
     terms = both.losses(batch(z, u))
     assert list(terms) == ["none.ce", "kd.ce", "kd.kl", "kd#2.ce", "kd#2.kl"]
@@ -150,5 +152,21 @@ def test_methods_add_with_their_weights_under_their_own_names() -> None:
         0.5 * build({"name": "none"}).losses(batch(z, u))["none.ce"].item()
     )
     assert terms["kd.kl"].item() == pytest.approx(2 * 9 * divergence(u, z.mean(0), 3.0).item())
-    assert terms["kd.ce"].item() == 0
+    assert terms["kd.ce"].item() == terms["kd#2.ce"].item() == 0
     assert both.passes == (5,)
+
+
+@pytest.mark.parametrize("first", ["none", "kd", "tser", "s2w"])
+def test_one_method_brings_the_cross_entropy(first: str) -> None:
+    with pytest.raises(ConfigError, match="2 methods of the recipe bring a cross entropy") as failure:
+        build({"name": first}, {"name": "kd", "alpha": 1.0}, {"name": "tser"})
+    assert [p.where for p in failure.value.problems] == ["method.0", "method.2"]
+    build({"name": first}, {"name": "kd", "alpha": 1.0}, {"name": "tser", "ce": 0})
+
+
+@pytest.mark.parametrize("name", ["kd", "tser"])
+def test_ce_weighs_the_cross_entropy_and_nothing_else(name: str) -> None:
+    z, u = logits(5, 4, 3), logits(4, 3, seed=1)
+    one, half = (build({"name": name, "ce": ce}).losses(batch(z, u)) for ce in (1.0, 0.5))
+    assert half[f"{name}.ce"].item() == pytest.approx(one[f"{name}.ce"].item() / 2)
+    assert {k for k in one if one[k] != half[k]} == {f"{name}.ce"}
