@@ -75,18 +75,19 @@ def _contract(edges: list[Edge], door: str, faults: Faults) -> list[Edge]:
     if door in before:
         faults.damage.append(Problem(door, "feeds itself"))
     seen: set[Edge] = set()
+    made: set[Edge] = set()
     kept: list[Edge] = []
     for a, b in edges:
         if b == door:
             continue
-        for source in before if a == door else [a]:
-            if (source, b) in seen and a == door:
-                faults.unsupported.append(
-                    Problem(
-                        f"{source} -> {b}", "doubled by dissolving a nested graph", rule="edges are unique"
-                    )
-                )
-            elif source != door:
-                kept.append((source, b))
-            seen.add((source, b))
+        for edge in [(source, b) for source in before] if a == door else [(a, b)]:
+            if edge in seen and (a == door or edge in made):
+                where = " -> ".join(edge)
+                what = "doubled by dissolving a nested graph"
+                faults.unsupported.append(Problem(where, what, rule="edges are unique"))
+            elif edge[0] != door:
+                kept.append(edge)
+            seen.add(edge)
+            if a == door:
+                made.add(edge)
     return kept

@@ -36,6 +36,7 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
     faults = Faults()
     semantics = read_semantics(graph)
     nodes, edges = flatten(graph, faults)
+    faults.raise_if_any()
     _check_nodes(nodes, faults)
     _check_edges(nodes, edges, faults)
     faults.raise_if_any()

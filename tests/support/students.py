@@ -1,4 +1,4 @@
-"""Small spikingjelly networks of every neuron we export, with weights large enough to spike in every layer."""
+"""Small spikingjelly networks of every neuron we export, weighted so that every layer spikes."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import nir
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def small_net(width: int = 4) -> nir.NIRGraph:
         "second.neuron": lif((2,)),
     }
     names = ["input", *nodes, "output"]
-    return graph(nodes, list(zip(names, names[1:], strict=False)), (3,), (2,))
+    return graph(nodes, list(itertools.pairwise(names)), (3,), (2,))
 
 
 def recurrent_net() -> nir.NIRGraph:
