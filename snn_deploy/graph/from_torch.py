@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
-from snn_deploy.graph.modules import CONVERTERS, DROPPED, FLATTENS, INSTEAD, NEURONS, ModuleError
+from snn_deploy.graph.modules import CONVERTERS, DROPPED, FLATTENS, INSTEAD, NEURONS, ModuleError, is_known
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.shapes import Shape, ShapeError, flatten_range, output_shape
@@ -81,10 +81,13 @@ class _Builder:
         return any(self._soft.values())
 
     def add(self, node: fx.Node) -> None:
-        """Take one traced operation; what depends on a refused one is left out, so each fault shows once."""
+        """Take one traced operation. Behind a refused one shapes are unknown: only its kind is checked."""
         if any(operand not in self._values for operand in node.all_input_nodes):
+            if node.op == "call_module" and not is_known(self._modules[str(node.target)]):
+                self.problems.append(self._unknown(str(node.target)).problem)
             return
-        operands = [self._values[operand] for operand in node.all_input_nodes]
+        direct = [operand for operand in node.args if isinstance(operand, fx.Node)]
+        operands = [self._values[operand] for operand in (direct or node.all_input_nodes)]
         try:
             if node.op == "placeholder":
                 self._values[node] = self._placeholder(str(node.target))
@@ -106,7 +109,8 @@ class _Builder:
 
     def _module(self, path: str, node: fx.Node, terms: Terms) -> Terms:
         module = self._modules[path]
-        kind = type(module).__name__
+        if not is_known(module):
+            raise self._unknown(path)
         if type(module) in DROPPED:
             return terms
         if isinstance(module, FLATTENS):
@@ -115,13 +119,16 @@ class _Builder:
             return self._flatten(path, terms, module.start_dim, module.end_dim, leading)
         if type(module) in NEURONS:
             self._check_neuron(path, module)
-        convert = CONVERTERS.get(type(module))
-        if convert is None:
-            raise _RefusalError(path, f"'{kind}'", "NIR has no node for it", INSTEAD.get(kind, ""))
         try:
-            return self._place(path, convert(module, self._shape(path, terms), self._dt), terms)
+            converted = CONVERTERS[type(module)](module, self._shape(path, terms), self._dt)
         except ModuleError as error:
-            raise _RefusalError(path, f"{kind}: {error}", "", error.try_instead) from None
+            what = f"{type(module).__name__}: {error}"
+            raise _RefusalError(path, what, "", error.try_instead) from None
+        return self._place(path, converted, terms)
+
+    def _unknown(self, path: str) -> _RefusalError:
+        kind = type(self._modules[path]).__name__
+        return _RefusalError(path, f"'{kind}'", "NIR has no node for it", INSTEAD.get(kind, ""))
 
     def _check_neuron(self, path: str, module: nn.Module) -> None:
         if path in self._soft:

@@ -162,6 +162,12 @@ CONVERTERS: dict[type[nn.Module], Convert] = {
 FLATTENS = (nn.Flatten, layer.Flatten)
 DROPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, layer.Dropout, layer.Dropout2d)
 
+
+def is_known(module: nn.Module) -> bool:
+    """Whether modules of this very type are converted or dropped."""
+    return type(module) in CONVERTERS or type(module) in DROPPED or type(module) in FLATTENS
+
+
 INSTEAD = {
     "MaxPool2d": "average pooling (layer.AvgPool2d) or a strided convolution",
     "MaxPool1d": "a strided convolution",

@@ -12,7 +12,7 @@ from spikingjelly.activation_based import base, layer
 from torch import fx, nn
 
 from snn_deploy.errors import Problem
-from snn_deploy.graph.modules import CONVERTERS, DROPPED, FLATTENS
+from snn_deploy.graph.modules import is_known
 
 _PER_STEP = (layer.SeqToANNContainer, layer.MultiStepContainer)
 _LEAF_PACKAGES = (
@@ -64,7 +64,7 @@ class Tracer(fx.Tracer):
             return None
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if type(m) in CONVERTERS or type(m) in DROPPED or type(m) in FLATTENS:
+        if is_known(m):
             return True
         if isinstance(m, _CONTAINERS):
             return False
@@ -120,7 +120,8 @@ def leading_axes(module: nn.Module, problems: list[Problem]) -> int:
 
     Modules in another step mode than the rest would take time for batch; they are added to ``problems``.
     """
-    modes = {path: m.step_mode for path, m in _outside(module, "") if isinstance(m, base.StepModule)}
+    steppers = [(path, m) for path, m in _outside(module, "") if isinstance(m, base.StepModule)]
+    modes = {path: m.step_mode for path, m in steppers if not isinstance(m, _PER_STEP)}
     counts = Counter(modes.values())
     common = "s" if counts["s"] > counts["m"] else "m"
     for path, mode in modes.items():

@@ -76,7 +76,7 @@ def student(make: MakeNeuron, *, norm: bool = False, pool: bool = True, seed: in
             nn.init.uniform_(module.weight, 1.0, 2.0)
             nn.init.normal_(module.bias, 0, 0.2)
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            module.weight.data.mul_(4.0)
+            module.weight.data.mul_(14.0)
     return net.eval()
 
 

@@ -1,0 +1,308 @@
+"""Networks of spikingjelly and torch layers as graphs: spikes equal in every layer, or refused by path."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import nir
+import numpy as np
+import pytest
+import torch
+from spikingjelly.activation_based import functional, layer, neuron
+from support.students import IN_SHAPE, NEURONS, spikes_in, student
+from torch import nn
+
+from snn_deploy.errors import UnsupportedError
+from snn_deploy.export.parity import compare_layer
+from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.models.executable import StudentExecutable
+from snn_deploy.simulate.reference import Reference, membranes64
+
+SEMANTICS = Semantics(timesteps=6)
+
+
+def multi(net: nn.Module) -> nn.Module:
+    functional.set_step_mode(net, "m")
+    return net.eval()
+
+
+def refused(net: nn.Module, shape=(2, 8, 8)) -> str:
+    with pytest.raises(UnsupportedError) as caught:
+        from_torch(net, shape, semantics=SEMANTICS)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_spikes_equal_in_every_layer(name):
+    net = student(NEURONS[name])
+    simulator = Reference(from_torch(net, IN_SHAPE, semantics=SEMANTICS))
+    x = spikes_in()
+    expected = StudentExecutable(net).run(x, record=True)
+    found = simulator.run(x, record=True)
+    assert simulator.layers == ("block1.neuron", "block2.neuron", "hidden.neuron", "readout.neuron")
+    for path in simulator.layers:
+        assert 0.001 < expected.records[path].mean() < 0.999, path
+        assert torch.equal(found.records[path], expected.records[path]), path
+    assert torch.equal(found.output, expected.output)
+
+
+@pytest.mark.parametrize("name", ["LIF", "LIF, no decay of the input", "IF", "PLIF", "CUBA"])
+def test_folded_batch_norm_changes_nothing_but_ties(name):
+    net = student(NEURONS[name], norm=True)
+    graph = from_torch(net, IN_SHAPE, semantics=SEMANTICS)
+    assert not any("norm" in path for path in graph.nodes)
+    plan, x = make_plan(graph), spikes_in(batch=8)
+    expected = StudentExecutable(net).run(x, record=True)
+    forced = Reference(plan).run(x, record="all", forced=expected.records)
+    for path, spikes in expected.records.items():
+
+        def distance(layer_name: str, _flips: torch.Tensor) -> torch.Tensor:
+            fed = forced.records[plan.sources[layer_name][0]]
+            return (membranes64(plan, layer_name, fed, expected.records[layer_name]) - 1.0).abs()
+
+        parity = compare_layer(path, spikes, forced.records[path], forced.records[path], distance)
+        assert 0.001 < spikes.mean() < 0.999
+        assert parity.unexplained == 0
+
+
+def test_semantics_are_those_of_the_neurons():
+    semantics = Semantics(dt=1e-3, timesteps=9, classes=("a", "b"), decode="last", assumed=("dt", "reset"))
+    hard = read_semantics(from_torch(student(NEURONS["LIF"]), IN_SHAPE, semantics=semantics))
+    soft = read_semantics(from_torch(student(NEURONS["IF, soft reset"]), IN_SHAPE, semantics=semantics))
+    assert (hard.dt, hard.timesteps, hard.classes, hard.decode) == (1e-3, 9, ("a", "b"), "last")
+    assert (hard.fires_at, hard.reset, hard.integrator, hard.assumed) == (">=", "zero", "euler", ())
+    assert soft.reset == "subtract"
+
+
+def test_dt_does_not_change_what_is_computed():
+    net, x = student(NEURONS["LIF, tau 3"]), spikes_in()
+    outputs = [
+        Reference(from_torch(net, IN_SHAPE, semantics=Semantics(dt=dt))).run(x).output
+        for dt in (1e-4, 1e-3, 1.0)
+    ]
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+def test_training_mode_is_taken_as_evaluation():
+    net = student(NEURONS["IF"], norm=True)
+    x = spikes_in()
+    evaluated = Reference(from_torch(net, IN_SHAPE, semantics=SEMANTICS)).run(x).output
+    trained = Reference(from_torch(net.train(), IN_SHAPE, semantics=SEMANTICS)).run(x).output
+    assert torch.equal(evaluated, trained)
+
+
+class Residual(nn.Module):
+    """SEW block: g(x) + x on spikes, then a membrane shortcut into the next neuron."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(layer.Conv2d(2, 4, 3, padding=1), neuron.IFNode())
+        self.conv = layer.Conv2d(4, 4, 3, padding=1)
+        self.fire = neuron.IFNode()
+        self.shortcut = layer.Conv2d(4, 6, 1, stride=2)
+        self.down = layer.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.last = neuron.LIFNode()
+        self.pool = layer.AdaptiveAvgPool2d(2)
+        self.head = layer.Linear(24, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = self.fire(self.conv(x)) + x
+        x = self.last(torch.add(self.down(x), self.shortcut(x)))
+        x = self.pool(x)
+        return self.head(x.flatten(2))
+
+
+def scaled(net: nn.Module, factor: float = 4.0) -> nn.Module:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.weight.data.mul_(factor)
+    return multi(net)
+
+
+def test_residual_sums_become_edges():
+    net = scaled(Residual())
+    graph = from_torch(net, (2, 8, 8), semantics=SEMANTICS)
+    plan = make_plan(graph)
+    assert plan.sources["down"] == ("fire", "stem.1")
+    assert plan.sources["last"] == ("down", "shortcut")
+    assert plan.shapes["pool"] == (6, 2, 2)
+    x = spikes_in(shape=(2, 8, 8))
+    functional.reset_net(net)
+    with torch.no_grad():
+        expected = net(x)
+    found = Reference(plan).run(x).output
+    assert expected.abs().max() > 0.1
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_depthwise_dilated_and_one_dimensional_convolutions():
+    net = scaled(
+        nn.Sequential(
+            layer.Conv1d(4, 8, 3, padding="same", dilation=2, groups=2),
+            neuron.IFNode(),
+            layer.Conv1d(8, 8, (5,), stride=2, groups=8, bias=False),
+            neuron.IFNode(),
+        )
+    )
+    x = spikes_in(shape=(4, 16))
+    simulator = Reference(from_torch(net, (4, 16), semantics=SEMANTICS))
+    expected = StudentExecutable(net).run(x, record=True)
+    found = simulator.run(x, record=True)
+    assert all(torch.equal(found.records[path], expected.records[path]) for path in ("1", "3"))
+
+
+def test_containers_and_single_step_networks():
+    """The same weights as one multi-step network, in per-step containers, and as a single-step network."""
+    conv, linear = nn.Conv2d(2, 4, 3), nn.Linear(4 * 36, 5)
+    conv.weight.data.mul_(4)
+    linear.weight.data.mul_(4)
+
+    def fire(mode: str) -> nn.Module:
+        return neuron.IFNode(step_mode=mode)
+
+    contained = nn.Sequential(
+        layer.SeqToANNContainer(conv), fire("m"), layer.SeqToANNContainer(nn.Flatten(), linear), fire("m")
+    )
+    stepped = nn.Sequential(layer.MultiStepContainer(conv, fire("s"), nn.Flatten(), linear, fire("s")))
+    single = nn.Sequential(conv, fire("s"), nn.Flatten(), linear, fire("s"))
+    x = spikes_in(shape=(2, 8, 8))
+    outputs = []
+    for net in (contained, stepped, single):
+        outputs.append(Reference(from_torch(net.eval(), (2, 8, 8), semantics=SEMANTICS)).run(x).output)
+    assert outputs[0].mean() > 0.01
+    functional.reset_net(contained)
+    with torch.no_grad():
+        expected = contained(x)
+    assert all(torch.equal(output, expected) for output in outputs)
+
+
+def test_delays_and_reused_stateless_modules():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = layer.AvgPool2d(2)
+            self.late = layer.Delay(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.late(self.pool(self.pool(x)))
+
+    net = multi(Twice())
+    graph = from_torch(net, (1, 8, 8), semantics=SEMANTICS)
+    assert set(graph.nodes) == {"input", "pool", "pool:2", "late", "output"}
+    x = torch.rand(5, 2, 1, 8, 8)
+    assert torch.allclose(Reference(graph).run(x).output, net(x))
+
+
+def test_names_input_and_output_of_modules_are_kept():
+    net = multi(nn.Sequential(OrderedDict(input=layer.Linear(3, 4), output=neuron.IFNode())))
+    graph = from_torch(net, (3,), semantics=SEMANTICS)
+    assert isinstance(graph.nodes["input"], nir.Affine)
+    assert isinstance(graph.nodes["output"], nir.IF)
+    assert make_plan(graph).input == "input_node"
+
+
+def test_everything_foreign_is_refused_at_once_by_path():
+    class Custom(neuron.LIFNode):
+        pass
+
+    net = multi(
+        nn.Sequential(
+            OrderedDict(
+                conv=layer.Conv2d(2, 4, 3, padding_mode="reflect", padding=1),
+                relu=nn.ReLU(),
+                pool=layer.MaxPool2d(2),
+                custom=Custom(),
+                block=nn.Sequential(layer.AvgPool2d(3, ceil_mode=True), layer.GroupNorm(2, 4)),
+                vote=layer.VotingLayer(2),
+            )
+        )
+    )
+    text = refused(net)
+    assert "conv: Conv2d: padding mode 'reflect'; try: zero padding" in text
+    assert "relu: 'ReLU'; rule: NIR has no node for it; try: a spiking neuron" in text
+    assert "pool: 'MaxPool2d'" in text
+    assert "average pooling (layer.AvgPool2d) or a strided convolution" in text
+    assert "custom: 'Custom'" in text
+    assert "block.1: 'GroupNorm'" in text
+    assert "vote: 'VotingLayer'" in text
+    assert "block.0: AvgPool2d: ceil_mode" in refused(multi(nn.Sequential(OrderedDict(block=net.block))))
+
+
+def test_several_faults_in_parallel_branches_are_listed_together():
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.ReLU(), layer.MaxPool2d(1), nn.Softmax(-1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (self.a(x) + self.b(x)) + self.c(x) * 2.0
+
+    text = refused(multi(Branches()))
+    assert "a: 'ReLU'" in text
+    assert "b: 'MaxPool2d'" in text
+    assert "c: 'Softmax'" in text
+
+
+class Forward(nn.Module):
+    """A module with a given forward and two linear layers."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.first, self.second = layer.Linear(3, 3), layer.Linear(3, 3)
+        self.fire = neuron.IFNode()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda m, x: m.first(x) * 2.0, "the operation 'mul'"),
+        (lambda m, x: m.first(x) + 1.0, "the operation 'add'"),
+        (lambda m, x: torch.add(m.first(x), m.second(x), alpha=2), "the operation 'add'"),
+        (lambda m, x: m.first(x).mean(0), "the operation 'mean'"),
+        (lambda m, x: m.first(x).flatten(1), "time and batch axes stay apart"),
+        (lambda m, x: x + x, "a value added to itself"),
+        (lambda m, x: m.fire(m.fire(x)), "fire: a neuron that is called twice"),
+        (lambda m, x: (m.first(x), x), "returns tuple; rule: one tensor per step"),
+        (lambda m, x: m.first(x) if x.sum() > 0 else x, "forward: its forward cannot be followed"),
+        (lambda m, x: torch.cat([x, x], -1), "the operation 'cat'"),
+    ],
+)
+def test_operations_that_are_no_layers_are_refused(function, says):
+    assert says in refused(multi(Forward(function)), (3,))
+
+
+def test_mixed_resets_and_mixed_step_modes_are_refused():
+    net = multi(nn.Sequential(neuron.IFNode(), neuron.IFNode(v_reset=None)))
+    assert "1: subtracts the threshold, unlike the neurons before it" in refused(net)
+    net = multi(nn.Sequential(layer.Linear(8, 8), neuron.IFNode(), neuron.IFNode()))
+    net[1].step_mode = "s"
+    text = refused(net, (8,))
+    assert "1: step mode 's' in a network of step mode 'm'" in text
+    assert "functional.set_step_mode(net, 'm')" in text
+
+
+def test_shapes_that_do_not_fit_are_refused_with_numbers():
+    net = multi(nn.Sequential(OrderedDict(flat=layer.Flatten(), fc=layer.Linear(100, 3))))
+    assert "fc: Affine: weights (3, 100) expect an input of (100,), found (128,)" in refused(net)
+    net = multi(nn.Sequential(layer.AdaptiveAvgPool2d(3)))
+    assert "windows of different sizes: (8, 8) to (3, 3)" in refused(net)
+    net = multi(nn.Sequential(layer.Conv2d(2, 3, 1), layer.BatchNorm2d(4)))
+    assert "batch norm of 4 channels on an input of (3, 8, 8)" in refused(net)
+
+
+def test_weights_are_copies_in_float32():
+    net = student(NEURONS["IF"]).double()
+    graph = from_torch(net, IN_SHAPE, semantics=SEMANTICS)
+    weight = graph.nodes["hidden.linear"].weight
+    assert weight.dtype == np.float32
+    before = weight.copy()
+    net.hidden.linear.weight.data.zero_()
+    assert np.array_equal(weight, before)
