@@ -86,9 +86,7 @@ class _Builder:
         padding = draw(st.sampled_from(["same", "valid", (1, 0)]))
         stride = (1, 1) if padding == "same" else (draw(st.integers(1, 2)), 1)
         weight = self.weights(out, channels // groups, *kernel)
-        self.add(
-            "conv", nir.Conv2d(None, weight, stride, padding, (1, 1), groups, self.weights(out))
-        )
+        self.add("conv", nir.Conv2d(None, weight, stride, padding, (1, 1), groups, self.weights(out)))
         if self.shape == shape_before and draw(st.booleans()):
             self.last += [source for source in before if source not in self.last]
         self.add("layer", self.neuron())

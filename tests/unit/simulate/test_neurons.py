@@ -110,9 +110,7 @@ def test_cuba_lif_sees_the_current_of_the_same_step():
 
 
 def test_cuba_li_gains_and_leak():
-    node = nir.CubaLI(
-        tau_syn=2 * DT * ONE, tau_mem=4 * DT * ONE, r=2 * ONE, v_leak=1.0 * ONE, w_in=0.5 * ONE
-    )
+    node = nir.CubaLI(tau_syn=2 * DT * ONE, tau_mem=4 * DT * ONE, r=2 * ONE, v_leak=1.0 * ONE, w_in=0.5 * ONE)
     values, state = run(node, [2.0, 0.0])
     # i: 0.5, 0.25; v: 1 -> 0.75 + 0.25 (2 * 0.5 + 1) = 1.25 -> 0.9375 + 0.25 (0.5 + 1) = 1.3125
     assert values == [1.25, 1.3125]
@@ -148,8 +146,8 @@ MODULES = {
     "IF soft": lambda: neuron.IFNode(v_reset=None, v_threshold=0.8),
     "IF reset 0.3": lambda: neuron.IFNode(v_reset=0.3),
     **{
-        f"LIF tau {tau} decay {decay} reset {reset}": lambda tau=tau, decay=decay, reset=reset: neuron.LIFNode(
-            tau=tau, decay_input=decay, v_reset=reset, v_threshold=0.9
+        f"LIF tau {tau} decay {decay} reset {reset}": lambda tau=tau, decay=decay, reset=reset: (
+            neuron.LIFNode(tau=tau, decay_input=decay, v_reset=reset, v_threshold=0.9)
         )
         for tau in (2.0, 3.0, 1.1)
         for decay in (True, False)
