@@ -72,7 +72,7 @@ def nmnist(options: NmnistOptions, *, timesteps: int, cache: Path | None = None)
     files = {part: list_recordings(root / part) for part in PUBLIC_SIZE}
     _require_layout(root, files)
     train, test = files["Train"], files["Test"]
-    labels = np.array([label for _, label in train])
+    labels = np.array([label for _, label in train], np.int64)
     kept, validation = stratified_split(labels, (1 - options.validation, options.validation))
     if not (len(kept) and len(validation)):
         raise DataError(f"{len(train)} training recordings leave none for training or validation.")
@@ -156,7 +156,7 @@ def _build(files: Sequence[tuple[Path, int]], root: Path, options: NmnistOptions
             hint="Extract the archives again, or delete these files.",
             problems=damaged[:_SHOWN],
         )
-    return pack(frames, np.array([label for _, label in files]), limited)
+    return pack(frames, np.array([label for _, label in files], np.int64), limited)
 
 
 def _require_layout(root: Path, files: dict[str, list[tuple[Path, int]]]) -> None:

@@ -1,0 +1,293 @@
+"""``image-folder``: photographs in folders of classes, as ImageNet (Russakovsky et al. 2015) is kept.
+
+::
+
+    root/train/<class>/*.JPEG
+    root/val/<class>/*.JPEG
+
+Images stay on disk: a batch is decoded when it is asked for, by several threads, and only its pixels are
+in memory. An image is shown as its central square, of which a margin is left out: with ``size`` 224 and
+``resize`` 256 this is what the usual "resize the shorter side to 256, cut out the central 224x224" shows,
+sampled once (bilinear, low-pass filtered). With ``augment.resized_crop``, random crops are taken from the
+whole central square at ``resize`` pixels; the strips of a longer side are never seen (our choice: every
+image of a batch then has the same size, and is cropped on the device).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, model_validator
+
+from snn_deploy.data.images import (
+    ImageOptions,
+    Show,
+    Statistics,
+    assemble,
+    default_root,
+    hold_out,
+    show_pixels,
+)
+from snn_deploy.data.types import DataSet
+from snn_deploy.errors import DataError, Problem
+from snn_deploy.registry import DATASETS
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+MAX_PIXELS = 1 << 26
+"""Images with more pixels are not decoded; one of this size needs 200 MB for a moment."""
+
+_SHOWN = 20
+_WHERE_TO_GET = "Give the folder that holds train and val: -o data.root=PATH."
+
+
+class ImageFolderOptions(ImageOptions):
+    """Options of ``image-folder``.
+
+    Attributes:
+        root: folder with ``train`` and ``val``; by default ``$SNN_DEPLOY_DATA/imagenet``, or ``imagenet`` in
+            the cache folder.
+        size: height and width of what the network sees.
+        resize: pixels to which the shorter side of an image is brought first; its central part is shown.
+        validation: share of the training images held out for validation, taken evenly from each class.
+        workers: threads that decode; by default one per core, at most 16.
+    """
+
+    normalize: Statistics | None = "imagenet"
+    size: int = Field(default=224, ge=8, le=2048)
+    resize: int = Field(default=256, ge=8, le=2048)
+    validation: float = Field(default=0.02, gt=0, lt=1)
+    workers: int | None = Field(default=None, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.resize < self.size:
+            raise ValueError(f"resize ({self.resize}) is smaller than size ({self.size})")
+        return self
+
+
+@DATASETS.register("image-folder", options=ImageFolderOptions)
+def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
+    """Your own images in folders train/<class> and val/<class>, such as ImageNet, streamed from disk.
+
+    Args:
+        options: where the images are and how they become inputs.
+        timesteps: number of steps T.
+        cache: not used, images are decoded when they are asked for.
+
+    The digest covers names and sizes of the files, not their content: reading a large set takes hours.
+
+    Raises:
+        DataError: the folder is missing or incomplete; from batches: images are damaged (all are named).
+    """
+    root = (options.root or default_root("imagenet")).expanduser()
+    if not root.is_dir():
+        raise DataError(f"There is no image folder at '{root}'.", hint=_WHERE_TO_GET)
+    classes = {part: _class_names(root / part) for part in ("train", "val")}
+    train, test = (_list_images(root / part, classes[part]) for part in ("train", "val"))
+    _require_layout(root, classes, train, test)
+    count = max(1, round(options.validation * len(train.labels)))
+    kept, held = hold_out(train.labels, count)
+    source = FolderSplit(
+        folder=root / "train",
+        names=tuple(classes["train"]),
+        files=train.files,
+        labels=torch.from_numpy(train.labels),
+        samples=torch.arange(len(train.labels)),
+        size=options.size,
+        resize=options.resize,
+        workers=options.workers or min(16, os.cpu_count() or 1),
+    )
+    tested = replace(
+        source,
+        folder=root / "val",
+        files=test.files,
+        labels=torch.from_numpy(test.labels),
+        samples=torch.arange(len(test.labels)) + len(train.labels),
+    )
+    wide = options.augment is not None and options.augment.resized_crop is not None
+    return assemble(
+        "image-folder",
+        [source.select(kept), source.select(held), tested],
+        (3, options.size, options.size),
+        source.names,
+        options,
+        timesteps,
+        content=[source.names, train.digest, test.digest],
+        notes=[
+            f"The folder '{root.name}' with {len(source.names)} classes; the test set is its 'val'.",
+            f"{count} of {len(train.labels)} training images are held out for validation.",
+        ],
+        source=replace(source.select(kept), size=options.resize) if wide else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSplit:
+    """Images on disk, decoded batch by batch. Implements ``Split``.
+
+    Attributes:
+        folder: holds a folder for each class.
+        names: of the classes.
+        files: names of the files in the folder of their class, as bytes, ``[N]``.
+        labels: int64 ``[N]``, on the CPU.
+        samples: their numbers in the data set, int64 ``[N]``, on the CPU.
+        size, resize: the central ``size x size`` pixels of the image brought to ``resize`` are shown.
+        workers: threads that decode.
+        device: where batches are made; decoded pixels are moved there as uint8.
+        show: makes a batch of pixels.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    files: NDArray[np.bytes_]
+    labels: torch.Tensor
+    samples: torch.Tensor
+    size: int
+    resize: int
+    workers: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    show: Show = show_pixels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: NDArray[np.int64]) -> FolderSplit:
+        """The samples ``rows``."""
+        return replace(self, files=self.files[rows], labels=self.labels[rows], samples=self.samples[rows])
+
+    def shown(self, show: Show) -> FolderSplit:
+        return replace(self, show=show)
+
+    def to(self, device: torch.device | str) -> FolderSplit:
+        """This split with batches made on ``device``."""
+        return replace(self, device=torch.device(device))
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        """The samples ``indices [B]`` as ``show`` makes them, ``[T, B, C, H, W]``.
+
+        Raises:
+            DataError: images are damaged or gone; all of this batch are named.
+        """
+        rows = indices.cpu()
+        pixels = torch.from_numpy(self._decode([self._path(row) for row in rows.tolist()]))
+        return self.show(pixels.to(self.device), self.samples[rows].to(self.device))
+
+    def _path(self, row: int) -> Path:
+        return self.folder / self.names[int(self.labels[row])] / os.fsdecode(self.files[row])
+
+    def _decode(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
+        pixels = np.empty((len(paths), 3, self.size, self.size), np.uint8)
+
+        def decode(index: int) -> Problem | None:
+            try:
+                pixels[index] = decode_image(paths[index], self.size, self.resize)
+            except DataError as error:
+                return Problem(paths[index].relative_to(self.folder).as_posix(), error.message)
+            return None
+
+        with ThreadPoolExecutor(min(self.workers, max(1, len(paths)))) as pool:
+            damaged = [problem for problem in pool.map(decode, range(len(paths))) if problem]
+        if damaged:
+            raise DataError(
+                f"{len(damaged)} images in '{self.folder}' cannot be used.",
+                hint="Extract the archive again, or delete these files.",
+                problems=damaged[:_SHOWN],
+            )
+        return pixels
+
+
+def decode_image(path: Path, size: int, resize: int) -> NDArray[np.uint8]:
+    """The central ``size x size`` pixels, uint8 ``[3, size, size]``, of an image of any size.
+
+    Of the central square (as large as the shorter side), the middle ``size / resize`` of its side is sampled.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or has more than 2^26 pixels.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+            # Pillow warns when it drops the transparency of a palette, so that goes by way of RGBA.
+            opaque = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+            half = min(width, height) * size / resize / 2
+            box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
+            shown = opaque.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"its header announces too many pixels; the limit is {MAX_PIXELS}") from None
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+        raise DataError(f"cannot be decoded: {error}") from None
+    return np.asarray(shown).transpose(2, 0, 1)
+
+
+class _Listing(NamedTuple):
+    files: NDArray[np.bytes_]
+    labels: NDArray[np.int64]
+    digest: str
+
+
+def _class_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def _list_images(folder: Path, names: Sequence[str]) -> _Listing:
+    """Images below ``folder/<class>``, by class and file name."""
+    files: list[bytes] = []
+    labels: list[int] = []
+    digest = hashlib.sha256()
+    for label, name in enumerate(names):
+        for file, size in _image_files(folder / name):
+            files.append(os.fsencode(file))
+            labels.append(label)
+            digest.update(f"{name}/{file} {size}\n".encode(errors="surrogateescape"))
+    return _Listing(np.array(files, np.bytes_), np.array(labels, np.int64), digest.hexdigest())
+
+
+def _image_files(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of the images in a folder, by name."""
+    with os.scandir(folder) as entries:
+        images = [e for e in entries if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()]
+        return sorted((entry.name, entry.stat().st_size) for entry in images)
+
+
+def _require_layout(
+    root: Path, classes: Mapping[str, Sequence[str]], train: _Listing, test: _Listing
+) -> None:
+    problems = []
+    for part, listing in (("train", train), ("val", test)):
+        if not classes[part]:
+            problems.append(Problem(part, "no folder with folders of classes", "train and val are needed"))
+            continue
+        empty = sorted(set(range(len(classes[part]))) - set(listing.labels.tolist()))
+        problems += [
+            Problem(f"{part}/{classes[part][label]}", f"no image ({', '.join(sorted(SUFFIXES))})")
+            for label in empty
+        ]
+    if classes["train"] and classes["val"]:
+        problems += [
+            Problem(f"{here}/{name}", f"there is no {other}/{name}", "the same classes in both")
+            for here, other in (("train", "val"), ("val", "train"))
+            for name in sorted(set(classes[here]) - set(classes[other]))
+        ]
+    if problems:
+        more = f" The first {_SHOWN} faults are:" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"The image folder '{root}' is incomplete.{more}", hint=_WHERE_TO_GET, problems=problems[:_SHOWN]
+        )
