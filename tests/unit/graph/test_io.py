@@ -173,7 +173,7 @@ DAMAGE = {
         "is not a dataset",
     ),
     "text for numbers": (lambda f: replace(f, "node/nodes/fc/bias", "abc"), "instead of numbers"),
-    "complex numbers": (lambda f: replace(f, "node/nodes/fc/bias", np.ones(3, complex)), "instead of numbers"),
+    "complex numbers": (lambda f: replace(f, "node/nodes/fc/bias", np.ones(3, complex)), "instead of"),
     "not finite": (lambda f: replace(f, "node/nodes/fc/bias", np.full(3, np.nan)), "not finite"),
     "no content": (lambda f: replace(f, "node/nodes/fc/bias", h5py.Empty("f4")), "instead of numbers"),
     "too many axes": (lambda f: replace(f, "node/nodes/fc/bias", np.ones((1,) * 9)), "9 axes"),
