@@ -85,7 +85,7 @@ def scan_model(plan: Plan) -> onnx.ModelProto:
         [*(_value(s.input, s.shape) for s in step.states), _value(X, shape)],
         [*(_value(s.output, s.shape) for s in step.states), _value(OUT, out)],
     )
-    outer = Step(constants=step.constants)
+    outer = Step()
     begin, end = outer.constant("batch.begin", [1], np.int64), outer.constant("batch.end", [2], np.int64)
     batch = outer.op("Slice", [outer.op("Shape", ["x_seq"], "x_seq.shape"), begin, end], "batch.size")
     starts = [_start(outer, state, batch) for state in step.states]
@@ -100,7 +100,7 @@ def scan_model(plan: Plan) -> onnx.ModelProto:
         "scan",
         [_value("x_seq", shape, "time")],
         [_value("out_seq", out, "time"), *(_value(s.output, s.shape) for s in step.states)],
-        initializer=outer.constants,
+        initializer=[*outer.constants, *step.constants],
     )
     return _model(graph, "scan", plan, step)
 
