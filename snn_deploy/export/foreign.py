@@ -56,7 +56,7 @@ def run_foreign(path: Path, x: torch.Tensor, reader: str | None = None) -> torch
     chosen = reader or next(iter(able), None)
     if chosen is None or chosen not in able:
         raise UnsupportedError(
-            f"{reader or 'No foreign reader'} cannot execute '{path.name}' exactly.",
+            f"'{path.name}' cannot be executed exactly by {reader or 'any foreign reader'}.",
             hint=f"Readers that do: {', '.join(able) or 'none'}",
         )
     return _run_steps(_open(chosen, path, read_semantics(plan.graph)), x)

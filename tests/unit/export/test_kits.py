@@ -1,0 +1,90 @@
+"""The stand-alone kits on a bundle's files, in a process of their own that cannot import snn_deploy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.students import IN_SHAPE, NEURONS, spikes_in, student
+
+from snn_deploy.assets import asset_dir
+from snn_deploy.export.base import Calibration
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.semantics import Semantics
+from snn_deploy.simulate.reference import Reference
+
+KITS = ("run_nir", "run_onnx")
+WITHOUT_US = (
+    "import sys; sys.modules['snn_deploy'] = sys.modules['torch'] = None; import runpy; "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    torch.manual_seed(0)
+    net = from_torch(
+        student(NEURONS["LIF, v_reset -0.1"]),
+        IN_SHAPE,
+        semantics=Semantics(timesteps=6, classes=tuple("abcdefghij")),
+    )
+    x = spikes_in()
+    expected = Reference(net).run(x).output
+    for writer in (NirWriter(), OnnxWriter()):
+        writer.write(net, folder, Calibration(x))
+    np.savez(folder / "example.npz", x=x.numpy(), nir_out=expected.numpy(), onnx_out=expected.numpy())
+    np.save(folder / "frames.npy", x.numpy())
+    for kit in KITS:
+        shutil.copy(asset_dir("export") / f"{kit}.py", folder)
+    return folder
+
+
+def start(folder: Path, kit: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_US, str(folder / f"{kit}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_passes_on_what_the_bundle_promises(kit, bundle):
+    done = start(bundle, kit)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("PASS") and "0 of 180 outputs differ" in line for line in lines)
+    assert len(lines) == (1 if kit == "run_nir" else 2)
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_fails_on_another_output(kit, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "b")
+    with np.load(bundle / "example.npz") as example:
+        content = dict(example)
+    for name in ("nir_out", "onnx_out"):
+        content[name] = 1.0 - content[name]
+    np.savez(tmp_path / "b" / "example.npz", **content)
+    done = start(tmp_path / "b", kit)
+    assert done.returncode == 1
+    assert "FAIL" in done.stdout
+    assert "180 of 180 outputs differ" in done.stdout
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_classifies_frames(kit, bundle):
+    done = start(bundle, kit, str(bundle / "frames.npy"))
+    assert done.returncode == 0, done.stderr
+    with np.load(bundle / "example.npz") as example:
+        best = example["nir_out"].mean(0).argmax(1)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["abcdefghij"[b] for b in best]
+
+
+def test_requirements_are_what_the_kits_import():
+    for kit, names in (("nir", {"h5py", "numpy"}), ("onnx", {"numpy", "onnxruntime"})):
+        lines = (asset_dir("export") / f"requirements-{kit}.txt").read_text().split()
+        assert {line.partition(">=")[0] for line in lines} == names
