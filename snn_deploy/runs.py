@@ -4,8 +4,9 @@
 
     recipe.yaml        the resolved recipe
     environment.json   versions, device, data and teacher hashes
-    metrics.jsonl      one JSON object per epoch
+    metrics.jsonl      one JSON object per training step and per epoch
     tensorboard/       the same curves
+    teacher/           the same and a checkpoint, of a teacher trained in this run
     checkpoint.pt      last state, for resume (weights, optimiser, RNG, sampler); loads with weights_only
     student.safetensors, teacher.safetensors   best weights by validation accuracy
     result.json        final figures

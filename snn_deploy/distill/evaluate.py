@@ -45,7 +45,8 @@ def evaluate(
     spikes = dict.fromkeys(layers, 0.0)
     sites = dict.fromkeys(layers, 0)
     correct = 0
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), exact:
         for indices in torch.split(torch.arange(len(split)), batch_size):
             with tap(network, layers) as outputs:
                 scores = predict(split.batch(indices).to(device))

@@ -27,14 +27,15 @@ class Metrics:
     def __init__(self, folder: Path, *, keep_bytes: int, next_step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        size = path.stat().st_size if path.exists() else 0
-        if size < keep_bytes:
+        self._stream = path.open("ab")
+        if (size := self._stream.tell()) < keep_bytes:
+            self._stream.close()
             raise DataError(
                 f"'{path}' has {size} bytes; the checkpoint was written when it had {keep_bytes}.",
                 hint="Start a new run, or put the file back.",
             )
-        os.truncate(path, keep_bytes) if path.exists() else path.touch()
-        self._stream = path.open("ab")
+        self._stream.truncate(keep_bytes)
+        self._stream.seek(keep_bytes)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=next_step)
 
     def step(self, record: dict[str, Any]) -> None:

@@ -69,12 +69,16 @@ def distill(
     if not resume and run.status() != "created":
         raise ConfigError(f"'{run.path}' already holds a run.", hint="Add --resume to continue it.")
     where = choose_device(device)
+    before = run.status()
     run.set_status("training")
     try:
         with stop_on_signal() as stop:
             result = _distill(recipe, data, run, where, stop, _logged(run, report))
     except (InterruptedRunError, KeyboardInterrupt):
         run.set_status("interrupted")
+        raise
+    except ConfigError:
+        run.set_status(before)
         raise
     except BaseException:
         run.set_status("failed")

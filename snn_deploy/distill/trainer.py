@@ -160,9 +160,11 @@ class _Trainer:
             self.train_step(indices)
             if len(self.pending) >= STEPS_PER_FLUSH:
                 self.flush()
-            if self.stop.requested or time.monotonic() - self.saved >= self.spec.checkpoint_seconds:
+            asked = self.stop.requested
+            if asked or time.monotonic() - self.saved >= self.spec.checkpoint_seconds:
                 self.save()
-            self.leave_if_asked()
+            if asked:
+                raise self.interrupted()
 
     def train_step(self, indices: torch.Tensor) -> None:
         lr = learning_rate(self.spec, self.now.step, len(self.order))
@@ -254,16 +256,15 @@ class _Trainer:
                 now.seconds,
             )
         )
-        if now.epoch < self.spec.epochs:
-            self.leave_if_asked()
+        if self.stop.requested and now.epoch < self.spec.epochs:
+            raise self.interrupted()
 
-    def leave_if_asked(self) -> None:
-        if self.stop.requested:
-            raise InterruptedRunError(
-                f"Stopped by {self.stop.signal} after step {self.now.step} of the {self.phase.name}; "
-                "the state is saved.",
-                hint="Continue with --resume.",
-            )
+    def interrupted(self) -> InterruptedRunError:
+        return InterruptedRunError(
+            f"Stopped by {self.stop.signal} after step {self.now.step} of the {self.phase.name}; "
+            "the state is saved.",
+            hint="Continue with --resume.",
+        )
 
     def save(self) -> None:
         self.flush()

@@ -48,7 +48,7 @@ class SpikingCnnOptions(Options):
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), max_length=16)
     neuron: NeuronOptions = NeuronOptions()
     readout: Literal["spiking", "linear"] = "spiking"
-    logit_scale: float = Field(default=4.0, gt=0, allow_inf_nan=False)
+    logit_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
 
 
 class SpikingCnn(nn.Sequential):

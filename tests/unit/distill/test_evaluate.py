@@ -45,6 +45,19 @@ def test_it_agrees_with_the_recorded_student_whatever_the_batch() -> None:
         assert scores == Scores(correct, 12, rates)
 
 
+def test_cudnn_is_on_without_shortened_floats_and_restored() -> None:
+    flags = []
+
+    def predict(x: torch.Tensor) -> torch.Tensor:
+        flags.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+        return torch.zeros(x.shape[1], CLASSES)
+
+    before = (torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32)
+    evaluate(nn.Module(), predict, toy_data().test, device=CPU, batch_size=12)
+    assert flags == [(True, False)]
+    assert (torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32) == before
+
+
 def test_the_network_is_judged_in_eval_mode_and_left_as_it_was() -> None:
     student = build_student(toy_recipe(), SHAPE, CLASSES).train()
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +193,7 @@ def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
     go(tmp_path / "run", recipe)
     with pytest.raises(ConfigError, match="other data or another recipe"):
         go(tmp_path / "run", recipe, toy_data(seed=1), resume=True)
+    assert Run.open(tmp_path / "run").status() == "done"
 
 
 def test_other_binnings_of_the_training_data_come_from_the_registry(
@@ -235,57 +235,57 @@ def test_devices() -> None:
         choose_device("cuda:99")
 
 
-CHILD = """
-import sys
+SUPERVISOR = """
+import os, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from support.toy import toy_data, toy_recipe
 from snn_deploy.distill.run import distill
 from snn_deploy.runs import Run
-folder = Path(sys.argv[1])
-recipe = toy_recipe(*sys.argv[2:])
-run = Run.open(folder) if (folder / "recipe.yaml").exists() else Run.create(folder, recipe)
-distill(recipe, toy_data(sizes=(400, 12, 12)), run, device="cpu", resume=True)
+
+folder, marks, settings = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+recipe, data = toy_recipe(*settings), toy_data(sizes=(400, 12, 12))
+
+def train():
+    run = Run.open(folder) if (folder / "recipe.yaml").exists() else Run.create(folder, recipe)
+    distill(recipe, data, run, device="cpu", resume=True)
+
+def records():
+    files = (folder / "teacher" / "metrics.jsonl", folder / "metrics.jsonl")
+    return sum(file.read_bytes().count(b"\\n") for file in files if file.exists())
+
+for mark in map(int, marks.split(",")):
+    child = os.fork()
+    if child == 0:
+        train()
+        os._exit(0)
+    deadline = time.monotonic() + 120
+    while records() < mark and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)
+train()
 """
 
 
 def test_three_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """The operating system kills the process, while it trains the teacher or the student."""
-    settings = (
-        "train.epochs=12",
-        "teacher.train.epochs=12",
-        "train.checkpoint_seconds=0.05",
-        "teacher.train.checkpoint_seconds=0.05",
-    )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "OMP_NUM_THREADS": "1",
-    }
+    settings = ("train.epochs=12", "teacher.train.epochs=12")
+    settings += ("train.checkpoint_seconds=0.05", "teacher.train.checkpoint_seconds=0.05")
     folder = tmp_path / "killed"
-    command = [sys.executable, "-c", CHILD, str(folder), *settings]
-    chance = random.Random(0)
-    kills = 0
-    total = (400 // 16) * 24  # records of both phases
-    marks = sorted(chance.sample(range(10, total - 60), 3))
-    files = [folder / "teacher" / "metrics.jsonl", folder / "metrics.jsonl"]
-
-    def written() -> int:
-        return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
-
-    for mark in marks:
-        child = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while child.poll() is None and written() < mark and time.monotonic() < deadline:
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
-    assert kills == 3
-    subprocess.run(command, env=environment, stderr=subprocess.DEVNULL, check=True)
-    recipe = toy_recipe(*settings)
+    records = 2 * 12 * (400 // 16 + 1)
+    marks = sorted(random.Random(0).sample(range(10, records - 60), 3))
+    done = subprocess.run(
+        [sys.executable, "-c", SUPERVISOR, str(folder), ",".join(map(str, marks)), *settings],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["9", "9", "9"]
     (tmp_path / "cache" / "teachers").rename(tmp_path / "unused")
-    whole = go(tmp_path / "whole", recipe, toy_data(sizes=(400, 12, 12)))
+    whole = go(tmp_path / "whole", toy_recipe(*settings), toy_data(sizes=(400, 12, 12)))
     for name in ("metrics.jsonl", "teacher/metrics.jsonl", "student.safetensors", "teacher.safetensors"):
         assert (folder / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert Run.open(folder).status() == "done"
