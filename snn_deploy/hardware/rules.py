@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from snn_deploy.errors import Problem
+from snn_deploy.hardware.limits import PLACEMENT_NEEDS
 from snn_deploy.hardware.units import TERMS, UNITS
 
 MAX_QUOTE_WORDS = 15
@@ -21,9 +22,7 @@ def rule_problems(content: Mapping[str, Any]) -> list[Problem]:
     problems += _double_charges(terms)
     for i, anchor in enumerate(_items(content.get("anchors"))):
         problems += _anchor(f"anchors.{i}", anchor, terms)
-    for name, limit in _mapping(content.get("limits")).items():
-        if isinstance(limit, Mapping) and limit.get("value") is not None:
-            problems += _evidence(f"limits.{name}", limit, ("source", "grade"))
+    problems += _limits(_mapping(content.get("limits")))
     problems += _quotes("", content)
     return problems
 
@@ -125,6 +124,36 @@ def _anchor(where: str, anchor: Any, terms: Mapping[str, Mapping[str, Any]]) -> 
     unit = _mapping(_mapping(anchor).get("published")).get("unit")
     if isinstance(unit, str) and UNITS.get(unit, ("",))[0] not in {"energy", "power"}:
         yield Problem(f"{where}.published.unit", f"'{unit}' is no unit of energy or power")
+
+
+def _limits(limits: Mapping[str, Any]) -> Iterator[Problem]:
+    first = {f"first_layer.{name}": limit for name, limit in _mapping(limits.get("first_layer")).items()}
+    for name, limit in [*limits.items(), *first.items()]:
+        where = f"limits.{name}"
+        if name == "first_layer" or not isinstance(limit, Mapping):
+            continue
+        if limit.get("value") is not None:
+            yield from _evidence(where, limit, ("source", "grade"))
+            if limit.get("bounded_by"):
+                yield Problem(where, "has both a value and 'bounded_by'", rule="one or the other")
+        elif not limit.get("note") and not limit.get("bounded_by"):
+            yield Problem(where, "value is null without a reason", rule="'note' says why it is unknown")
+    yield from _placement(limits)
+
+
+def _placement(limits: Mapping[str, Any]) -> Iterator[Problem]:
+    scheme = _mapping(limits.get("placement")).get("value")
+    if scheme not in PLACEMENT_NEEDS:
+        return
+    needs = PLACEMENT_NEEDS[scheme]
+    values = {name: _mapping(limits.get(name)).get("value") for name in needs}
+    for name, value in values.items():
+        if value is None:
+            yield Problem(f"limits.{name}", "missing or unknown", rule=f"placement '{scheme}' needs it")
+    cores = values.get("cores")
+    for name, value in values.items():
+        if name.endswith("memory_per_core") and isinstance(value, list) and len(value) != cores:
+            yield Problem(f"limits.{name}", f"{len(value)} numbers", rule=f"one for each of {cores} cores")
 
 
 def _quotes(where: str, content: Any) -> Iterator[Problem]:

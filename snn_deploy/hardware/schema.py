@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
+from snn_deploy.hardware.evidence import Grade, Model, Number, Positive
+from snn_deploy.hardware.evidence import Source as Source
 from snn_deploy.hardware.interval import Interval
+from snn_deploy.hardware.limits import Limits
 from snn_deploy.hardware.units import UNITS
 
 Scope = Literal["per_term", "marginal+static", "all_in", "workload_anchor"]
@@ -23,33 +26,6 @@ BANDS: dict[Basis, float] = {
 }
 """Interval ``value / band .. value * band`` of a number whose source gives none (our choice); grade C: 3."""
 SECOND_HAND_BAND = 3.0
-
-
-def _not_from_memory(value: object) -> object:
-    if value == "M":
-        raise ValueError("grade M (from memory) never ships; read the source, then grade it A, B or C")
-    return value
-
-
-Grade = Annotated[Literal["A", "B", "C"], BeforeValidator(_not_from_memory)]
-"""A: the primary source itself. B: the primary source as quoted elsewhere with its place. C: second-hand."""
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-
-
-class Model(BaseModel):
-    """Immutable model that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(Model):
-    """Where a number stands: full citation, and ``where`` in it (table, figure, page)."""
-
-    citation: str = Field(min_length=8)
-    doi: str | None = Field(default=None, pattern=r"^10\.\d{4,9}/\S+$")
-    where: str = ""
-    quote: str = ""
 
 
 class Term(Model):
@@ -171,34 +147,6 @@ class Workload(Model):
     grade: Grade
     source: Source
     note: str = ""
-
-
-class Limit(Model):
-    """A hard limit of the chip; ``value`` is None where it is not public."""
-
-    value: Number | tuple[Number, ...] | None
-    unit: str = ""
-    source: Source | None = None
-    grade: Grade | None = None
-    note: str = ""
-
-
-class Limits(Model):
-    """Hard limits that :mod:`snn_deploy.hardware` checks a network against; absent ones are unknown."""
-
-    cores: Limit | None = None
-    neurons_per_core: Limit | None = None
-    neurons_per_chip: Limit | None = None
-    synapses_per_chip: Limit | None = None
-    synapse_memory_bits_per_core: Limit | None = None
-    input_axons_per_core: Limit | None = None
-    output_axons_per_core: Limit | None = None
-    fan_in: Limit | None = None
-    fan_out: Limit | None = None
-    weight_bits: Limit | None = None
-    state_bits: Limit | None = None
-    decay_bits: Limit | None = None
-    threshold_bits: Limit | None = None
 
 
 class RateRange(Model):
