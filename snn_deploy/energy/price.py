@@ -17,7 +17,7 @@ from snn_deploy.energy.quantities import Quantity, layer_quantities
 from snn_deploy.errors import ConfigError
 from snn_deploy.hardware.interval import ZERO, Interval, total
 from snn_deploy.hardware.schema import Profile
-from snn_deploy.hardware.units import TERMS
+from snn_deploy.hardware.units import LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +178,16 @@ def static_power(profile: Profile, *, chips: int = 1) -> Interval | None:
 def _priced(quantity: Quantity, profile: Profile) -> TermPrice:
     term = profile.terms.present().get(quantity.term)
     interval = term.interval() if term else None
-    meaning = TERMS[quantity.term][1]
+    label = LABELS[quantity.term]
     if quantity.number == 0.0:
         return TermPrice(quantity.term, 0.0, ZERO)
     if quantity.refused:
         return TermPrice(quantity.term, quantity.number, None, quantity.refused)
     if interval is None:
-        reason = f"{profile.id}: no known energy for {meaning}"
+        reason = f"{label} (energy {'not publicly known' if term else 'not in this profile'})"
         return TermPrice(quantity.term, quantity.number, None, reason)
     if quantity.number is None:
-        return TermPrice(quantity.term, None, None, f"{meaning}: {quantity.uncounted}")
+        return TermPrice(quantity.term, None, None, f"{label} ({quantity.uncounted})")
     return TermPrice(quantity.term, quantity.number, interval * quantity.number)
 
 

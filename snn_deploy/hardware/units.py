@@ -35,3 +35,15 @@ TERMS: dict[str, tuple[Dimension, str]] = {
     "idle_clock_per_mhz": ("power per MHz", "clock tree without activity"),
 }
 """Every term a profile may price, with its dimension and meaning."""
+
+LABELS: dict[str, str] = {
+    "sop": "synaptic operations",
+    "mac": "multiply-accumulates",
+    "neuron_active": "updates of active neurons",
+    "neuron_inactive": "updates of inactive neurons",
+    "spike_out": "spike messages",
+    "hop": "hops on the network on chip",
+    "weight_read_bit": "reads of weight memory",
+    "state_rw_bit": "neuron state traffic",
+}
+"""What a term's occurrences are called."""

@@ -1,0 +1,101 @@
+"""Write a report: one self-contained HTML page, the same data as JSON, and a table of layers as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import ValidationError
+
+from snn_deploy.errors import ConfigError, DataError, did_you_mean
+from snn_deploy.files import write_text
+from snn_deploy.report import format as fmt
+from snn_deploy.report.model import ReportData
+from snn_deploy.report.table import layers_csv
+from snn_deploy.report.view.accuracy import accuracy_view, training_view
+from snn_deploy.report.view.activity import activity_view
+from snn_deploy.report.view.energy import energy_view
+from snn_deploy.report.view.overview import KINDS, badge, facts, lede, tiles
+from snn_deploy.report.view.parity import parity_view
+from snn_deploy.report.view.provenance import FORMULAS, provenance_view
+
+FORMATS: dict[str, str] = {"html": "report.html", "json": "report.json", "csv": "layers.csv"}
+
+
+def build_report(
+    data: ReportData, folder: Path, formats: Sequence[str] = ("html", "json", "csv")
+) -> dict[str, Path]:
+    """Write ``data`` into ``folder`` in every one of ``formats``; the path of each.
+
+    Raises:
+        ConfigError: an unknown format.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(
+                f"Unknown report format '{name}'.{did_you_mean(name, FORMATS)}",
+                hint=f"Known: {', '.join(FORMATS)}",
+            )
+    writers = {"html": render_html, "json": render_json, "csv": layers_csv}
+    written = {}
+    for name in formats:
+        path = folder / FORMATS[name]
+        write_text(path, writers[name](data))
+        written[name] = path
+    return written
+
+
+def render_json(data: ReportData) -> str:
+    """The report as JSON; :func:`read_report` reads it back unchanged."""
+    return data.model_dump_json(indent=2) + "\n"
+
+
+def read_report(path: Path) -> ReportData:
+    """Read ``report.json``.
+
+    Raises:
+        DataError: missing, damaged, or of another schema version.
+    """
+    try:
+        return ReportData.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"There is no report at '{path}'.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise DataError(f"'{path}' is not a report of this version: {where}: {first['msg']}{more}") from None
+
+
+def render_html(data: ReportData) -> str:
+    """The report as one page that loads nothing: styles and drawings are inline, there is no script."""
+    template = _environment().get_template("report.html")
+    return template.render(
+        data=data,
+        kind=KINDS[data.header.kind],
+        verdict=badge(data.header.verdict),
+        lede=lede(data),
+        tiles=tiles(data),
+        accuracy=accuracy_view(data),
+        parity=parity_view(data.parity),
+        activity=activity_view(data.activity),
+        energy=energy_view(data.energy),
+        training=training_view(data.training),
+        provenance=provenance_view(data.energy),
+        samples=fmt.number(data.activity.samples) if data.activity else "",
+        formulas=FORMULAS,
+        facts=facts(data),
+        created=fmt.moment(data.header.created),
+    )
+
+
+def _environment() -> Environment:
+    """Templates with every value escaped: names come from files of strangers."""
+    return Environment(
+        loader=PackageLoader("snn_deploy.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

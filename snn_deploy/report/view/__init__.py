@@ -1,0 +1,1 @@
+"""What the templates draw: texts already formatted, positions already in percent."""
