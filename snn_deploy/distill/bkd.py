@@ -80,10 +80,10 @@ def channel_mask(shape: torch.Size, blur: float, generator: torch.Generator) -> 
 
 
 def clip_scale(target: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """``F max S' / max F``, constant; F itself when nothing in it is positive."""
+    """``F max S' / max F``; F itself when nothing in it is positive."""
     high = target.max()
     ratio = torch.where(high > 0, features.max() / high, 1.0)
-    return (target * ratio).detach()
+    return target * ratio
 
 
 def squared_error(
@@ -180,12 +180,12 @@ class Bkd(Method):
         options = self._options
         spikes = batch.student_feats[options.student_tap]
         features = pool_to(spikes.mean(0, dtype=torch.float32), self._grid)
-        target = batch.teacher_feats[options.teacher_tap].detach().float()
+        target = batch.teacher_feats[options.teacher_tap].float()
         restored, aligned = self.restoration(features, options.blur, batch.generator)
         if target.ndim == 4:
             target = pool_to(target, self._grid)
         else:
             restored = restored.mean((2, 3))
         if options.clip:
-            target = clip_scale(target, aligned.detach())
+            target = clip_scale(target, aligned)
         return squared_error(restored.float(), target, options.reduction)

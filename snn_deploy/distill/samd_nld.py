@@ -141,7 +141,7 @@ def nld(u: torch.Tensor, z: torch.Tensor, xi: torch.Tensor, options: NoiseOption
 
 def samd(teacher_map: torch.Tensor, student_map: torch.Tensor, options: SamdNldOptions) -> torch.Tensor:
     """``L_samd`` without its weight, for maps ``[B, H, W]``."""
-    target, student = (scale_map(maps, options.norm) for maps in (teacher_map.detach(), student_map))
+    target, student = (scale_map(maps, options.norm) for maps in (teacher_map, student_map))
     divergence = map_divergence(target, student, options.map_tau, floor=options.map_floor)
     return divergence * (options.map_tau**2 if options.map_tau_squared else 1.0)
 

@@ -25,7 +25,8 @@ from snn_deploy.distill.trainer import Fit, Phase, fit
 from snn_deploy.errors import ConfigError
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.recipes import MethodSpec, TrainSpec
+from snn_deploy.models.load import build_student, build_teacher
+from snn_deploy.recipes import MethodSpec, TrainSpec, load_recipe
 from snn_deploy.registry import METHODS
 
 SPEC = TrainSpec(epochs=2, batch_size=16, lr=0.01, checkpoint_seconds=0)
@@ -182,6 +183,19 @@ def test_helpers_leave_no_trace_in_weights_graph_and_logits(case: str) -> None:
     assert graph_bytes(student) == graph_bytes(plain)
 
 
+@every_case
+def test_losses_are_float32_under_mixed_precision(case: str) -> None:
+    setting, method = prepared(case)
+    objective = DistillObjective(setting.student, setting.teacher, method, setting.timesteps)
+    inputs = {steps: toy_data(steps).train.batch(torch.arange(8)) for steps in method.passes}
+    with torch.autocast("cpu", torch.bfloat16):
+        terms, _ = objective.losses(inputs, toy_data().train.labels[:8], torch.Generator())
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    torch.stack(list(terms.values())).sum().backward()
+    trained = [*setting.student.parameters(), *method.parameters()]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
 class SpikingTeacher(nn.Sequential):
     """``[B, C, H, W] -> [B, K]`` with neurons that remember the batch before unless they are reset."""
 
@@ -207,6 +221,14 @@ def test_a_spiking_teacher_starts_every_batch_from_zero_state(cam: str | None) -
     assert setting.teacher is not None
     state = setting.teacher.neuron.v
     assert isinstance(state, torch.Tensor) and state.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", sorted(TOY_OPTIONS))
+def test_the_default_taps_fit_the_networks_of_the_quickstart(name: str) -> None:
+    recipe = load_recipe("quickstart", [f"method={{name: {name}}}"])
+    shape = (2, 16, 16)
+    student, teacher = build_student(recipe, shape, 10), build_teacher(recipe, shape, 10)
+    assert len(build_method(recipe.method, Setting(student, teacher, shape, 10, recipe.timesteps)).parts) == 1
 
 
 @pytest.mark.parametrize("name", sorted(TOY_OPTIONS))
