@@ -25,8 +25,8 @@ from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate.layers import DelayLayer, Stateless, stateless
 from snn_deploy.simulate.neurons import DelayState, NeuronLayer, NeuronState, PreviousOutput
 
-BLOCK_ELEMENTS = 2**25
-"""Elements of the largest activation that one block of time may hold."""
+BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**25}
+"""Elements of the largest activation in one block of time: on a CPU what the cache holds."""
 
 Record = bool | Literal["all"]
 State = dict[str, tuple[torch.Tensor, ...]]
@@ -184,7 +184,7 @@ class Reference:
 
     def _blocks(self, steps: int, batch: int) -> Iterator[tuple[int, int]]:
         largest = max(prod(shape) for shape in self.plan.shapes.values())
-        length = max(1, BLOCK_ELEMENTS // (largest * batch))
+        length = max(1, BLOCK_ELEMENTS[self._device.type] // (largest * batch))
         return ((begin, min(begin + length, steps)) for begin in range(0, steps, length))
 
     def _checked(self, what: str, name: str, y: torch.Tensor, *leading: int) -> torch.Tensor:

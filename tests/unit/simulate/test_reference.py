@@ -79,7 +79,7 @@ def test_steps_blocks_and_continued_runs_give_the_same_values(case):
             assert torch.equal(a, b)
             assert torch.equal(a, c)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "BLOCK_ELEMENTS", 1)
+        patch.setitem(reference.BLOCK_ELEMENTS, "cpu", 1)
         assert all(
             torch.equal(values, whole.records[name])
             for name, values in Reference(case.graph).run(case.x, record="all").records.items()
