@@ -1,3 +1,88 @@
-"""snn-deploy: distil spiking networks, export them, prove the export, price it."""
+"""snn-deploy: distil spiking networks, export them, prove the export, price it.
+
+>>> import snn_deploy as sd
+>>> run = sd.distill_student("quickstart", "runs/quickstart")  # doctest: +SKIP
+>>> bundle = sd.export_bundle(run.path, "runs/quickstart/bundle")  # doctest: +SKIP
+
+The names below are loaded when they are first used: importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "Bundle": "snn_deploy.api",
+    "Recipe": "snn_deploy.recipes",
+    "Run": "snn_deploy.runs",
+    "Semantics": "snn_deploy.graph.semantics",
+    "SnnDeployError": "snn_deploy.errors",
+    "count": "snn_deploy.energy.count",
+    "describe": "snn_deploy.api",
+    "distill_student": "snn_deploy.api",
+    "export_bundle": "snn_deploy.api",
+    "from_torch": "snn_deploy.graph.from_torch",
+    "load_profile": "snn_deploy.hardware.profile",
+    "load_recipe": "snn_deploy.recipes",
+    "make_plan": "snn_deploy.graph.plan",
+    "open_bundle": "snn_deploy.api",
+    "price": "snn_deploy.energy.price",
+    "read_nir": "snn_deploy.graph.io",
+    "write_report": "snn_deploy.api",
+    "simulate_network": "snn_deploy.api",
+}
+__all__ = [
+    "Bundle",
+    "Recipe",
+    "Run",
+    "Semantics",
+    "SnnDeployError",
+    "__version__",
+    "count",
+    "describe",
+    "distill_student",
+    "export_bundle",
+    "from_torch",
+    "load_profile",
+    "load_recipe",
+    "make_plan",
+    "open_bundle",
+    "price",
+    "read_nir",
+    "simulate_network",
+    "write_report",
+]
+
+if TYPE_CHECKING:
+    from snn_deploy.api import (
+        Bundle,
+        describe,
+        distill_student,
+        export_bundle,
+        open_bundle,
+        simulate_network,
+        write_report,
+    )
+    from snn_deploy.energy.count import count
+    from snn_deploy.energy.price import price
+    from snn_deploy.errors import SnnDeployError
+    from snn_deploy.graph.from_torch import from_torch
+    from snn_deploy.graph.io import read_nir
+    from snn_deploy.graph.plan import make_plan
+    from snn_deploy.graph.semantics import Semantics
+    from snn_deploy.hardware.profile import load_profile
+    from snn_deploy.recipes import Recipe, load_recipe
+    from snn_deploy.runs import Run
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'snn_deploy' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from snn_deploy.distill.run import distill as _distill
+from snn_deploy.distill.run import distill
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
@@ -19,7 +19,7 @@ from snn_deploy.files import atomic_dir
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
 from snn_deploy.registry import BACKENDS
-from snn_deploy.reporting import write_report
+from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
 from snn_deploy.simulate.base import Executable
 from snn_deploy.sources import Source, load_data, open_source
@@ -45,7 +45,7 @@ class Bundle:
         return self.path / "report" / "report.html"
 
 
-def distill(
+def distill_student(
     recipe: Recipe | str,
     run_dir: Path | str,
     *,
@@ -76,12 +76,12 @@ def distill(
             return run
     else:
         run = Run.create(path, wanted)
-    _distill(wanted, load_data(wanted), run, device=device, resume=resume, report=report)
+    distill(wanted, load_data(wanted), run, device=device, resume=resume, report=report)
     return run
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """What :func:`distill` would do with ``recipe``: its data and networks are built, nothing is trained."""
+    """What :func:`distill_student` would do: data and networks are built, nothing is trained."""
     data = load_data(recipe)
     student = build_student(recipe, data.shape, len(data.classes))
     parts: dict[str, Any] = {
@@ -103,7 +103,7 @@ def _parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def export(
+def export_bundle(
     source: Source | Path | str,
     out: Path | str,
     *,
@@ -128,7 +128,14 @@ def export(
     with atomic_dir(target) as folder:
         manifest = write_bundle(network, folder, BundleOptions(tuple(formats), bits), report)
         report("counting and pricing")
-        write_report(opened, network.samples, manifest, folder / "report", profiles=profiles)
+        report_source(
+            opened,
+            network.samples,
+            folder / "report",
+            data=network.provenance["data"],
+            manifest=manifest,
+            profiles=profiles,
+        )
     if manifest["verdict"] == "failed":
         raise ParityError(
             f"The bundle '{target}' is marked failed: it does not compute what '{opened.name}' computes.",
@@ -146,6 +153,31 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(Path(path), read_manifest(Path(path)))
 
 
+def write_report(
+    source: Source | Path | str,
+    out: Path | str,
+    *,
+    profiles: Sequence[str] | None = None,
+    data: str | None = None,
+    samples: int | None = 64,
+) -> dict[str, Path]:
+    """Count, price and explain a run, a bundle or a NIR file; write the report into the folder ``out``.
+
+    Returns:
+        The files written: ``html``, ``json``, ``csv``.
+    """
+    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    network = opened.network(data, samples)
+    return report_source(
+        opened,
+        network.samples,
+        Path(out),
+        data=network.provenance["data"],
+        manifest=opened.manifest,
+        profiles=profiles,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Simulation:
     """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction."""
@@ -161,7 +193,7 @@ class Simulation:
     rates: dict[str, float]
 
 
-def simulate(
+def simulate_network(
     source: Source | Path | str, backend: str, *, data: str | None = None, samples: int | None = 64
 ) -> Simulation:
     """Run a network in ``backend`` on real samples and compare it, layer by layer, with the reference."""

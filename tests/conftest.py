@@ -1,10 +1,16 @@
-"""Every test runs on one thread and from a fixed seed."""
+"""Every test runs on one thread, from a fixed seed, and with a cache of its own."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+_CACHE = tempfile.mkdtemp(prefix="snn-deploy-tests-")
+os.environ["SNN_DEPLOY_CACHE"] = _CACHE
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 import pytest
 import torch

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from snn_deploy.registry import Registry
 
 
 class Kind(StrEnum):
@@ -49,13 +54,14 @@ def show(
     name: Annotated[str, typer.Argument(help="A recipe, profile, method, data set, student ...")],
 ) -> None:
     """Print a recipe or profile as it ships, or the options of a component with their defaults."""
-    from snn_deploy.assets import asset_dir, asset_names
+    from snn_deploy.assets import AssetKind, asset_dir, asset_names
     from snn_deploy.cli import render
     from snn_deploy.errors import ConfigError, did_you_mean
 
-    for folder in ("distill", "hardware_profiles"):
-        if name in asset_names(folder):  # type: ignore[arg-type]
-            typer.echo((asset_dir(folder) / f"{name}.yaml").read_text(), nl=False)  # type: ignore[arg-type]
+    folders: tuple[AssetKind, ...] = ("distill", "hardware_profiles")
+    for folder in folders:
+        if name in asset_names(folder):
+            typer.echo((asset_dir(folder) / f"{name}.yaml").read_text(), nl=False)
             return
     known = set(asset_names("distill")) | set(asset_names("hardware_profiles"))
     for kind, registry in _registries().items():
@@ -119,7 +125,7 @@ def validate(
         raise ConfigError(f"{failures} of {len(recipes)} recipes have faults.")
 
 
-def _registries():  # type: ignore[no-untyped-def]
+def _registries() -> dict[str, Registry[Any]]:
     from snn_deploy import registry
 
     return {
@@ -172,7 +178,7 @@ def _type_name(annotation: object) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def _default(info) -> str:  # type: ignore[no-untyped-def]
+def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "(required)"
     return str(info.get_default(call_default_factory=True))

@@ -45,7 +45,7 @@ def distill(
         return
     target = run_dir or Path("runs") / loaded.name
     with _progress() as report:
-        run = api.distill(loaded, target, resume=resume, device=device, report=report)
+        run = api.distill_student(loaded, target, resume=resume, device=device, report=report)
     result = run.result()
     if json:
         render.emit_json(result)
@@ -87,7 +87,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         yield lambda event: None if isinstance(event, StepsDone) else render.note(str(event))
         return
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description:<8}"),
@@ -97,7 +97,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         TextColumn("{task.fields[state]}"),
     )
     with Progress(*columns, console=render.err, transient=True) as bars:
-        task = None
+        task: TaskID | None = None
         state = ""
 
         def report(event: Any) -> None:

@@ -33,7 +33,7 @@ def export(
 
     target = out or (source / "bundle" if source.is_dir() else Path(f"{source.stem}-bundle"))
     try:
-        bundle = api.export(
+        bundle = api.export_bundle(
             source,
             target,
             formats=formats_of(to),

@@ -26,11 +26,13 @@ def report(
     from snn_deploy import api
     from snn_deploy.cli import render
     from snn_deploy.cli.export import sample_count
+    from snn_deploy.report.build import read_report
+    from snn_deploy.report.terminal import summary
 
     folder = out or (source / "report" if source.is_dir() else Path(f"{source.stem}-report"))
-    written = api.report(source, folder, profiles=profile, data=data, samples=sample_count(samples))
+    written = api.write_report(source, folder, profiles=profile, data=data, samples=sample_count(samples))
     if json:
         typer.echo(written["json"].read_text())
         return
-    render.out.print(api.report_table(written["json"]))
+    render.out.print(summary(read_report(written["json"])))
     render.say(f"report:  {written['html']}")

@@ -27,7 +27,7 @@ def simulate(
     from snn_deploy.cli import render
     from snn_deploy.cli.export import sample_count
 
-    result = api.simulate(source, backend, data=data, samples=sample_count(samples))
+    result = api.simulate_network(source, backend, data=data, samples=sample_count(samples))
     if json:
         render.emit_json(asdict(result))
         return

@@ -1,0 +1,131 @@
+"""Gather what a report shows: counts from a run of the hub graph, prices, parity, accuracies, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snn_deploy import __version__
+from snn_deploy.energy.count import Counter
+from snn_deploy.energy.counts import Counts, concatenate
+from snn_deploy.energy.price import price
+from snn_deploy.energy.store import save_counts
+from snn_deploy.export.verify import Samples
+from snn_deploy.hardware.profile import load_profile
+from snn_deploy.report import assemble
+from snn_deploy.report.build import build_report
+from snn_deploy.report.model import Accuracy, Header, ReportData
+from snn_deploy.runs import environment
+from snn_deploy.simulate.reference import Reference
+from snn_deploy.sources import Source
+
+DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
+
+
+def count_source(source: Source, samples: Samples) -> Counts:
+    """Run the hub graph on ``samples`` and count every synaptic event, chunk by chunk."""
+    reference, counter = Reference(source.plan), Counter(source.plan)
+    return concatenate([counter.count(reference.run(chunk.x, record="all")) for chunk in samples.chunks()])
+
+
+def report_source(
+    source: Source,
+    samples: Samples,
+    folder: Path,
+    *,
+    data: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
+    profiles: Sequence[str] | None,
+) -> dict[str, Path]:
+    """Count, price and write the report of ``source`` into ``folder``, with ``counts.npz`` for re-pricing."""
+    counts = count_source(source, samples)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_counts(counts, folder / "counts.npz")
+    loaded = [load_profile(name) for name in profiles or DEFAULT_PROFILES]
+    prices = [(price(counts, profile), profile) for profile in loaded]
+    content = ReportData(
+        header=_header(source, data, manifest),
+        accuracies=tuple(_accuracies(source, manifest)),
+        parity=assemble.parity(manifest["parity"]) if manifest else (),
+        activity=assemble.activity(counts),
+        energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
+        training=assemble.training(_metrics(source)),
+        approximations=assemble.approximations(manifest["formats"]) if manifest else (),
+        warnings=tuple(_warnings(source, data)),
+    )
+    return build_report(content, folder)
+
+
+def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> Header:
+    facts = environment()
+    semantics = source.semantics
+    settings = {
+        "integrator": semantics.integrator,
+        "fires at": f"v {semantics.fires_at} threshold",
+        "reset": semantics.reset,
+        "dt": f"{semantics.dt:g} s",
+    }
+    if source.recipe is not None:
+        methods = " + ".join(method.name for method in source.recipe.method)
+        settings = {
+            "method": methods,
+            "student": source.recipe.student.name,
+            "seed": str(source.recipe.seed),
+            "recipe digest": source.recipe.digest()[:16],
+            **settings,
+        }
+    return Header(
+        title=source.name,
+        kind="bundle" if manifest else source.kind,
+        verdict=manifest["verdict"] if manifest else None,
+        network_digest=str(source.provenance.get("student_sha256") or source.provenance.get("sha256") or ""),
+        input_shape=source.plan.shapes[source.plan.input],
+        output_shape=source.plan.shapes[source.plan.output],
+        timesteps=semantics.timesteps,
+        data=str(data["name"]),
+        data_digest=str(data["digest"]),
+        split=str(data["split"]),
+        samples=int(data["samples"]),
+        samples_available=int(data["of"]),
+        settings=settings,
+        packages={name: found for name, found in facts["packages"].items() if found},
+        tool_version=__version__,
+        created=facts["time"],
+    )
+
+
+def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[Accuracy]:
+    result = source.provenance.get("result")
+    if result:
+        total = int(result["data"]["samples"]["test"])
+        for role in ("teacher", "student"):
+            if figures := result[role]:
+                fraction = float(figures["test_accuracy"])
+                yield Accuracy(name=role, role=role, fraction=fraction, samples=total)
+    for parity in manifest["parity"] if manifest else ():
+        if parity["accuracy"] is not None:
+            yield Accuracy(
+                name=f"{parity['format']} in {parity['runtime']}",
+                role="exported",
+                fraction=parity["accuracy"],
+                samples=parity["samples"],
+            )
+
+
+def _metrics(source: Source) -> list[dict[str, Any]]:
+    file = source.path / "metrics.jsonl"
+    if source.kind != "run" or not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def _warnings(source: Source, data: Mapping[str, Any]) -> Iterator[str]:
+    yield from data["notes"]
+    if source.semantics.assumed:
+        yield (
+            "The NIR file does not state its discrete-time semantics; assumed by default: "
+            + ", ".join(f"{name} = {getattr(source.semantics, name)}" for name in source.semantics.assumed)
+            + "."
+        )
