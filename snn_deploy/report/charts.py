@@ -67,10 +67,8 @@ class LinearAxis:
         """An axis for accuracies: whole steps around the values, inside 0 .. 1, never narrower than 2 %."""
         low, high = min(values), max(values)
         step = next(s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / s <= 5 or s == 0.5)
-        low, high = math.floor(low / step) * step, math.ceil(high / step) * step
-        if high - low < 0.02:
-            low = high - 0.02
-        return cls(max(low, 0.0), min(max(high, low + 0.02), 1.0))
+        high = min(max(math.ceil(high / step) * step, 0.02), 1.0)
+        return cls(max(min(math.floor(low / step) * step, high - 0.02), 0.0), high)
 
     def at(self, value: float) -> float:
         """Position of ``value``, clamped to the track."""

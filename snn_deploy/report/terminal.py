@@ -52,10 +52,13 @@ def _accuracies(data: ReportData) -> Table | None:
 def _parity(data: ReportData) -> Table | None:
     if not data.parity:
         return None
-    table = _table(("export", "left"), ("verdict", "left"), ("spikes", "left"))
-    for check in parity_view(data.parity):
-        verdict = Text(f"{check.badge.glyph} {check.badge.text}", style=_STYLES[check.badge.tone])
-        table.add_row(Text(check.title), verdict, Text(check.figure))
+    table = _table(("export", "left"), ("verdict", "left"), ("differing spikes", "right"), ("ties", "right"))
+    for row, check in zip(data.parity, parity_view(data.parity), strict=True):
+        verdict = Text(f"{check.badge.glyph} {row.verdict}", style=_STYLES[check.badge.tone])
+        figure = fmt.DASH
+        if row.verdict != "not run":
+            figure = f"{fmt.number(row.differing)} of {fmt.number(row.compared)}"
+        table.add_row(Text(check.title), verdict, figure, fmt.number(row.ties) if row.ties else fmt.DASH)
     return table
 
 

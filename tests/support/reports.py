@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import nir
 import numpy as np
@@ -36,7 +37,7 @@ def digits_counts(timesteps: int = 8, samples: int = 12):
         LAYERS[3]: lif((10,)),
     }
     chain = ["input", *nodes, "output"]
-    plan = make_plan(graph(nodes, list(zip(chain, chain[1:], strict=False)), (2, 16, 16), (10,)))
+    plan = make_plan(graph(nodes, list(pairwise(chain)), (2, 16, 16), (10,)))
     generator = torch.Generator().manual_seed(0)
     x = torch.poisson(torch.full((timesteps, samples, 2, 16, 16), 0.06), generator=generator)
     trace = spike_trace(plan, x, rate=0.1)
@@ -153,19 +154,28 @@ def bundle_report(**changes) -> ReportData:
             created="2026-11-21T10:00:00+00:00",
         ),
         "accuracies": (
-            Accuracy(name="teacher", role="teacher", fraction=0.9861, samples=360, note="CNN on the time mean"),
+            Accuracy(
+                name="teacher", role="teacher", fraction=0.9861, samples=360, note="CNN on the time mean"
+            ),
             Accuracy(name="student", role="student", fraction=0.9722, samples=360, note="spiking CNN, T = 8"),
             Accuracy(name="nir in reference", role="exported", fraction=0.9722, samples=360),
             Accuracy(name="onnx in onnxruntime", role="exported", fraction=0.9722, samples=360),
-            Accuracy(name="lava in loihi", role="exported", fraction=0.9667, samples=360, note="8-bit weights"),
+            Accuracy(
+                name="lava in loihi", role="exported", fraction=0.9667, samples=360, note="8-bit weights"
+            ),
         ),
         "parity": assemble.parity(parity_rows()),
         "activity": assemble.activity(counts),
         "energy": prices(counts),
         "training": assemble.training(training_records()),
         "approximations": assemble.approximations(
-            {"nir": {"approximations": []}, "lava": {"approximations": ["weights rounded to 8 bit per layer"]}}
+            {
+                "nir": {"approximations": []},
+                "lava": {"approximations": ["weights rounded to 8 bit per layer"]},
+            }
         ),
-        "warnings": ("The data are simulated from 1,797 static digits; accuracies say nothing about N-MNIST.",),
+        "warnings": (
+            "The data are simulated from 1,797 static digits; accuracies say nothing about N-MNIST.",
+        ),
     }
     return ReportData(**values | changes)
