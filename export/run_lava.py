@@ -31,7 +31,8 @@ def run(path, frames):
     if lava_worker.first_population(str(path)) == "dense":
         units = units.reshape(*units.shape[:2], -1)
     readout = about["readout"]
-    job = {"net": str(path), "input_bits": bits, "record": False, "membrane": readout is not None}
+    job = {"net": str(path), "input_bits": bits, "record": False, "isolate": False}
+    job["membrane"] = readout is not None
     found = lava_worker.run_samples(job, units.swapaxes(0, 1))
     if readout is None:
         return found["spikes0"].swapaxes(0, 1), about
@@ -66,4 +67,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    lava_worker.end_with(main, sys.argv[1:])

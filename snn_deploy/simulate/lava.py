@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ CHUNK_ELEMENTS = 1 << 24
 """Elements of input and recorded output that one worker holds."""
 TIMEOUT_SECONDS = 600.0
 STDERR_LINES = 30
+GRACE_SECONDS = 3.0
 
 
 class LavaError(ParityError):
@@ -205,12 +207,20 @@ class Lava:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the worker and every process it started."""
+    """End the worker and every process it started: asked first, so that Python's resource tracker, which
+    ignores the request, can remove their shared memory once they are gone; then killed."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        process.wait()
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

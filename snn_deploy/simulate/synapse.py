@@ -76,11 +76,15 @@ def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
 
 def _conv(synapses: Synapses, layer: Conv, frames: torch.Tensor) -> torch.Tensor:
     weight = synapses.weight
-    if not frames.is_cuda:
-        frames = frames.contiguous(memory_format=torch.channels_last)
-        return functional.conv2d(
-            frames, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups
-        )
+    if frames.is_cuda:
+        return conv_as_product(layer, weight, frames)
+    frames = frames.contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(frames, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def conv_as_product(layer: Conv, weight: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """Cross-correlation of ``frames [N, C, H, W]`` as one matrix product: on accelerators the algorithm of a
+    convolution cannot be chosen, a matrix product is a sum of products."""
     kernel = (weight.shape[2], weight.shape[3])
     patches = functional.unfold(frames, kernel, layer.dilation, layer.padding, layer.stride)
     count, _, positions = patches.shape

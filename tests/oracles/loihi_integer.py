@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from snn_deploy.graph.lava_net import Dense, Flatten, Input, LavaNet
+from snn_deploy.graph.lava_net import Conv, Dense, Flatten, Input, LavaNet
 
 
 def _toward_zero(value: int, keep: int) -> int:
@@ -83,8 +83,9 @@ def _connections(layer, shape: tuple[int, ...]) -> list[list[tuple[int, int, int
 
 def simulate(
     net: LavaNet, x: np.ndarray, *, pipelined: bool = False, interval: int | None = None, offset: int = 0
-) -> list[np.ndarray]:
-    """Spikes of every population, ``[T, *shape]`` each, for one input ``x [T, *shape]`` of integers."""
+) -> list[dict[str, np.ndarray]]:
+    """Spikes ``s``, currents ``u`` and voltages ``v`` of every population, ``[T, *shape]`` each, for one
+    input ``x [T, *shape]`` of integers."""
     shape = net.input_shape
     populations, shapes, wiring = [], [], []
     for layer in net.layers:
@@ -96,6 +97,7 @@ def simulate(
         shape = layer.shape
         shapes.append(shape)
     histories: list[list[list[int]]] = [[] for _ in populations]
+    states: list[list[tuple[list[int], list[int]]]] = [[] for _ in populations]
     for t in range(len(x)):
         source: list[list[int]] = [frame.reshape(-1).astype(int).tolist() for frame in x[: t + 1]]
         for k, ((layer, population), taps) in enumerate(zip(populations, wiring, strict=True)):
@@ -107,6 +109,8 @@ def simulate(
             else:
                 now = t - 1 if pipelined else t
                 sums = [sum(w * source[now - d][i] for i, w, d in row if now - d >= 0) for row in taps]
+                if isinstance(layer, Conv):
+                    sums = [(a + (1 << 23)) % (1 << 24) - (1 << 23) for a in sums]
                 if isinstance(layer, Dense) and layer.recurrent is not None and t > 0:
                     own = histories[k][t - 1]
                     sums = [
@@ -114,5 +118,13 @@ def simulate(
                         for a, row in zip(sums, layer.recurrent, strict=True)
                     ]
                 histories[k].append(population.step(sums))
+            states[k].append((list(population.u), list(population.v)))
             source = histories[k]
-    return [np.array(h).reshape(len(x), *s) for h, s in zip(histories, shapes, strict=True)]
+    return [
+        {
+            "s": np.array(spikes).reshape(len(x), *shape),
+            "u": np.array([u for u, _ in state]).reshape(len(x), *shape),
+            "v": np.array([v for _, v in state]).reshape(len(x), *shape),
+        }
+        for spikes, state, shape in zip(histories, states, shapes, strict=True)
+    ]

@@ -8,18 +8,22 @@ layer, else the last one) and ``membrane`` (return the last layer's voltage too)
 ``spikes0``, ``spikes1``, ... and ``membrane``, each ``[N, T, *shape]`` and aligned with the input: the step
 that each synaptic layer costs is taken out.
 
-Samples follow each other in one run, separated by Lava's staggered resets. A synapse remembers one step, and
-resets do not reach it: networks with recurrence or delays (``isolate``) get one run per sample.
+Samples follow each other in one run, separated by Lava's staggered resets. Resets do not reach what synapses
+remember. So networks with recurrence or delays (``isolate``) get one run per sample, in which no neuron can
+fire before the sample reaches it: biases are 0 until then.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -37,7 +41,7 @@ def run_samples(job: dict[str, Any], x: np.ndarray[Any, Any]) -> dict[str, np.nd
     first_has_synapses = first_population(job["net"]) != "input"
     net = hdf5.Network(
         job["net"],
-        reset_interval=steps,
+        reset_interval=None if job["isolate"] else steps,
         reset_offset=1 if first_has_synapses else 0,
         input_message_bits=job["input_bits"],
     )
@@ -54,19 +58,32 @@ def run_samples(job: dict[str, Any], x: np.ndarray[Any, Any]) -> dict[str, np.nd
     monitor = Monitor()
     if job["membrane"]:
         monitor.probe(net.out_layer.neuron.v, total)
-    try:
-        net.run(condition=RunSteps(total), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-        found = {f"spikes{i}": sink.data.get().astype(np.int8) for i, sink in enumerate(sinks)}
-        if job["membrane"]:
-            (variables,) = monitor.get_data().values()
-            found["membrane"] = np.moveaxis(variables["v"], 0, -1)
-            delays.append(delays[-1])
-    finally:
-        net.stop()
+    config = Loihi2SimCfg(select_tag="fixed_pt")
+    done = wake_one_by_one(net, net.layers[1 - first_has_synapses :], config) if job["isolate"] else 0
+    net.run(condition=RunSteps(total - done), run_cfg=config)
+    found = {f"spikes{i}": sink.data.get().astype(np.int8) for i, sink in enumerate(sinks)}
+    if job["membrane"]:
+        (variables,) = monitor.get_data().values()
+        found["membrane"] = np.moveaxis(variables["v"], 0, -1)
+        delays.append(delays[-1])
+    net.stop()
     return {
         name: _aligned(values, delay, samples, steps)
         for (name, values), delay in zip(found.items(), delays, strict=True)
     }
+
+
+def wake_one_by_one(net: Any, layers: list[Any], config: Any) -> int:
+    """Run one step per layer and give each its bias just before the input reaches it; return the steps."""
+    from lava.magma.core.run_conditions import RunSteps
+
+    biases = [np.broadcast_to(layer.neuron.bias_mant.init, layer.neuron.bias_mant.shape) for layer in layers]
+    for layer in layers:
+        layer.neuron.bias_mant.init = 0
+    for layer, bias in zip(layers, biases, strict=True):
+        net.run(condition=RunSteps(1), run_cfg=config)
+        layer.neuron.bias_mant.set(bias.copy())
+    return len(layers)
 
 
 def _aligned(values: np.ndarray[Any, Any], delay: int, samples: int, steps: int) -> np.ndarray[Any, Any]:
@@ -106,5 +123,17 @@ def main(job_file: str) -> int:
     return 0
 
 
+def end_with(function: Callable[[Any], int], argument: Any) -> NoReturn:
+    """End the process with the status that ``function`` returns; if it fails, show why and end at once,
+    because an ordinary exit (and ``net.stop()``) would wait for ever for Lava's processes."""
+    try:
+        status = function(argument)
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    end_with(main, sys.argv[1])
