@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from snn_deploy import __version__
@@ -25,16 +25,23 @@ app = typer.Typer(
     "diverged, 75 interrupted and resumable.",
 )
 EXIT_INTERRUPTED = 130
+_UsageError: Any = typer.BadParameter.__base__
+"""Base of usage errors; typer carries its own copy of click, which has no public name."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"snn-deploy {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Distil spiking networks, export them, prove the export spike by spike, price it per chip."""
-    if version:
-        typer.echo(f"snn-deploy {__version__}")
-        raise typer.Exit
 
 
 app.command("distill")(distill.distill)
@@ -57,14 +64,15 @@ def run(arguments: list[str] | None = None) -> None:
 def exit_code(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     as_json = "--json" in arguments
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # it only says that there is no Triton
     try:
         result = app(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as failure:
+    except _UsageError.__base__ as failure:
         failure.show()
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         from snn_deploy.cli import render
 
         render.err.print("interrupted; nothing half-written was left behind")

@@ -138,7 +138,7 @@ def test_7_a_full_disk_leaves_nothing_half_written(
 
 def test_8_diverged(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert exit_code(["distill", "quickstart", *QUICK, "-o", "train.lr=1.0e+30", "--run-dir", str(run)]) == 8
+    assert exit_code(["distill", "quickstart", *QUICK, "-o", "train.lr=1.0e+38", "--run-dir", str(run)]) == 8
     assert (run / "STATUS").read_text() == "failed\n"
 
 
