@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -58,7 +59,13 @@ app.command("doctor")(doctor.doctor)
 
 def run(arguments: list[str] | None = None) -> None:
     """Entry point: run a command and turn every outcome into its exit code."""
-    sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = exit_code(sys.argv[1:] if arguments is None else arguments)
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("\nThis is a bug in snn-deploy; please report it with the lines above.\n")
+        code = 1
+    sys.exit(code)
 
 
 def exit_code(arguments: list[str]) -> int:
