@@ -84,9 +84,12 @@ def lossless_dense(weight: IntArray, recurrent: IntArray | None = None) -> str:
         return ""
     if low < WEIGHT_MIN or high > WEIGHT_MAX:
         return f"weights span {low}..{high}; [{WEIGHT_MIN}, {WEIGHT_MAX}] fits"
-    for part in (weight, recurrent) if recurrent is not None else ():
-        smallest = -int(part.min())
-        if part.max() <= 0 and smallest > 0 and (smallest & (smallest - 1)) == 0:
+    parts = () if recurrent is None else (weight, recurrent)
+    one_sided = [part for part in parts if not part.min() < 0 < part.max()]
+    if one_sided and (both % 2).any():
+        return "one of the two matrices lacks a sign that the other has, and there are odd weights"
+    for smallest in (-int(part.min()) for part in one_sided):
+        if smallest > 0 and (smallest & (smallest - 1)) == 0:
             return f"a matrix without positive weights whose smallest, {-smallest}, is a power of two"
     return ""
 
@@ -185,7 +188,10 @@ def _conv_fields(name: str, layer: Conv) -> Iterator[Problem]:
 
 
 def _dense_weights(name: str, layer: Dense) -> Iterator[Problem]:
-    if reason := lossless_dense(layer.weight, layer.recurrent):
+    square = (layer.shape[0],) * 2
+    if layer.recurrent is not None and layer.recurrent.shape != square:
+        yield Problem(name, f"recurrent weight of shape {layer.recurrent.shape}", f"shape {square}")
+    elif reason := lossless_dense(layer.weight, layer.recurrent):
         yield Problem(
             name,
             reason,
@@ -193,8 +199,6 @@ def _dense_weights(name: str, layer: Dense) -> Iterator[Problem]:
             LAVA,
             "another scale, or at least one weight > 0",
         )
-    if layer.recurrent is not None and layer.recurrent.shape != (layer.shape[0],) * 2:
-        yield Problem(name, f"recurrent weight {layer.recurrent.shape}", f"{(layer.shape[0],) * 2}")
     if layer.delay is not None and (layer.delay.min() < 0 or layer.delay.max() > DELAY_MAX):
         yield Problem(name, f"delay {_span(layer.delay)}", f"delays lie in 0..{DELAY_MAX}", LAVA)
 
