@@ -61,7 +61,7 @@ def run(arguments: list[str] | None = None) -> None:
     """Entry point: run a command and turn every outcome into its exit code."""
     try:
         code = exit_code(sys.argv[1:] if arguments is None else arguments)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last line of defence gives a bug its own exit code
         traceback.print_exc()
         sys.stderr.write("\nThis is a bug in snn-deploy; please report it with the lines above.\n")
         code = 1
