@@ -112,7 +112,14 @@ STUDENTS: Registry[Factory] = Registry(
 TEACHERS: Registry[Factory] = Registry("teacher", {"cnn": "snn_deploy.models.cnn"}, "snn_deploy.teachers")
 DATASETS: Registry[Factory] = Registry(
     "data set",
-    {"digits-dvs": "snn_deploy.data.synthetic", "nmnist": "snn_deploy.data.nmnist"},
+    {
+        "digits-dvs": "snn_deploy.data.synthetic",
+        "nmnist": "snn_deploy.data.nmnist",
+        "cifar10": "snn_deploy.data.cifar",
+        "cifar100": "snn_deploy.data.cifar",
+        "mnist": "snn_deploy.data.mnist",
+        "image-folder": "snn_deploy.data.image_folder",
+    },
     "snn_deploy.datasets",
 )
 FORMATS: Registry[Factory] = Registry(

@@ -141,14 +141,14 @@ def draw(samples: int, generator: torch.Generator, policy: Policy, device: torch
 
 def apply(x: torch.Tensor, drawn: Draw, operations: tuple[str, ...] = OPERATIONS) -> torch.Tensor:
     """Do to each image what was drawn for it; only ``operations`` can occur."""
-    m = drawn.bin / (BINS - 1)
+    m = drawn.bin.double() / (BINS - 1)
     if set(operations) & set(GEOMETRY):
-        matrix = geometry(drawn, x.shape[2], x.shape[3])
+        matrix = geometry(drawn, x.shape[2], x.shape[3]).to(torch.float32)
         x = _where(x, _mask(drawn, GEOMETRY), lambda x, matrix: image_ops.warp(x, matrix, FILL), matrix)
     for name in operations:
         mask = _mask(drawn, (name,))
         if name in _ENHANCE:
-            x = _where(x, mask, _ENHANCE[name], 1 + 0.9 * drawn.sign * m)
+            x = _where(x, mask, _ENHANCE[name], 1 + 0.9 * (drawn.sign * m))
         elif name in _PLAIN:
             x = _where(x, mask, _PLAIN[name])
         elif name == "solarize":
@@ -160,7 +160,7 @@ def apply(x: torch.Tensor, drawn: Draw, operations: tuple[str, ...] = OPERATIONS
 
 def geometry(drawn: Draw, height: int, width: int) -> torch.Tensor:
     """Maps from places in the result to places in the image, ``[B, 2, 3]``; identity for other operations."""
-    amount = drawn.sign * drawn.bin / (BINS - 1)
+    amount = drawn.sign * drawn.bin.double() / (BINS - 1)
     shear_x, shear_y, shift_x, shift_y, turn = (
         torch.where(drawn.operation == OPERATIONS.index(name), amount, 0) for name in GEOMETRY
     )

@@ -140,7 +140,7 @@ def load_cifar(name: str, layout: Layout, options: CifarOptions, timesteps: int)
     if not root.is_dir():
         raise DataError(f"There is no {layout.title} folder at '{root}'.", hint=_where_to_get(layout))
     reader = _Reader(root, layout, options.verify)
-    classes = reader.read(layout.meta, _parse_meta)
+    names = reader.read(layout.meta, _parse_meta)
     train = reader.read(layout.train, _parse_batch)
     test = reader.read(layout.test, _parse_batch)
     reader.finish()
@@ -153,7 +153,7 @@ def load_cifar(name: str, layout: Layout, options: CifarOptions, timesteps: int)
         name,
         in_memory(images, labels, parts),
         SHAPE,
-        classes[0],
+        names[0],
         options,
         timesteps,
         content=array_digest(images, labels, *parts),
@@ -184,11 +184,11 @@ class _Reader:
                     self.problems.append(
                         Problem(name, f"its MD5 is {found}", f"the published MD5 {published}")
                     )
-                elif not self.problems:
+                else:
                     content.append(parse(load_pickle(data, name), self.layout))
             except DataError as error:
                 self.problems.append(Problem(name, error.message))
-        if not (content or self.problems):
+        if not self.verify and all(name in self.absent for name in files):
             self.problems.append(Problem(" or ".join(files), "the file is absent", "at least one is needed"))
         return content
 

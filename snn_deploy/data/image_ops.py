@@ -49,7 +49,8 @@ def autocontrast(x: torch.Tensor) -> torch.Tensor:
     low = flat.amin(2, keepdim=True).double()
     high = flat.amax(2, keepdim=True).double()
     levels = torch.arange(LEVELS, device=x.device)
-    scale = 255.0 / (high - low)
+    # A number divided by a tensor would be computed by way of the reciprocal.
+    scale = torch.full_like(high, 255.0) / (high - low)
     table = (levels * scale + -low * scale).trunc().clamp(0, 255)
     return _look_up(torch.where(high > low, table, levels), x)
 
@@ -116,7 +117,7 @@ def luma(x: torch.Tensor) -> torch.Tensor:
 def _blend(base: torch.Tensor, x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """``floor(clamp(base + factor (x - base)))`` in float32."""
     base = base.to(torch.float32)
-    mixed = base + _per_sample(factor) * (x.to(torch.float32) - base)
+    mixed = base + _per_sample(factor).to(torch.float32) * (x.to(torch.float32) - base)
     return mixed.clamp(0, 255).to(torch.uint8)
 
 
