@@ -151,7 +151,7 @@ def price(
     power = static_power(profile, chips=chips)
     static = None
     if power is not None and seconds is not None:
-        basis = "given run time" if runtime_seconds else f"{counts.timesteps} steps of {step:g} s"
+        basis = "given run time" if step is None or runtime_seconds else _steps(counts.timesteps, step)
         static = StaticPrice(power, seconds, chips, basis)
     result = Price(
         profile=profile.id,
@@ -162,6 +162,10 @@ def price(
         twin=None,
     )
     return replace(result, twin=_twin(result, counts, profile))
+
+
+def _steps(timesteps: int, seconds: float) -> str:
+    return f"{timesteps} steps of {1e3 * seconds:g} ms"
 
 
 def static_power(profile: Profile, *, chips: int = 1) -> Interval | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import LogAxis, Tick, binned, level
 from snn_deploy.report.model import Activity, LayerRow
+from snn_deploy.report.view.names import short_names
 
 LEVELS = 8
 MAX_COLUMNS = 64
@@ -47,9 +48,10 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class HeatRow:
-    """One layer over the steps."""
+    """One layer over the steps; ``label`` is its short name."""
 
     layer: str
+    label: str
     cells: tuple[HeatCell, ...]
     total: str
 
@@ -159,7 +161,7 @@ def _sum(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not values:
         return fmt.DASH
-    return fmt.si(sum(known)) if len(known) == len(values) else "none (analog)"
+    return fmt.si(sum(known)) if len(known) == len(values) else fmt.DASH
 
 
 def _total(activity: Activity) -> LayerLine:
@@ -190,10 +192,12 @@ def _heat(activity: Activity) -> Heat:
     width = 100 / columns if columns else 100.0
     totals = [sum(column) for column in zip(*rows, strict=True)]
     peak = max(totals, default=0.0)
+    labels = short_names([layer.layer for layer in activity.layers])
     return Heat(
         rows=tuple(
             HeatRow(
                 layer=layer.layer,
+                label=labels[layer.layer],
                 cells=tuple(
                     HeatCell(
                         x=round(i * width, 4),

@@ -8,6 +8,7 @@ from snn_deploy.hardware.interval import Interval, total
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import LogAxis, Tick
 from snn_deploy.report.model import LayerEnergy, ProfilePrice
+from snn_deploy.report.view.names import short_names
 from snn_deploy.report.view.overview import headline
 
 GROUPS = ("synapses", "neurons", "routing", "memory")
@@ -59,6 +60,7 @@ class LayerBar:
     """Dynamic energy of one layer."""
 
     layer: str
+    label: str
     segments: tuple[Segment, ...]
     whisker: tuple[float, float] | None
     value: str
@@ -162,7 +164,8 @@ def evidence(price: ProfilePrice, kind: str) -> str:
 
 def _detail(price: ProfilePrice) -> Detail:
     peak = max((layer.energy.high for layer in price.layers if layer.energy is not None), default=0.0)
-    bars = tuple(_bar(layer, peak, price.dynamic) for layer in price.layers)
+    labels = short_names([layer.layer for layer in price.layers])
+    bars = tuple(_bar(layer, labels[layer.layer], peak, price.dynamic) for layer in price.layers)
     used = {segment.group for bar in bars for segment in bar.segments}
     static = f"{fmt.span(price.static.energy, 'J')} for {_static_basis(price)}" if price.static else ""
     return Detail(
@@ -201,9 +204,9 @@ def _twin(price: ProfilePrice) -> str:
     return text
 
 
-def _bar(layer: LayerEnergy, peak: float, whole: Interval | None) -> LayerBar:
+def _bar(layer: LayerEnergy, label: str, peak: float, whole: Interval | None) -> LayerBar:
     if layer.energy is None or peak == 0:
-        return LayerBar(layer.layer, (), None, fmt.UNKNOWN, "")
+        return LayerBar(layer.layer, label, (), None, fmt.UNKNOWN, "")
     segments, x = [], 0.0
     for group in GROUPS:
         energies = [t.energy for t in layer.terms if t.group == group and t.energy is not None]
@@ -216,6 +219,7 @@ def _bar(layer: LayerEnergy, peak: float, whole: Interval | None) -> LayerBar:
     share = layer.energy.mid / whole.mid if whole and whole.mid else 0.0
     return LayerBar(
         layer=layer.layer,
+        label=label,
         segments=tuple(segments),
         whisker=(100 * layer.energy.low / peak, 100 * layer.energy.high / peak),
         value=fmt.span(layer.energy, "J"),

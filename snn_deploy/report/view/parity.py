@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import LayerParityRow, ParityRow
+from snn_deploy.report.view.names import short_names
 from snn_deploy.report.view.overview import Badge, badge
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One layer of a strip."""
+    """One layer of a strip; ``label`` is its short name."""
 
-    layer: str
+    label: str
     tone: str
     glyph: str
     title: str
@@ -52,13 +53,14 @@ def parity_view(rows: tuple[ParityRow, ...]) -> tuple[Check, ...]:
 
 def _check(row: ParityRow) -> Check:
     against = "the network" if row.reference == "network" else row.reference
+    labels = short_names([layer.layer for layer in row.layers])
     return Check(
         title=f"{row.format} in {row.runtime}",
         against=f"against {against}" + (f", {fmt.number(row.samples)} samples" if row.samples else ""),
         badge=badge(row.verdict) or Badge("off", "–", row.verdict),
         figure=_figure(row),
         detail=_detail(row),
-        cells=tuple(_cell(layer, row.exact) for layer in row.layers),
+        cells=tuple(_cell(layer, row.exact, labels[layer.layer]) for layer in row.layers),
         rows=tuple(_line(layer, row.exact) for layer in row.layers),
     )
 
@@ -67,10 +69,13 @@ def _figure(row: ParityRow) -> str:
     if row.verdict == "not run":
         return row.reason or "not run"
     what = "spikes" if row.layers else "outputs"
-    if not row.exact:
-        equal = 1 - sum(layer.differing for layer in row.layers) / row.compared if row.compared else 1.0
-        return f"{fmt.percent(equal, 2)} of {fmt.number(row.compared)} {what} equal"
-    return f"{fmt.number(row.differing)} of {fmt.number(row.compared)} {what} differ"
+    compared = f"{fmt.number(row.compared)} {what}"
+    if row.exact:
+        return f"{fmt.number(row.differing)} of {compared} differ"
+    flips = sum(layer.differing for layer in row.layers) if row.layers else row.output_differing
+    if not flips:
+        return f"all {compared} equal"
+    return f"{fmt.percent(1 - flips / row.compared, 2)} of {compared} equal"
 
 
 def _detail(row: ParityRow) -> str:
@@ -97,13 +102,13 @@ def _tone(layer: LayerParityRow, exact: bool) -> tuple[str, str]:
     return ("warn", "≈") if layer.ties or layer.after_ties else ("ok", "✓")
 
 
-def _cell(layer: LayerParityRow, exact: bool) -> Cell:
+def _cell(layer: LayerParityRow, exact: bool, label: str) -> Cell:
     tone, glyph = _tone(layer, exact)
     share = layer.differing / layer.compared if layer.compared else 0.0
     title = f"{layer.layer}: {fmt.number(layer.differing)} of {fmt.number(layer.compared)} spikes differ"
     if layer.differing:
         title += f" ({fmt.percent(share, 2)}); {fmt.number(layer.ties + layer.after_ties)} explained by ties"
-    return Cell(layer.layer, tone, glyph, title)
+    return Cell(label, tone, glyph, title)
 
 
 def _line(layer: LayerParityRow, exact: bool) -> LayerCells:
