@@ -134,7 +134,7 @@ def random_erasing(
     left = (place_x * (W - width + 1)).floor()
     top = (place_y * (H - height + 1)).floor()
     inside = _rectangle(top, left, height, width, H, W) & (happens < probability)[:, None, None]
-    return x.masked_fill(inside[:, None], 0)
+    return torch.where(inside[:, None], 0, x)
 
 
 def cutout(x: torch.Tensor, generator: torch.Generator, side: int) -> torch.Tensor:
@@ -147,7 +147,7 @@ def cutout(x: torch.Tensor, generator: torch.Generator, side: int) -> torch.Tens
     top = (place[0] * H).floor() - side // 2
     left = (place[1] * W).floor() - side // 2
     length = torch.full_like(top, side)
-    return x.masked_fill(_rectangle(top, left, length, length, H, W)[:, None], 0)
+    return torch.where(_rectangle(top, left, length, length, H, W)[:, None], 0, x)
 
 
 def mixup(
