@@ -32,10 +32,11 @@ noise_scale         std                           std                       vari
 noise_gradient      false                         false                     true: through mu and s_z
 ==================  ============================  ========================  ================================
 
-``ours`` scales each map to its own range, because raw spike counts make P_st nearly one-hot. Our choice too:
-the class explained is the one the teacher predicts, as in the code (``cam_class: label`` explains the true
-one); the noise is constant in ``ours`` and ``paper``. Not reproduced of the code: its teacher in train mode,
-whose statistics drift, and the ReLU at the end of its student, which could not be deployed.
+``ours`` scales each map to its own range: raw spike counts make P_st nearly one-hot, and L_samd of ``paper``
+then outweighs the rest; lower ``samd`` there if the student falls silent. Our choice too: the class explained
+is the one the teacher predicts, as in the code (``cam_class: label`` explains the true one); the noise is
+constant in ``ours`` and ``paper``. Not reproduced of the code: its teacher in train mode, whose statistics
+drift, and the ReLU at the end of its student, which could not be deployed.
 """
 
 from __future__ import annotations
