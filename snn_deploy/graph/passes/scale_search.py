@@ -2,7 +2,8 @@ r"""Search for the scale of one layer.
 
 S is the candidate with the least mean squared error of the currents that calibration spikes cause, the error
 of the threshold added: the largest weight at the end of the range, percentiles of the weights there, and a
-geometric grid around them. The choice of candidates is ours.
+geometric grid around them. The integer weights of the winner then get the scale that fits them best. The
+choice of candidates is ours.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from snn_deploy.graph.passes.loihi import ChipLayer
 from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
 
 _PERCENTILES = (99.9, 99.5, 99.0)
-_GRID = tuple(2.0 ** (k / 8) for k in range(-6, 13))
+_GRID = tuple(2.0 ** (k / 16) for k in range(-12, 25))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +111,25 @@ def best_candidate(task: LayerTask, bits: int) -> Candidate | None:
     if not task.map.weight.any():
         return None
     errors = {candidate: current_error(task, candidate) for candidate in _candidates(task, bits)}
-    return min(errors, key=errors.__getitem__, default=None)
+    best = min(errors, key=errors.__getitem__, default=None)
+    if best is None:
+        return None
+    fitted = _fitted(task, best)
+    return fitted if current_error(task, fitted) < errors[best] else best
+
+
+def _fitted(task: LayerTask, candidate: Candidate) -> Candidate:
+    r"""The same integer weights with the scale that fits them best: S enters only the threshold and the bias,
+    so :math:`1 / S = \langle W_q x, W x \rangle / \langle W_q x, W_q x \rangle` costs nothing."""
+    integers = apply_map(task.map, candidate.weight.astype(np.float64), task.frames).double()
+    wanted = apply_map(task.map, task.map.weight, task.frames).double()
+    product = float((integers * wanted).sum())
+    if product <= 0:
+        return candidate
+    scale = min(float(integers.square().sum()) / product, *task.limits.values())
+    bias = np.rint(task.map.bias * scale).astype(np.int64)
+    name = f"{candidate.chosen_by}, fitted"
+    return Candidate(scale, name, candidate.weight, bias, round_threshold(task.layer, scale))
 
 
 def _candidates(task: LayerTask, bits: int) -> Iterator[Candidate]:
@@ -121,14 +140,14 @@ def _candidates(task: LayerTask, bits: int) -> Iterator[Candidate]:
     magnitudes = np.abs(linear.weight[linear.weight != 0])
     scales = [("max-abs", widest)]
     scales += [(f"percentile {p}", top / float(np.percentile(magnitudes, p))) for p in _PERCENTILES]
-    scales += [("mse", widest * factor) for factor in _GRID]
+    scales += [("mse", min(widest, cap) * factor) for factor in _GRID]
     scales += [(f"limit: {name}", limit) for name, limit in task.limits.items() if limit == cap]
     for chosen_by, scale in scales:
-        for shrink in (1.0, 0.99, 0.96):
-            candidate = _candidate(task, min(scale, cap) * shrink, chosen_by, bits)
-            if candidate is not None:
-                yield candidate
-                break
+        if scale > cap:
+            continue
+        candidate = _candidate(task, scale, chosen_by, bits)
+        if candidate is not None:
+            yield candidate
 
 
 def _candidate(task: LayerTask, scale: float, chosen_by: str, bits: int) -> Candidate | None:
