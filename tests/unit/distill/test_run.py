@@ -118,6 +118,17 @@ def test_a_damaged_cached_teacher_is_trained_again(tmp_path: Path) -> None:
     assert kept.read_bytes() == first.teacher_file.read_bytes()
 
 
+def test_a_cache_that_cannot_be_written_costs_only_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SNN_DEPLOY_CACHE", str(tmp_path / "file"))
+    events: list[Event] = []
+    run = go(tmp_path / "run", toy_recipe(), report=events.append)
+    assert run.result()["teacher"]["origin"] == "trained"
+    assert [str(e) for e in events if str(e).startswith("the teacher is not cached")]
+
+
 def test_a_teacher_from_a_checkpoint_is_used_as_it_is(tmp_path: Path) -> None:
     torch.manual_seed(11)
     teacher = build_teacher(toy_recipe(), SHAPE, CLASSES)
@@ -224,6 +235,25 @@ def test_other_binnings_of_the_training_data_come_from_the_registry(
     )
     with pytest.raises(DataError, match="other training samples with 6 timesteps"):
         go(tmp_path / "other", recipe)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_a_run_on_cuda_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    recipe, data = toy_recipe("train.epochs=6"), toy_data()
+
+    def interrupt(event: Event) -> None:
+        if str(event).startswith("student epoch 3/"):
+            signal.raise_signal(signal.SIGTERM)
+
+    run = Run.create(tmp_path / "run", recipe)
+    with pytest.raises(InterruptedRunError):
+        distill(recipe, data, run, device="cuda", report=interrupt)
+    result = distill(recipe, data, run, device="cuda", resume=True)
+    steps = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    assert [s["step"] for s in steps if s["kind"] == "step"] == list(range(1, 19))
+    student = load_student(run.student_file, recipe, SHAPE, CLASSES)
+    output = StudentExecutable(student).run(data.test.batch(torch.arange(12))).output
+    assert result["student"]["test_correct"] == int((output.mean(0).argmax(1) == data.test.labels).sum())
 
 
 def test_devices() -> None:

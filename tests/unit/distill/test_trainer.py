@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +263,19 @@ def test_a_second_signal_is_not_caught_and_handlers_come_back() -> None:
         assert stop.requested and stop.signal == "SIGINT"
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with stop_on_signal() as stop:
+            seen.append((stop.requested, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
 
 
 def test_a_checkpoint_of_other_data_is_refused(whole: tuple[Path, Fit]) -> None:
