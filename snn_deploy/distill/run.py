@@ -152,7 +152,7 @@ def _distill(
 
 
 def _training_splits(recipe: Recipe, data: DataSet, passes: tuple[int, ...]) -> Mapping[int, Split]:
-    """The training split binned for every number of steps; the recipe's own is ``data.train``.
+    """The training split binned for every number of steps; the recipe's own is ``data.training``.
 
     Raises:
         DataError: another binning has other samples.
@@ -160,13 +160,13 @@ def _training_splits(recipe: Recipe, data: DataSet, passes: tuple[int, ...]) -> 
     splits: dict[int, Split] = {}
     for steps in passes:
         if steps == recipe.timesteps:
-            splits[steps] = data.train
+            splits[steps] = data.training
             continue
         options = recipe.data.resolve(DATASETS)
         again: DataSet = DATASETS.get(recipe.data.name).factory(options, timesteps=steps, cache=None)
         if not torch.equal(again.train.labels, data.train.labels):
             raise DataError(f"'{data.name}' has other training samples with {steps} timesteps.")
-        splits[steps] = again.train
+        splits[steps] = again.training
     return splits
 
 

@@ -81,7 +81,7 @@ def obtain_teacher(
         data,
         spec.train,
         Phase("teacher", folder, identity, recipe.seed),
-        train={recipe.timesteps: data.train},
+        train={recipe.timesteps: data.training},
         device=device,
         stop=stop,
         report=report,

@@ -266,8 +266,20 @@ class _Trainer:
             hint="Continue with --resume.",
         )
 
+    def check_weights(self) -> None:
+        """Stop when weights are lost: a threshold turns NaN into silence, and the loss stays finite."""
+        weights = self.objective.network.state_dict().items()
+        lost = [name for name, w in weights if w.is_floating_point() and not bool(torch.isfinite(w).all())]
+        if lost:
+            raise DivergedError(
+                f"Weights of the {self.phase.name} are not finite after step {self.now.step}: {lost[0]}"
+                + (f" and {len(lost) - 1} more." if len(lost) > 1 else "."),
+                hint=_CALMER,
+            )
+
     def save(self) -> None:
         self.flush()
+        self.check_weights()
         clock = time.monotonic()
         self.now.seconds += clock - self.started
         self.started = clock
@@ -302,10 +314,13 @@ class _Trainer:
         return int(content["metrics_bytes"])
 
 
+_CALMER = "Lower train.lr, add train.warmup_epochs, or set train.grad_clip=1.0."
+
+
 def _diverged(phase: str, epoch: int, step: _Pending, terms: list[float]) -> DivergedError:
     bad = [name for name, value in zip(step.terms, terms, strict=True) if not math.isfinite(value)]
     return DivergedError(
         f"The loss of the {phase} is not finite at step {step.step} (epoch {epoch}, "
         f"learning rate {step.lr:.3g}); terms: {', '.join(bad)}.",
-        hint="Lower train.lr, add train.warmup_epochs, or set train.grad_clip=1.0.",
+        hint=_CALMER,
     )
