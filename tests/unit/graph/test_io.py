@@ -17,7 +17,7 @@ from support.graphs import conv, graph, lif
 from support.random_graphs import exact_cases
 
 from snn_deploy.errors import DataError
-from snn_deploy.graph import io
+from snn_deploy.graph import io, untrusted
 from snn_deploy.graph.io import read_nir, write_nir
 from snn_deploy.graph.passes.portable import portable
 from snn_deploy.graph.plan import make_plan
@@ -146,6 +146,11 @@ def _bomb(content: h5py.File) -> None:
     content.create_dataset("node/nodes/fc/weight", (1 << 20, 1 << 20), "f4", chunks=(1 << 10, 1 << 10))
 
 
+def _unwritten(content: h5py.File) -> None:
+    del content["node/nodes/fc/weight"]
+    content.create_dataset("node/nodes/fc/weight", (1 << 12, 1 << 12), "f4", chunks=(1 << 10, 1 << 10))
+
+
 def _cycle(content: h5py.File) -> None:
     content["node/nodes/self"] = content["node"]
 
@@ -164,7 +169,7 @@ DAMAGE = {
     "no edges": (lambda f: f.__delitem__("node/edges"), "has no 'edges'"),
     "edges of numbers": (lambda f: replace(f, "node/edges", np.ones((3, 2))), "pairs of node names"),
     "edges of triples": (lambda f: replace(f, "node/edges", [["a", "b", "c"]]), "pairs of node names"),
-    "edge names too long": (_many_long_names, "holds the name"),
+    "edge names too long": (_many_long_names, "holds a text of 5000 bytes"),
     "unknown node": (lambda f: replace(f, "node/nodes/fc/type", "Afine"), "Did you mean 'Affine'"),
     "missing field": (lambda f: f.__delitem__("node/nodes/fc/bias"), "Affine without bias"),
     "extra field": (lambda f: f.__setitem__("node/nodes/fc/gain", 2.0), "unknown fields gain"),
@@ -205,6 +210,7 @@ DAMAGE = {
     ),
     "virtual data": (_virtual, "another file"),
     "external data": (_external, "another file"),
+    "declares what it does not store": (_unwritten, "declares 67108864 bytes, but stores 0"),
     "declares a tebibyte": (_bomb, "at most 4294967296 bytes"),
     "contains itself": (_cycle, "nested too deeply"),
 }  # fmt: skip
@@ -231,8 +237,30 @@ def test_files_that_are_missing_empty_or_something_else(tmp_path):
             read_nir(tmp_path / "x.nir")
 
 
+def test_a_text_heap_on_which_hdf5_would_loop_for_ever(file):
+    content = bytearray(file.read_bytes())
+    heap = content.find(b"GCOL")
+    first = heap + 16
+    content[first : first + 2] = bytes(2)
+    content[first + 8 : first + 16] = bytes(8)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="a text heap with a block of 0 bytes"):
+        read_nir(file)
+    content[heap + 8 : heap + 16] = (2**40).to_bytes(8, "little")
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="a text heap that reaches beyond its end"):
+        read_nir(file)
+
+
+def test_names_that_are_no_text(file):
+    with h5py.File(file, "a") as content:
+        content["node/nodes"].move("fc", b"f\xff\xfe")
+    with pytest.raises(DataError, match="names in UTF-8"):
+        read_nir(file)
+
+
 def test_a_file_beyond_the_limit_is_not_opened(file, monkeypatch):
-    monkeypatch.setattr(io, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(untrusted, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match="larger than 10 bytes"):
         read_nir(file)
 
