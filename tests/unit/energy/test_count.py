@@ -12,7 +12,7 @@ from oracles.synapses import conv_connections, events, linear_connections
 from support.geometry import layers
 from support.graphs import conv, graph, lif, spike_trace
 
-from snn_deploy.energy.count import count
+from snn_deploy.energy.count import count, times
 from snn_deploy.errors import DataError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Trace
@@ -119,11 +119,12 @@ def test_units_after_a_pool_are_the_single_spikes(pool, kernel):
 
 
 def residual_plan():
-    """conv -> a; a and its depthwise child b add into one conv; recurrent weights around c."""
+    """conv -> a; a and its grouped child b add into one conv; recurrent weights around d; c feeds
+    itself directly."""
     nodes = {
         "conv1": conv(4, 2, 6),
         "a": lif((4, 6, 6)),
-        "depthwise": conv(4, 4, 6, groups=4, seed=1),
+        "grouped": conv(4, 4, 6, groups=2, seed=1),
         "b": lif((4, 6, 6)),
         "conv2": conv(3, 4, 6, kernel=3, stride=2, seed=2),
         "shortcut": conv(3, 2, 6, kernel=1, stride=2, padding=0, seed=3),
@@ -134,10 +135,10 @@ def residual_plan():
         "d": lif((4,)),
     }
     edges = [
-        ("input", "conv1"), ("conv1", "a"), ("a", "depthwise"), ("depthwise", "b"), ("a", "b"),
+        ("input", "conv1"), ("conv1", "a"), ("a", "grouped"), ("grouped", "b"), ("a", "b"),
         ("a", "conv2"), ("b", "conv2"), ("input", "shortcut"), ("conv2", "c"), ("shortcut", "c"),
         ("c", "flat"), ("flat", "readout"), ("readout", "d"), ("d", "recurrent"), ("recurrent", "d"),
-        ("d", "output"),
+        ("c", "c"), ("d", "output"),
     ]  # fmt: skip
     return make_plan(graph(nodes, edges, (2, 6, 6), (4,)))
 
@@ -161,14 +162,14 @@ def test_whole_network_with_residuals_and_recurrence():
     before = np.concatenate([np.zeros_like(r["d"][:1]), r["d"][:-1]])
     entering = {
         "conv1": r["input"],
-        "depthwise": r["a"],
+        "grouped": r["a"],
         "conv2": r["a"] + r["b"],
         "shortcut": r["input"],
         "readout": r["c"].reshape(T, B, -1),
         "recurrent": before,
     }
-    direct = {"b": r["a"]}
-    into = {"a": ["conv1"], "b": ["depthwise"], "c": ["conv2", "shortcut"], "d": ["readout", "recurrent"]}
+    direct = {"b": r["a"], "c": np.concatenate([np.zeros_like(r["c"][:1]), r["c"][:-1]])}
+    into = {"a": ["conv1"], "b": ["grouped"], "c": ["conv2", "shortcut"], "d": ["readout", "recurrent"]}
     counts = count(plan, trace)
     pairs = {name: connections_of(plan, name) for name in entering}
     assert {edge.name for edge in counts.edges} == set(entering)
@@ -210,22 +211,35 @@ def test_pool_between_weights_and_neuron():
 
 
 @pytest.mark.parametrize("precision", ["highest", "medium"])
-def test_float32_is_exact_beyond_24_bits(precision):
-    """12,000 x 6,001 connections, all active: 72,012,000 events per row, far above 2^24."""
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.sampled_from([1, 7, 300]), st.integers(1, 2**25))
+def test_products_are_exact_beyond_24_bits(precision, seed, columns, largest):
+    """Masks in float32 against fan-outs whose sums, or single values, no longer fit a float32."""
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((20_000 // columns + 1, columns)) < 0.7).astype(np.float32)
+    fan = rng.integers(0, largest, columns, endpoint=True)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        product = times(torch.from_numpy(mask), torch.from_numpy(fan))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(product.numpy().astype(np.int64), mask.astype(np.int64) @ fan)
+
+
+def test_whole_layers_are_exact_beyond_24_bits():
+    """12,000 x 6,001 connections, all active: 72,012,000 events per row; half of the weights pruned."""
     inputs, outputs = 12_000, 6_001
-    weight = np.broadcast_to(np.float32(1), (outputs, inputs))
+    row = (np.arange(inputs) % 2).astype(np.float32)
+    weight = np.broadcast_to(row, (outputs, inputs))
     plan = make_plan(
         graph({"w": nir.Linear(weight)}, [("input", "w"), ("w", "output")], (inputs,), (outputs,))
     )
     x = torch.ones(2, 1, inputs)
     x[1, 0, 7] = 0
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        edge = count(plan, Trace(x, {"input": x, "w": torch.zeros(2, 1, outputs)})).edges[0]
-    finally:
-        torch.set_float32_matmul_precision(before)
+    edge = count(plan, Trace(x, {"input": x, "w": torch.zeros(2, 1, outputs)})).edges[0]
     assert edge.sites[:, 0].tolist() == [inputs * outputs, (inputs - 1) * outputs]
+    assert edge.sites_nonzero[:, 0].tolist() == [inputs // 2 * outputs, (inputs // 2 - 1) * outputs]
 
 
 def test_float64_and_half_traces_count_alike():
