@@ -228,7 +228,7 @@ def decisions(output: torch.Tensor, decode: str) -> torch.Tensor:
 
 
 def compared_layers(
-    reference: Mapping[str, torch.Tensor], candidate: Mapping[str, torch.Tensor]
+    reference: Mapping[str, torch.Tensor], candidate: Mapping[str, torch.Tensor], layers: Sequence[str]
 ) -> tuple[str, ...]:
-    """Layers that both runs recorded, in the reference's order."""
-    return tuple(name for name in reference if name in candidate)
+    """Those of ``layers`` that both runs recorded, in the reference's order."""
+    return tuple(name for name in reference if name in candidate and name in layers)

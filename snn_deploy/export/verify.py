@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import nir
 import torch
 
 from snn_deploy.errors import MissingOptionalError
@@ -87,7 +88,7 @@ def _compare(
 ) -> Parity:
     expected = reference.run(samples.x, record=True)
     free = candidate.run(samples.x, record=True)
-    names = compared_layers(expected.records, free.records) if candidate.layers else ()
+    names = compared_layers(expected.records, free.records, candidate.layers)
     layers: tuple[LayerParity, ...] = ()
     if names:
         given = {name: expected.records[name] for name in names}
@@ -115,6 +116,11 @@ def _compare(
     )
 
 
+def _previous(output: torch.Tensor) -> torch.Tensor:
+    """What a loop carries: the output of the step before, nothing at first."""
+    return torch.cat([torch.zeros_like(output[:1]), output[:-1]])
+
+
 def _accuracy(predicted: torch.Tensor, labels: torch.Tensor | None) -> float | None:
     return None if labels is None else float((predicted == labels).float().mean())
 
@@ -131,9 +137,12 @@ def membrane_distance(plan: Plan, x: torch.Tensor, spikes: dict[str, torch.Tenso
             forced = {name: spike.double() for name, spike in spikes.items()}
             trace = Reference(plan, dtype=torch.float64).run(x.double(), record="all", forced=forced)
             inputs.update({**trace.records, **forced})
-        layer_input = torch.stack([inputs[source] for source in plan.sources[layer]]).sum(0)
-        membrane = membranes64(plan, layer, layer_input, spikes[layer])
-        threshold = torch.as_tensor(plan.node(layer).v_threshold, dtype=torch.float64)
+        arriving = [inputs[source] for source in plan.sources[layer]]
+        arriving += [_previous(inputs[source]) for source in plan.feedback.get(layer, ())]
+        membrane = membranes64(plan, layer, torch.stack(arriving).sum(0), spikes[layer])
+        node = plan.node(layer)
+        given = node.threshold if isinstance(node, nir.Threshold) else node.v_threshold
+        threshold = torch.as_tensor(given, dtype=torch.float64)
         result: torch.Tensor = (membrane - threshold).abs()
         return result
 
