@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_deploy.data.events import EVENT_DTYPE, Events, Sensor
+from snn_deploy.data.events import Events, Sensor
 
 Floats = NDArray[np.float64]
 
@@ -104,11 +104,10 @@ def record(images: Floats, camera: Camera) -> list[Events]:
         before, level = after, crossed
     sample, pixel, t, p = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
     order = np.lexsort((pixel, t, sample))
-    events = np.empty(len(order), EVENT_DTYPE)
-    events["y"], events["x"] = np.divmod(pixel[order], camera.size)
-    events["t"], events["p"] = t[order], p[order]
+    address = (p[order] * camera.size**2 + pixel[order]).astype(np.int32)
+    events = Events(t[order], address)
     ends = np.cumsum(np.bincount(sample, minlength=len(images)))
-    return np.split(events, ends[:-1])
+    return [events[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _log_intensity(images: Floats, camera: Camera, displacement: Floats) -> Floats:

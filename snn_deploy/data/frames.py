@@ -1,21 +1,32 @@
-"""From events to T frames of counts. Every event falls in exactly one frame.
+"""From events to T frames of counts.
 
-A binning is given by its edges: ``edges [T + 1]`` are positions in the recording, and frame ``k`` holds the
-events from ``edges[k]`` up to but not including ``edges[k + 1]``.
+A binning is given by ``T + 1`` bounds, which are time stamps or positions in the recording: frame ``k`` holds
+the events from ``bounds[k]`` up to but not including ``bounds[k + 1]``.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from snn_deploy.data.events import Events, Sensor
 
-Positions = NDArray[np.int64]
+Bounds = NDArray[np.int64]
 
 
-def time_edges(events: Events, timesteps: int) -> Positions:
-    """Edges of T frames of equal duration.
+class Extent(NamedTuple):
+    """Number of events, and the first and last time stamp; frames divide what lies between."""
+
+    events: int
+    first: int
+    last: int
+
+
+def time_bounds(extent: Extent, timesteps: int, length: int | None = None) -> Bounds:
+    """Time stamps between T frames of equal duration.
 
     With ``t_0`` and ``t_1`` the first and last time stamp, and ``w = max(1, floor((t_1 - t_0) / T))``::
 
@@ -23,39 +34,82 @@ def time_edges(events: Events, timesteps: int) -> Positions:
         frame T - 1 = { t : t_0 + (T - 1) w <= t <= t_1 }
 
     The last frame takes the rest of the division (under T microseconds) and the last event. These are the
-    frames of spikingjelly's ``split_by="time"``; tonic's ``n_time_bins`` has the same edges but drops
+    frames of spikingjelly's ``split_by="time"``; tonic's ``n_time_bins`` has the same bounds but drops
     what comes at or after ``t_0 + T w``.
+
+    With a ``length`` every frame has ``w = length`` microseconds, the last one too: what comes later is in no
+    frame. These are tonic's ``time_window`` frames, as many as T.
     """
-    t = np.ascontiguousarray(events["t"])
-    if not len(t):
-        return np.zeros(timesteps + 1, np.int64)
-    window = max(1, int(t[-1] - t[0]) // timesteps)
-    edges: Positions = np.searchsorted(t, t[0] + window * np.arange(timesteps + 1))
-    edges[-1] = len(t)
-    return edges
+    window = max(1, (extent.last - extent.first) // timesteps) if length is None else length
+    bounds: Bounds = extent.first + window * np.arange(timesteps + 1)
+    if length is None:
+        bounds[-1] = extent.last + 1
+    return bounds
 
 
-def count_edges(events: Events, timesteps: int) -> Positions:
-    """Edges of T frames of equal numbers of events.
+def count_bounds(extent: Extent, timesteps: int, length: int | None = None) -> Bounds:
+    """Positions between T frames of equal numbers of events.
 
     With E events and ``m = max(1, floor(E / T))``, frame ``k`` takes the events ``k m .. (k + 1) m - 1``
     and the last frame all from ``(T - 1) m`` on. These are the frames of spikingjelly's
-    ``split_by="number"``; tonic's ``n_event_bins`` has the same edges but drops the rest of the division
+    ``split_by="number"``; tonic's ``n_event_bins`` has the same bounds but drops the rest of the division
     (under T events).
+
+    With a ``length`` every frame has ``m = length`` events, the last one too: later events are in no frame.
+    These are tonic's ``event_count`` frames, as many as T; a short recording leaves the last ones empty.
     """
-    size = max(1, len(events) // timesteps)
-    edges: Positions = np.minimum(size * np.arange(timesteps + 1), len(events))
-    edges[-1] = len(events)
-    return edges
+    size = max(1, extent.events // timesteps) if length is None else length
+    bounds: Bounds = np.minimum(size * np.arange(timesteps + 1), extent.events)
+    if length is None:
+        bounds[-1] = extent.events
+    return bounds
 
 
-def accumulate(events: Events, edges: Positions, sensor: Sensor) -> NDArray[np.int64]:
+class Accumulator:
+    """Exact event counts ``[T, C, H, W]`` of a recording that arrives in parts.
+
+    Args:
+        bounds: of the frames.
+        sensor: field of view of the frames.
+        by_time: whether ``bounds`` are time stamps; else they are positions.
+    """
+
+    def __init__(self, bounds: Bounds, sensor: Sensor, *, by_time: bool) -> None:
+        self._bounds = bounds
+        self._sensor = sensor
+        self._by_time = by_time
+        self._position = 0
+        self._frames = np.arange(0, sensor.size * (len(bounds) - 1), sensor.size, dtype=np.int32)
+        self._counts = torch.zeros((len(bounds) - 1) * sensor.size, dtype=torch.int32)
+
+    def add(self, events: Events) -> None:
+        """Count the next events of the recording."""
+        if self._by_time:
+            edges = events.t.searchsorted(self._bounds)
+        else:
+            edges = np.minimum(np.maximum(self._bounds - self._position, 0), len(events))
+        self._position += len(events)
+        index = self._frames.repeat(edges[1:] - edges[:-1])
+        index += events.address[edges[0] : edges[-1]]
+        self._counts.index_add_(0, torch.from_numpy(index), _ONE.expand(len(index)))
+
+    def counts(self) -> NDArray[np.int32]:
+        """The counts so far, ``[T, C, H, W]``."""
+        return self._counts.numpy().reshape(len(self._bounds) - 1, *self._sensor)
+
+
+_ONE = torch.ones(1, dtype=torch.int32)
+
+
+def accumulate(events: Events, bounds: Bounds, sensor: Sensor, *, by_time: bool) -> NDArray[np.int32]:
     """Exact event counts ``[T, C, H, W]``: entry ``[k, p, y, x]`` counts the events of frame ``k``."""
-    timesteps = len(edges) - 1
-    channels, height, width = sensor
-    frame = channels * height * width
-    index = np.repeat(np.arange(timesteps) * frame, np.diff(edges))
-    index += events["x"]
-    index += events["y"] * np.int64(width)
-    index += events["p"] * np.int64(height * width)
-    return np.bincount(index, minlength=timesteps * frame).reshape(timesteps, *sensor)
+    accumulator = Accumulator(bounds, sensor, by_time=by_time)
+    accumulator.add(events)
+    return accumulator.counts()
+
+
+def extent_of(events: Events) -> Extent:
+    """Extent of a recording that is in memory; all 0 of one without events."""
+    if not len(events):
+        return Extent(0, 0, 0)
+    return Extent(len(events), int(events.t[0]), int(events.t[-1]))

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from snn_deploy.data.cache import Tensors, cache_dir, cached
+from snn_deploy.data.cache import Put, Tensors, cache_dir, cached
 from snn_deploy.data.camera import Camera, record
 from snn_deploy.data.events import Events
-from snn_deploy.data.pipeline import REVISION, FrameOptions, assemble, build_frames, pack
+from snn_deploy.data.pipeline import REVISION, Binner, Cut, FrameOptions
+from snn_deploy.data.recorded import assemble
 from snn_deploy.data.splits import stratified_split
 from snn_deploy.data.types import DataSet
 from snn_deploy.registry import DATASETS
@@ -48,7 +50,7 @@ def digits_dvs(options: DigitsDvsOptions, *, timesteps: int, cache: Path | None 
         "frames": options.content(),
     }
     content = cached(
-        cache or cache_dir(), f"digits-dvs-t{timesteps}", key, lambda: _build(options, timesteps)
+        cache or cache_dir(), f"digits-dvs-t{timesteps}", key, lambda put: _build(options, timesteps, put)
     )
     parts = stratified_split(content.tensors["labels"].numpy(), SHARES)
     notes = (
@@ -57,7 +59,7 @@ def digits_dvs(options: DigitsDvsOptions, *, timesteps: int, cache: Path | None 
         + ", ".join(f"{len(p)} {n}" for p, n in zip(parts, ("train", "validation", "test"), strict=True))
         + "; the same writers are in all three.",
     )
-    return assemble("digits-dvs", content, parts, options, notes)
+    return assemble("digits-dvs", content, parts, options, [str(digit) for digit in range(10)], notes)
 
 
 def recordings(images: NDArray[np.float64]) -> Iterator[Events]:
@@ -66,10 +68,17 @@ def recordings(images: NDArray[np.float64]) -> Iterator[Events]:
         yield from record(images[start : start + _CHUNK], CAMERA)
 
 
-def _build(options: DigitsDvsOptions, timesteps: int) -> Tensors:
+def _build(options: DigitsDvsOptions, timesteps: int, put: Put) -> Tensors:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    images = images.reshape(-1, 8, 8) / 16.0
-    frames, limited = build_frames(recordings(images), len(images), CAMERA.sensor, timesteps, options)
-    return pack(frames, labels.astype(np.int64), limited)
+    binner = Binner(CAMERA.sensor, timesteps, options)
+    whole = [Cut(label=0)]
+    limited = 0
+    for events in recordings(images.reshape(-1, 8, 8) / 16.0):
+        parts = list(binner.shown([events]))
+        for counts in binner.count(parts, whole, binner.measure(parts, whole)):
+            frame, over = binner.entries(counts)
+            put(frame[None])
+            limited += over
+    return {"labels": torch.from_numpy(labels.astype(np.int64)), "limited": torch.tensor([limited])}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from snn_deploy.data.events import Events, Sensor, make_events
+from snn_deploy.data.events import Events, Sensor, coordinates, make_events
+
+TABLE = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
 
 sensors = st.builds(Sensor, st.just(2), st.integers(1, 7), st.integers(1, 7))
 
@@ -28,3 +30,16 @@ def recordings(draw: st.DrawFn, most: int = 60) -> tuple[Events, Sensor]:
     sensor = draw(sensors)
     duration = draw(st.sampled_from([0, 5, 50, 10_000]))
     return recording(draw(st.integers(0, 2**32)), draw(st.integers(0, most)), sensor, duration), sensor
+
+
+def table(events: Events, sensor: Sensor) -> np.ndarray:
+    """The events as a structured array with the fields x, y, t and p, as tonic takes them."""
+    array = np.empty(len(events), TABLE)
+    array["x"], array["y"], array["p"] = coordinates(events, sensor)
+    array["t"] = events.t
+    return array
+
+
+def rows(events: Events, sensor: Sensor) -> list[tuple[int, int, int, int]]:
+    """The events as tuples (x, y, t, p)."""
+    return [tuple(int(v) for v in event.tolist()) for event in table(events, sensor)]

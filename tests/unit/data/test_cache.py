@@ -4,25 +4,34 @@ import multiprocessing
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from snn_deploy.data import cache
 from snn_deploy.data.cache import cache_dir, cached, content_digest
+from snn_deploy.errors import ConfigError
 
 KEY = {"data": "test", "timesteps": 3}
 
 
-def build():
+def content():
     return {"frames": torch.arange(24, dtype=torch.uint8).reshape(2, 3, 4), "labels": torch.tensor([5, 6])}
 
 
-def never():
+def build(put):
+    for frame in content()["frames"].numpy():
+        put(frame[None])
+    return {"labels": content()["labels"]}
+
+
+def never(put):
     raise AssertionError("built although the cache holds it")
 
 
 def same(tensors):
-    expected = build()
+    expected = content()
     return tensors.keys() == expected.keys() and all(torch.equal(tensors[k], expected[k]) for k in expected)
 
 
@@ -36,14 +45,14 @@ def test_second_call_reads_what_the_first_made(tmp_path):
     second = cached(tmp_path / "new", "test", dict(reversed(KEY.items())), never)
     assert same(first.tensors)
     assert same(second.tensors)
-    assert first.digest == second.digest == content_digest(build())
+    assert first.digest == second.digest == content_digest(content())
     assert only_file(tmp_path / "new").name.startswith("test-")
 
 
 def test_another_key_is_another_entry(tmp_path):
     cached(tmp_path, "test", KEY, build)
-    other = cached(tmp_path, "test", KEY | {"timesteps": 4}, lambda: {"frames": torch.zeros(1)})
-    assert other.tensors["frames"].tolist() == [0]
+    other = cached(tmp_path, "test", KEY | {"timesteps": 4}, lambda put: {"labels": torch.tensor([3])})
+    assert {name: tensor.tolist() for name, tensor in other.tensors.items()} == {"labels": [3]}
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -57,12 +66,12 @@ def flip(position):
 
 
 def other_key(file: Path):
-    tensors = build()
+    tensors = content()
     save_file(tensors, file, metadata={"key": "{}", "sha256": content_digest(tensors)})
 
 
 def other_content(file: Path):
-    with_key = {"key": '{"data": "test", "timesteps": 3}', "sha256": content_digest(build())}
+    with_key = {"key": '{"data": "test", "timesteps": 3}', "sha256": content_digest(content())}
     save_file({"frames": torch.zeros(2)}, file, metadata=with_key)
 
 
@@ -76,7 +85,7 @@ def other_content(file: Path):
         lambda file: file.write_bytes(b""),
         lambda file: file.write_bytes(file.read_bytes()[:-1]),
         lambda file: file.write_bytes(b"\xff" * 8),
-        lambda file: save_file(build(), file),
+        lambda file: save_file(content(), file),
         other_key,
         other_content,
     ],
@@ -89,7 +98,8 @@ def test_damaged_file_is_built_again(tmp_path, damage):
 
 
 def test_nothing_is_left_of_a_failed_build(tmp_path):
-    def fail():
+    def fail(put):
+        build(put)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -97,14 +107,43 @@ def test_nothing_is_left_of_a_failed_build(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_full_disk_costs_the_cache_but_not_the_data(tmp_path, monkeypatch):
-    def full(*_args, **_options):
-        raise OSError(28, "No space left on device")
+def full(*_args):
+    raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("snn_deploy.data.cache.save_file", full)
+
+@pytest.mark.parametrize("place", ["put", "finish"])
+def test_full_disk_costs_the_cache_but_not_the_data(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(cache._Writer, place, full)
     with pytest.warns(RuntimeWarning, match="No space left on device"):
         assert same(cached(tmp_path, "test", KEY, build).tensors)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_and_too_little_memory_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache._Writer, "put", full)
+    monkeypatch.setattr(cache, "MAX_MEMORY", 23)
+    with pytest.warns(RuntimeWarning), pytest.raises(ConfigError, match="no cache file can be written"):
+        cached(tmp_path, "test", KEY, build)
+
+
+def test_frames_are_written_as_they_are_made(tmp_path):
+    """Half of the frames are on the disk before the other half is made."""
+    block = np.zeros((1, 1 << 20), np.uint8)
+
+    def halves(put):
+        put(block)
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_size >= block.nbytes // 2
+        put(block + 1)
+        return {}
+
+    made = cached(tmp_path, "test", KEY, halves)
+    assert made.tensors["frames"].sum().item() == block.nbytes
+
+
+def test_other_readers_of_safetensors_read_it(tmp_path):
+    cached(tmp_path, "test", KEY, build)
+    assert same(load_file(only_file(tmp_path)))
 
 
 def test_folder_that_cannot_be_made_is_said(tmp_path):
@@ -114,9 +153,9 @@ def test_folder_that_cannot_be_made_is_said(tmp_path):
 
 
 def in_process(folder, barrier, results):
-    def slow_build():
+    def slow_build(put):
         barrier.wait(60)  # both processes have found nothing and are building
-        return build()
+        return build(put)
 
     results.put(cached(folder, "test", KEY, slow_build).digest)
 
@@ -131,7 +170,7 @@ def test_two_processes_that_build_at_once_agree(tmp_path):
     for process in both:
         process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
-    assert digests == {content_digest(build())}
+    assert digests == {content_digest(content())}
     assert same(cached(tmp_path, "test", KEY, never).tensors)
     only_file(tmp_path)
 

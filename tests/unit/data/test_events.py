@@ -4,35 +4,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.events import recording, recordings
+from support.events import recording, recordings, rows
 
-from snn_deploy.data.events import (
-    EVENT_DTYPE,
-    MAX_TIME,
-    Sensor,
-    crop,
-    denoise,
-    downsample,
-    make_events,
-    merge_polarities,
-)
+from snn_deploy.data.events import MAX_TIME, Sensor, denoise, make_events, quiet
 from snn_deploy.errors import ConfigError, DataError
 
 SENSOR = Sensor(2, 4, 5)
 
 
-def rows(events):
-    return [tuple(int(e[name]) for name in ("x", "y", "t", "p")) for e in events]
-
-
 def test_columns_arrive_unchanged():
     events = make_events([4, 0], [3, 0], [7, MAX_TIME], [1, 0], SENSOR)
-    assert events.dtype == EVENT_DTYPE
-    assert rows(events) == [(4, 3, 7, 1), (0, 0, MAX_TIME, 0)]
+    assert (events.t.dtype, events.address.dtype) == (np.int64, np.int32)
+    assert events.address.tolist() == [(1 * 4 + 3) * 5 + 4, 0]
+    assert rows(events, SENSOR) == [(4, 3, 7, 1), (0, 0, MAX_TIME, 0)]
 
 
 def test_equal_times_are_in_order():
     assert len(make_events([0, 0], [0, 0], [5, 5], [0, 0], SENSOR)) == 2
+
+
+def test_late_events_are_sorted_when_asked():
+    events = make_events([0, 1, 2, 3], [0] * 4, [9, 5, 9, 5], [0] * 4, SENSOR, sort=True)
+    assert rows(events, SENSOR) == [(1, 0, 5, 0), (3, 0, 5, 0), (0, 0, 9, 0), (2, 0, 9, 0)]
 
 
 @pytest.mark.parametrize(
@@ -74,76 +67,44 @@ def test_columns_that_are_not_vectors_of_integers(x):
 
 def denoise_by_definition(events, within):
     kept = []
-    for i, e in enumerate(rows(events)):
-        near = (
-            max(abs(e[0] - f[0]), abs(e[1] - f[1])) == 1 and e[2] - f[2] <= within for f in rows(events)[:i]
-        )
+    for i, e in enumerate(events):
+        near = (max(abs(e[0] - f[0]), abs(e[1] - f[1])) == 1 and e[2] - f[2] <= within for f in events[:i])
         if any(near):
             kept.append(e)
     return kept
 
 
-@given(recordings(), st.sampled_from([0, 1, 3, 20, 500, 20_000]))
-def test_denoise_equals_its_definition(drawn, within):
+@given(recordings(), st.sampled_from([0, 1, 3, 20, 500, 20_000]), st.data())
+def test_denoise_equals_its_definition_however_a_recording_is_divided(drawn, within, data):
     events, sensor = drawn
-    assert rows(denoise(events, sensor, within)) == denoise_by_definition(events, within)
+    ends = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=3)))
+    last = quiet(sensor)
+    kept = []
+    for start, end in zip([0, *ends], [*ends, len(events)], strict=True):
+        kept += rows(denoise(events[start:end], sensor, within, last), sensor)
+    assert kept == denoise_by_definition(rows(events, sensor), within)
 
 
 def test_denoise_by_hand():
     # A lone event, a diagonal neighbour 10 us later, the same pixel again, and one across the row's end.
     events = make_events([1, 2, 2, 4, 0], [1, 2, 2, 0, 1], [0, 10, 20, 21, 22], [0, 1, 1, 0, 0], SENSOR)
-    assert rows(denoise(events, SENSOR, 10)) == [(2, 2, 10, 1)]
-    assert rows(denoise(events, SENSOR, 9)) == []
-    assert rows(denoise(events, SENSOR, 22)) == [(2, 2, 10, 1), (2, 2, 20, 1), (0, 1, 22, 0)]
+
+    def kept(within):
+        return rows(denoise(events, SENSOR, within, quiet(SENSOR)), SENSOR)
+
+    assert kept(10) == [(2, 2, 10, 1)]
+    assert kept(9) == []
+    assert kept(22) == [(2, 2, 10, 1), (2, 2, 20, 1), (0, 1, 22, 0)]
 
 
 def test_negative_denoise_time_is_refused():
     with pytest.raises(ConfigError, match="-1 us"):
-        denoise(recording(0, 3, SENSOR, 10), SENSOR, -1)
-
-
-@given(recordings(), st.data())
-def test_crop_keeps_the_central_window(drawn, data):
-    events, sensor = drawn
-    height, width = data.draw(st.integers(1, sensor.height)), data.draw(st.integers(1, sensor.width))
-    cropped, seen = crop(events, sensor, height, width)
-    top, left = (sensor.height - height) // 2, (sensor.width - width) // 2
-    expected = [
-        (x - left, y - top, t, p)
-        for x, y, t, p in rows(events)
-        if left <= x < left + width and top <= y < top + height
-    ]
-    assert seen == (2, height, width)
-    assert rows(cropped) == expected
-
-
-@pytest.mark.parametrize(("height", "width"), [(5, 5), (4, 6), (0, 5)])
-def test_impossible_crop_is_refused(height, width):
-    with pytest.raises(ConfigError, match="Cannot crop 4x5"):
-        crop(recording(0, 3, SENSOR, 10), SENSOR, height, width)
-
-
-@given(recordings(), st.integers(1, 8))
-def test_downsample_keeps_every_event(drawn, factor):
-    events, sensor = drawn
-    smaller, seen = downsample(events, sensor, factor)
-    assert rows(smaller) == [(x // factor, y // factor, t, p) for x, y, t, p in rows(events)]
-    assert seen == (2, -(-sensor.height // factor), -(-sensor.width // factor))
-
-
-def test_downsampling_factor_must_be_positive():
-    with pytest.raises(ConfigError, match="factor of 0"):
-        downsample(recording(0, 3, SENSOR, 10), SENSOR, 0)
+        denoise(recording(0, 3, SENSOR, 10), SENSOR, -1, quiet(SENSOR))
 
 
 @given(recordings())
-def test_functions_leave_their_input_alone(drawn):
+def test_denoise_leaves_its_input_alone(drawn):
     events, sensor = drawn
-    before = rows(events)
-    merged, seen = merge_polarities(events, sensor)
-    crop(events, sensor, 1, 1)
-    downsample(events, sensor, 2)
-    denoise(events, sensor, 5)
-    assert rows(events) == before
-    assert seen.channels == 1
-    assert rows(merged) == [(x, y, t, 0) for x, y, t, _ in before]
+    before = rows(events, sensor)
+    denoise(events, sensor, 5, quiet(sensor))
+    assert rows(events, sensor) == before

@@ -2,22 +2,15 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 
 import numpy as np
 import pytest
 import torch
 from support.data import real_data
 
-from snn_deploy.data.nmnist import (
-    MAX_FILE_BYTES,
-    SENSOR,
-    NmnistOptions,
-    default_root,
-    nmnist,
-    read_recording,
-)
-from snn_deploy.errors import DataError, MissingOptionalError
+from snn_deploy.data.nmnist import SENSOR, NmnistOptions, nmnist
+from snn_deploy.data.recorded import default_root
+from snn_deploy.errors import DataError
 
 
 def encode(events):
@@ -52,25 +45,6 @@ def load(root, tmp_path, timesteps=3, **options):
     return nmnist(NmnistOptions(**options), timesteps=timesteps, cache=tmp_path / "cache")
 
 
-def tonic_reader():
-    from tonic.io import read_mnist_file
-
-    return read_mnist_file
-
-
-def test_recording_is_decoded(tmp_path):
-    events = some_events(3)
-    file = tmp_path / "a.bin"
-    file.write_bytes(encode(events))
-    assert [tuple(int(v) for v in e.tolist()) for e in read_recording(file, tonic_reader())] == events
-
-
-def test_late_events_are_sorted(tmp_path):
-    file = tmp_path / "a.bin"
-    file.write_bytes(encode([(1, 1, 9, 0), (2, 2, 5, 1), (3, 3, 5, 0)]))
-    assert read_recording(file, tonic_reader())["x"].tolist() == [2, 3, 1]
-
-
 def test_splits_labels_and_frames(root, tmp_path):
     data = load(root, tmp_path)
     assert data.shape == tuple(SENSOR)
@@ -92,7 +66,7 @@ def test_options_shape_the_frames(root, tmp_path):
 
 def test_a_part_of_the_set_is_called_one(root, tmp_path):
     notes = load(root, tmp_path).notes
-    assert notes[0] == "10 of 40 training recordings are held out for validation."
+    assert "25% of the training recordings of each class are held out for validation" in notes[0]
     assert "40 training and 20 test recordings of 60,000 and 10,000" in notes[1]
 
 
@@ -108,18 +82,10 @@ def test_digest_depends_on_content_not_on_place(root, tmp_path):
 
 def test_second_load_reads_no_recording(root, tmp_path, monkeypatch):
     first = load(root, tmp_path)
-    monkeypatch.setitem(sys.modules, "tonic.io", None)
+    monkeypatch.setattr("snn_deploy.data.nmnist.read_bits40", None)
     second = load(root, tmp_path)
     assert second.digest == first.digest
     assert torch.equal(second.train.frames, first.train.frames)
-
-
-def test_missing_tonic_says_how_to_install_it(root, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tonic.io", None)
-    with pytest.raises(MissingOptionalError) as caught:
-        load(root, tmp_path)
-    assert caught.value.exit_code == 6
-    assert caught.value.hint == "pip install 'snn-deploy[events]'"
 
 
 def test_network_is_not_touched(root, tmp_path, monkeypatch):
@@ -149,27 +115,44 @@ def test_incomplete_folder_lists_everything_missing(root, tmp_path):
 
 
 DAMAGE = {
-    "empty": (b"", "0 bytes"),
-    "cut": (encode([(1, 1, 5, 0)])[:-1], "4 bytes; a recording has whole events of 5 bytes"),
+    "empty": (b"", "there is no event in it"),
+    "cut": (encode([(1, 1, 5, 0)])[:-1], "4 bytes are left at its end; a recording has whole events"),
     "wide": (encode([(34, 1, 5, 0)]), "x: values from 34 to 34; rule: 0 to 33"),
     "high": (encode([(1, 200, 5, 0)]), "y: values from 200 to 200; rule: 0 to 33"),
-    "long": (bytes(MAX_FILE_BYTES + 5), f"more than {MAX_FILE_BYTES} bytes"),
 }
 
 
-def test_all_damaged_recordings_are_named_at_once(root, tmp_path):
+def damage(root):
     for digit, (content, _) in enumerate(DAMAGE.values()):
         (root / "Train" / str(digit) / "00002.bin").write_bytes(content)
     (root / "Test" / "9" / "folder.bin").mkdir()
+
+
+def test_all_damaged_recordings_are_named_at_once(root, tmp_path):
+    damage(root)
     with pytest.raises(DataError) as caught:
         load(root, tmp_path)
-    assert caught.value.message.startswith("6 of 61 recordings")
+    assert caught.value.message.startswith("5 of 61 recordings")
+    assert "data.skip_damaged=true" in caught.value.hint
     expected = [(f"Train/{digit}/00002.bin", text) for digit, (_, text) in enumerate(DAMAGE.values())]
     expected.append(("Test/9/folder.bin", "cannot be read: Is a directory"))
     for problem, (where, text) in zip(caught.value.problems, expected, strict=True):
         assert problem.where == where
         assert problem.what.startswith(text)
-    assert not (tmp_path / "cache").exists()
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_damaged_recordings_are_left_out_when_asked_and_named(root, tmp_path):
+    whole = load(root, tmp_path)
+    damage(root)
+    for _ in range(2):  # built, then read from the cache
+        data = load(root, tmp_path, skip_damaged=True)
+        names = [*(f"Train/{digit}/00002.bin" for digit in range(4)), "Test/9/folder.bin"]
+        assert data.notes[-1] == f"5 of 61 recordings are damaged and left out: {', '.join(names)}."
+        assert len(data.train) + len(data.validation) == 36
+        # What is left is as it was, in its part of the set.
+        assert len(data.test) == 20
+        assert torch.equal(data.test.batch(torch.arange(20)), whole.test.batch(torch.arange(20)))
 
 
 def test_many_damaged_recordings_are_counted(root, tmp_path):
@@ -189,16 +172,16 @@ def test_recording_that_vanished_is_named(root, tmp_path):
 
 def test_too_few_recordings_to_validate(tmp_path):
     root = make_set(tmp_path / "small", train=1, test=1)
-    with pytest.raises(DataError, match="10 training recordings leave none"):
+    with pytest.raises(DataError, match="leaves no sample for the validation part"):
         load(root, tmp_path)
 
 
 def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SNN_DEPLOY_CACHE", str(tmp_path))
     monkeypatch.delenv("SNN_DEPLOY_DATA", raising=False)
-    assert default_root() == tmp_path / "NMNIST"
+    assert default_root("NMNIST") == tmp_path / "NMNIST"
     monkeypatch.setenv("SNN_DEPLOY_DATA", os.fspath(tmp_path / "data"))
-    assert default_root() == tmp_path / "data" / "NMNIST"
+    assert default_root("NMNIST") == tmp_path / "data" / "NMNIST"
 
 
 def test_real_recordings(tmp_path):

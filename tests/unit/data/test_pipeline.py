@@ -8,62 +8,125 @@ from pydantic import ValidationError
 from support.events import recording
 
 from snn_deploy.data import pipeline
-from snn_deploy.data.cache import Cached, content_digest
-from snn_deploy.data.events import Sensor, make_events
-from snn_deploy.data.pipeline import FrameOptions, assemble, build_frames, pack, to_counts
-from snn_deploy.errors import ConfigError
+from snn_deploy.data.events import Events, Sensor, make_events
+from snn_deploy.data.frames import Extent
+from snn_deploy.data.pipeline import Binner, Cut, FrameOptions
+from snn_deploy.errors import ConfigError, DataError
 
 SENSOR = Sensor(2, 6, 7)
 COUNTS = FrameOptions(binary=False)
+WHOLE = (Cut(0),)
 
 
 def events(seed=0, count=400):
     return recording(seed, count, SENSOR, 5000)
 
 
-def frames_of(options, recordings, timesteps=4):
-    return build_frames(iter(recordings), len(recordings), SENSOR, timesteps, options)
+def counted(parts, options=COUNTS, timesteps=4, cuts=WHOLE):
+    """Exact counts of each cut of a recording given in parts."""
+    binner = Binner(SENSOR, timesteps, options)
+    extents = binner.measure(binner.shown(parts), cuts)
+    return list(binner.count(binner.shown(parts), cuts, extents))
+
+
+def to_counts(given_events, timesteps, options):
+    (counts,) = counted([given_events], options, timesteps)
+    return counts
+
+
+def changed(**options):
+    return FrameOptions(binary=False, **options)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_downsampled_frames_are_summed_blocks(seed, factor):
-    plain = to_counts(events(seed), SENSOR, 4, COUNTS)
-    small = to_counts(events(seed), SENSOR, 4, COUNTS.model_copy(update={"downsample": factor}))
+    plain = to_counts(events(seed), 4, COUNTS)
+    small = to_counts(events(seed), 4, changed(downsample=factor))
     padded = np.pad(plain, ((0, 0), (0, 0), (0, -6 % factor), (0, -7 % factor)))
     blocks = padded.reshape(4, 2, padded.shape[2] // factor, factor, padded.shape[3] // factor, factor)
     np.testing.assert_array_equal(small, blocks.sum((3, 5)))
 
 
 def test_merged_polarity_is_the_sum_of_the_channels():
-    merged = to_counts(events(), SENSOR, 4, COUNTS.model_copy(update={"polarity": "merged"}))
-    np.testing.assert_array_equal(merged, to_counts(events(), SENSOR, 4, COUNTS).sum(1, keepdims=True))
+    merged = to_counts(events(), 4, changed(polarity="merged"))
+    np.testing.assert_array_equal(merged, to_counts(events(), 4, COUNTS).sum(1, keepdims=True))
 
 
 def test_order_is_denoise_crop_downsample_merge():
     # The second event survives thanks to a neighbour that the crop removes; it lands in the block (0, 0).
     given_events = make_events([1, 2, 6], [2, 2, 5], [0, 10, 11], [0, 1, 1], SENSOR)
-    options = FrameOptions(denoise_us=20, crop=4, downsample=2, polarity="merged", binary=False)
-    counts = to_counts(given_events, SENSOR, 1, options)
+    options = changed(denoise_us=20, crop=4, downsample=2, polarity="merged")
     # The crop's corner is (row 1, column 1), so (row 2, column 2) becomes (1, 1), then (0, 0).
-    assert counts.tolist() == [[[[1, 0], [0, 0]]]]
+    assert to_counts(given_events, 1, options).tolist() == [[[[1, 0], [0, 0]]]]
 
 
 def test_binning_is_chosen():
     skewed = make_events([0, 1, 2, 3], [0, 0, 0, 0], [0, 1, 2, 100], [0, 0, 0, 0], SENSOR)
     per_frame = {
-        binning: to_counts(skewed, SENSOR, 2, COUNTS.model_copy(update={"binning": binning})).sum((1, 2, 3))
-        for binning in ("time", "count")
+        name: to_counts(skewed, 2, changed(**options)).sum((1, 2, 3)).tolist()
+        for name, options in {
+            "time": {},
+            "count": {"binning": "count"},
+            "fixed time": {"window": 2},
+            "fixed count": {"binning": "count", "window": 1},
+        }.items()
     }
-    assert per_frame["time"].tolist() == [3, 1]
-    assert per_frame["count"].tolist() == [2, 2]
+    assert per_frame == {"time": [3, 1], "count": [2, 2], "fixed time": [2, 1], "fixed count": [1, 1]}
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    ends=st.lists(st.integers(0, 400), max_size=4),
+    options=st.sampled_from([{}, {"binning": "count"}, {"denoise_us": 300}, {"crop": 4, "window": 700}]),
+    bounds=st.lists(st.integers(900, 6100), min_size=2, max_size=8, unique=True),
+    exact=st.booleans(),
+)
+def test_cuts_are_samples_of_their_own_however_a_recording_is_divided(seed, ends, options, bounds, exact):
+    """Overlapping cuts too, and each as if its events were all there is."""
+    recorded = events(seed)
+    shown = next(iter(Binner(SENSOR, 3, changed(**options)).shown([recorded])))
+    pairs = sorted(zip(bounds[::2], bounds[1::2], strict=False))
+    cuts = tuple(Cut(0, min(pair), max(pair), exact) for pair in pairs)
+    cuts = tuple(sorted(cuts, key=lambda cut: cut.start))
+    ends = sorted(ends)
+    parts = [recorded[a:b] for a, b in zip([0, *ends], [*ends, 400], strict=True)]
+    found = counted(parts, changed(**options), 3, cuts)
+    assert len(found) == len(cuts)
+    plain = FrameOptions(binary=False, **{k: v for k, v in options.items() if k in {"binning", "window"}})
+    for cut, counts in zip(cuts, found, strict=True):
+        inside = shown[(shown.t >= cut.start) & (shown.t < cut.stop)]
+        view_sensor = Binner(SENSOR, 3, changed(**options)).view.sensor
+        alone = Binner(view_sensor, 3, plain)
+        extents = [Extent(len(inside), cut.start, cut.stop)] if exact else alone.measure([inside], WHOLE)
+        (expected,) = alone.count([inside], WHOLE, extents)
+        np.testing.assert_array_equal(counts, expected)
+
+
+def test_an_exact_cut_is_divided_itself():
+    few = make_events([0, 0], [0, 0], [1010, 1050], [0, 0], SENSOR)
+    cut = Cut(0, 1000, 1100, exact=True)
+    (counts,) = counted([few], timesteps=10, cuts=(cut,))
+    assert counts.sum((1, 2, 3)).tolist() == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_time_that_goes_back_between_parts_is_refused():
+    late = [Events(np.array([t]), np.zeros(1, np.int32)) for t in (5, 9, 7)]
+    with pytest.raises(DataError, match="goes back from 9 to 7 us"):
+        Binner(SENSOR, 2, COUNTS).measure(late, WHOLE)
+    # Where it is in no sample it does not matter.
+    assert Binner(SENSOR, 2, COUNTS).measure(late, (Cut(0, 0, 6),)) == [Extent(1, 5, 5)]
+
+
+def entries(counts, options=COUNTS):
+    return Binner(SENSOR, 1, options).entries(counts)
 
 
 def test_binary_frames_say_where_events_were():
-    counted, _ = frames_of(COUNTS, [events(0), events(1)])
-    binary, limited = frames_of(FrameOptions(), [events(0), events(1)])
-    assert counted.dtype == binary.dtype == np.uint8
-    assert counted.max() > 1
-    np.testing.assert_array_equal(binary, counted > 0)
+    counts = to_counts(events(), 1, COUNTS)
+    frames, limited = entries(counts, FrameOptions())
+    assert frames.dtype == np.uint8
+    assert counts.max() > 1
+    np.testing.assert_array_equal(frames, counts > 0)
     assert limited == 0
 
 
@@ -72,62 +135,27 @@ def hot_pixel(count):
     return make_events(zero, zero, zero, zero, SENSOR)
 
 
-@pytest.mark.parametrize(("count", "entry", "entries"), [(255, 255, 0), (256, 255, 1), (600, 255, 1)])
-def test_counts_above_255_are_limited_and_counted(count, entry, entries):
-    frames, limited = frames_of(COUNTS, [hot_pixel(count), events()], timesteps=1)
-    assert frames[0, 0, 0, 0, 0] == entry
-    assert limited == entries
-    data = dataset(frames, COUNTS, limited)
-    assert data.notes == (
-        ("about it",)
-        if not entries
-        else ("about it", "1 frame entries had more than 255 events and were limited to that.")
-    )
-
-
-def dataset(frames, options, limited=0, parts=((0,), (1,), ())):
-    tensors = pack(frames, np.array([3, 8]), limited)
-    content = Cached(tensors, content_digest(tensors))
-    return assemble("test", content, [np.array(p, np.int64) for p in parts], options, ["about it"])
-
-
-def test_digest_sees_content_split_and_augmentation():
-    frames, _ = frames_of(FrameOptions(), [events(0), events(1)])
-    variants = [
-        dataset(frames, FrameOptions()),
-        dataset(frames[::-1].copy(), FrameOptions()),
-        dataset(frames, FrameOptions(), parts=((1,), (0,), ())),
-        dataset(frames, FrameOptions(), parts=((0, 1), (), ())),
-        dataset(frames, FrameOptions(augment={"shift": 1})),
-    ]
-    assert len({data.digest for data in variants}) == len(variants)
-    assert variants[0].digest == dataset(frames.copy(), FrameOptions()).digest
-
-
-def test_splits_and_augmentation_arrive():
-    import torch
-
-    frames, _ = frames_of(FrameOptions(), [events(0), events(1)])
-    data = dataset(frames, FrameOptions(augment={"shift": 1, "drop": 0.5}))
-    assert data.shape == (2, 6, 7)
-    assert (data.train.labels.tolist(), data.validation.labels.tolist(), len(data.test)) == ([3], [8], 0)
-    x = data.validation.batch(torch.tensor([0]))
-    assert torch.equal(x[:, 0], torch.from_numpy(frames[1]).float())
-    changed = data.augment(x, torch.Generator().manual_seed(0))
-    assert changed.shape == x.shape
-    assert 0 < changed.sum() < x.sum()
-    assert dataset(frames, FrameOptions()).augment is None
+@pytest.mark.parametrize(("count", "entry", "limits"), [(255, 255, 0), (256, 255, 1), (600, 255, 1)])
+def test_counts_above_255_are_limited_and_counted(count, entry, limits):
+    frames, limited = entries(to_counts(hot_pixel(count), 1, COUNTS))
+    assert frames.dtype == np.uint8
+    assert frames[0, 0, 0, 0] == entry
+    assert limited == limits
 
 
 def test_frames_that_would_not_fit_are_refused_before_they_are_made(monkeypatch):
-    monkeypatch.setattr(pipeline, "MAX_BYTES", 2 * 4 * 2 * 6 * 7 - 1)
-    with pytest.raises(ConfigError, match="Frames of 2 recordings need"):
-        frames_of(FrameOptions(), [events(0), events(1)])
+    monkeypatch.setattr(pipeline, "MAX_SAMPLE", 4 * 2 * 6 * 7 - 1)
+    with pytest.raises(ConfigError, match=r"A sample of shape \(4, 2, 6, 7\) has 336 entries"):
+        Binner(SENSOR, 4, COUNTS)
 
 
-def test_crop_larger_than_the_sensor_is_a_config_error():
-    with pytest.raises(ConfigError, match="Cannot crop 6x7 to 7x7"):
-        frames_of(FrameOptions(crop=7), [events()])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"crop": 7}, "Cannot crop 6x7 to 7x7"), ({"resize": (6, 8)}, "Cannot resize 6x7 to 6x8")],
+)
+def test_sizes_larger_than_the_sensor_are_config_errors(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Binner(SENSOR, 1, FrameOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -136,14 +164,27 @@ def test_crop_larger_than_the_sensor_is_a_config_error():
         {"denoise_us": 0},
         {"crop": 0},
         {"downsample": 0},
+        {"resize": [0]},
+        {"resize": [3, 3], "downsample": 2},
+        {"window": 0},
         {"polarity": "both"},
         {"binning": "events"},
         {"augment": {"shift": -1}},
         {"augment": {"drop": 1}},
         {"augment": {"flip": True}},
+        {"augment": {"turn": 1}},
         {"colour": 1},
     ],
 )
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(ValidationError):
         FrameOptions.model_validate(wrong)
+
+
+def test_flips_are_for_data_whose_mirror_image_is_of_the_same_class():
+    class Mirrored(FrameOptions):
+        mirrored = True
+
+    with pytest.raises(ValidationError, match="another class"):
+        FrameOptions(augment={"flip": True})
+    assert Mirrored(augment={"flip": True}).augment.flip

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+from support.events import rows, table
 
 from snn_deploy.data import synthetic
 from snn_deploy.data.synthetic import CAMERA, DigitsDvsOptions, digits_dvs, recordings
@@ -65,7 +66,7 @@ def test_frames_are_binary_and_neither_empty_nor_full(data):
 
 def test_frames_are_those_of_the_recordings(data):
     images = load_digits().images / 16
-    for n, events in enumerate(recordings(images[:3])):
+    for n, events in enumerate(table(e, CAMERA.sensor) for e in recordings(images[:3])):
         frames = np.zeros((4, *CAMERA.sensor), int)
         first, last = events["t"][0], events["t"][-1]
         k = np.minimum((events["t"] - first) // ((last - first) // 4), 3)
@@ -75,9 +76,9 @@ def test_frames_are_those_of_the_recordings(data):
 
 def test_chunks_do_not_matter(monkeypatch):
     images = load_digits().images[:9] / 16
-    together = [events.tolist() for events in recordings(images)]
+    together = [rows(events, CAMERA.sensor) for events in recordings(images)]
     monkeypatch.setattr(synthetic, "_CHUNK", 4)
-    assert [events.tolist() for events in recordings(images)] == together
+    assert [rows(events, CAMERA.sensor) for events in recordings(images)] == together
 
 
 def test_digits_stay_in_view():

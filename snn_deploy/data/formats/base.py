@@ -1,0 +1,82 @@
+"""What every reader of a format has in common.
+
+A reader gives the columns of a recording in parts, as the file has them; :func:`checked` makes events of
+them. No reader holds more than about a part in memory, however long the recording is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_deploy.data.events import Events, Sensor, make_events
+from snn_deploy.errors import DataError
+
+PART = 1 << 18
+"""Events that a reader hands out at once, about."""
+
+MAX_EVENTS = 1 << 32
+"""Of one recording in a compressed format, where a small file can announce any number."""
+
+
+class Columns(NamedTuple):
+    """A part of a recording as it is in the file: vectors of numbers, ``t`` in microseconds."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    t: NDArray[Any]
+    p: NDArray[Any]
+
+
+Reader = Callable[[Path], Iterator[Columns]]
+
+
+def checked(parts: Iterable[Columns], sensor: Sensor) -> Iterator[Events]:
+    """Events of untrusted ``parts``; within a part, late events are sorted by time.
+
+    Raises:
+        DataError: a part cannot be read or is damaged, or there is no event at all.
+    """
+    empty = True
+    try:
+        for columns in parts:
+            if not np.size(columns.t):
+                continue
+            empty = False
+            yield make_events(*columns, sensor, sort=True)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}") from None
+    if empty:
+        raise DataError("there is no event in it")
+
+
+def read_exactly(file: BinaryIO, count: int, what: str) -> bytes:
+    """The next ``count`` bytes.
+
+    Raises:
+        DataError: the file ends before.
+    """
+    data = file.read(count)
+    if len(data) != count:
+        raise DataError(f"it ends within {what}: {len(data)} of {count} bytes")
+    return data
+
+
+def record_parts(file: BinaryIO, size: int, per_part: int = PART) -> Iterator[bytes]:
+    """The rest of a file of records of ``size`` bytes, in parts of whole records.
+
+    Raises:
+        DataError: the last record is cut.
+    """
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    while data := file.read(min(left, size * per_part)):
+        left -= len(data)
+        if len(data) % size:
+            whole = f"whole events of {size} bytes"
+            raise DataError(f"{len(data) % size} bytes are left at its end; a recording has {whole}")
+        yield data

@@ -1,0 +1,37 @@
+"""40-bit events of N-MNIST and N-Caltech101 (Orchard, Jayawant, Cohen and Thakor 2015): ``.bin``.
+
+An event is x (8 bits), y (8), polarity (1) and the time stamp in microseconds (23), big end first. ``y =
+240`` is no event: it says that 2^13 microseconds are to be added to all time stamps from here on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from snn_deploy.data.formats.base import Columns, record_parts
+
+EVENT_BYTES = 5
+OVERFLOW_ROW = 240
+OVERFLOW_TIME = 1 << 13
+
+
+def read_bits40(path: Path) -> Iterator[Columns]:
+    """The events of a file, in parts."""
+    passed = 0
+    with path.open("rb") as file:
+        for data in record_parts(file, EVENT_BYTES):
+            count = len(data) // EVENT_BYTES
+            x = np.ndarray((count,), np.uint8, data, 0, (EVENT_BYTES,))
+            y = np.ndarray((count,), np.uint8, data, 1, (EVENT_BYTES,))
+            low = np.ndarray((count,), ">u4", data, 1, (EVENT_BYTES,)).astype(np.uint32)
+            p = (low & np.uint32(0x800000)) != 0
+            t = (low & np.uint32(0x7FFFFF)).astype(np.int64)
+            if passed or y.max() >= OVERFLOW_ROW:
+                overflow = y == OVERFLOW_ROW
+                t += (passed + np.cumsum(overflow)) * OVERFLOW_TIME
+                passed += int(overflow.sum())
+                x, y, t, p = (column[~overflow] for column in (x, y, t, p))
+            yield Columns(x, y, t, p)
