@@ -115,6 +115,12 @@ DATASETS: Registry[Factory] = Registry(
     {
         "digits-dvs": "snn_deploy.data.synthetic",
         "nmnist": "snn_deploy.data.nmnist",
+        "dvs128-objects": "snn_deploy.data.dvs128_objects",
+        "dvs-gesture": "snn_deploy.data.dvs_gesture",
+        "cifar10-dvs": "snn_deploy.data.cifar10_dvs",
+        "n-caltech101": "snn_deploy.data.ncaltech101",
+        "shd": "snn_deploy.data.shd",
+        "event-folder": "snn_deploy.data.event_folder",
         "cifar10": "snn_deploy.data.cifar",
         "cifar100": "snn_deploy.data.cifar",
         "mnist": "snn_deploy.data.mnist",
