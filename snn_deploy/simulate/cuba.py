@@ -36,17 +36,20 @@ class Neurons:
 
     Attributes:
         keep_current, keep_voltage: ``(4096 - decay) / 4096``; None for 0, that is, no memory.
-        bias: ``64 b``.
+        leaks: whether v loses anything from step to step.
+        bias: ``64 b``; None for 0.
         threshold: ``64 theta``.
-        wraps: whether u may leave 24 bits.
+        wraps, clips: whether u, or v, may leave 24 bits.
         dtype: float32 where proven exact, else float64.
     """
 
     keep_current: torch.Tensor | None
     keep_voltage: torch.Tensor | None
-    bias: torch.Tensor
+    leaks: bool
+    bias: torch.Tensor | None
     threshold: torch.Tensor
     wraps: bool
+    clips: bool
     dtype: torch.dtype
 
 
@@ -60,9 +63,16 @@ class Activity:
 
 
 def prepare(
-    neuron: Cuba, bias: IntArray | None, shape: Shape, sum_bound: int, device: torch.device
+    neuron: Cuba,
+    bias: IntArray | None,
+    shape: Shape,
+    sum_bound: int,
+    device: torch.device,
+    *,
+    driven: bool = False,
 ) -> Neurons:
-    """Parameters of a population of ``shape`` whose synaptic sum ``|a|`` never exceeds ``sum_bound``."""
+    """Parameters of a population of ``shape`` whose synaptic sum ``|a|`` never exceeds ``sum_bound``;
+    ``driven`` says that a bias of any size may come in addition."""
     dtype = state_dtype(neuron, sum_bound)
 
     def spread(values: IntArray) -> torch.Tensor:
@@ -76,9 +86,11 @@ def prepare(
     return Neurons(
         keep_current=keep(neuron.current_decay),
         keep_voltage=keep(neuron.voltage_decay),
-        bias=spread(UNIT * (np.zeros((), np.int64) if bias is None else bias)),
+        leaks=bool(neuron.voltage_decay.any()),
+        bias=None if bias is None or not bias.any() else spread(UNIT * bias),
         threshold=spread(UNIT * neuron.threshold),
         wraps=_may_wrap(neuron, sum_bound),
+        clips=driven or _may_clip(neuron, bias, sum_bound),
         dtype=dtype,
     )
 
@@ -86,6 +98,15 @@ def prepare(
 def _may_wrap(neuron: Cuba, sum_bound: int) -> bool:
     """Whether |u| can exceed 2^23: it is at most ``64 |a| 4096 / d_u``, the sum of a decaying series."""
     return UNIT * sum_bound * DECAY_ONE > STATE_LIMIT * int(neuron.current_decay.min())
+
+
+def _may_clip(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> bool:
+    """Whether |v| can reach 2^23: it is at most ``(|u| + 64 |b|) 4096 / d_v``, a decaying series."""
+    if _may_wrap(neuron, sum_bound) or int(neuron.voltage_decay.min()) == 0:
+        return True
+    current = UNIT * sum_bound * DECAY_ONE / int(neuron.current_decay.min())
+    largest_bias = 0 if bias is None else UNIT * int(np.abs(bias).max())
+    return (current + largest_bias) * DECAY_ONE / int(neuron.voltage_decay.min()) >= STATE_LIMIT - 1
 
 
 def state_dtype(neuron: Cuba, sum_bound: int) -> torch.dtype:
@@ -134,12 +155,16 @@ def run(
         u = _charge(neurons, u, current)
         if neurons.keep_voltage is None:
             v.copy_(u)
-        else:
+        elif neurons.leaks:
             v.mul_(neurons.keep_voltage).trunc_().add_(u)
-        v.add_(neurons.bias)
+        else:
+            v.add_(u)
+        if neurons.bias is not None:
+            v.add_(neurons.bias)
         if drive is not None:
             v.add_(drive[t])
-        v.clamp_(1 - STATE_LIMIT, STATE_LIMIT - 1)
+        if neurons.clips:
+            v.clamp_(1 - STATE_LIMIT, STATE_LIMIT - 1)
         fired = torch.gt(v, neurons.threshold, out=spikes[t])
         v.addcmul_(v, fired.to(v.dtype), value=-1)
         if u_steps is not None and v_steps is not None:

@@ -26,8 +26,9 @@ from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
 from snn_deploy.simulate.cuba import UNIT, Activity
 
-CHUNK_ELEMENTS = 1 << 23
-"""Samples are taken so many at a time that no layer's activity exceeds this number of elements."""
+CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
+"""Samples are taken so many at a time that no layer's activity exceeds this number of elements: what a cache
+holds, or what keeps an accelerator busy."""
 
 
 class Loihi:
@@ -106,7 +107,8 @@ class Loihi:
         steps, batch = units.shape[:2]
         sizes = [math.prod(layer.shape) for layer in self.net.populations]
         widest = max(units[0, 0].numel(), *sizes)
-        size = max(1, CHUNK_ELEMENTS // (steps * widest))
+        elements = CHUNK_ELEMENTS.get(self._device.type, CHUNK_ELEMENTS["cpu"])
+        size = max(1, elements // (steps * widest))
         return [slice(start, start + size) for start in range(0, batch, size)]
 
     def _run_chunk(self, units: torch.Tensor, record: bool, forced: Mapping[str, torch.Tensor]) -> Trace:
@@ -153,7 +155,7 @@ def _population(
 ) -> Activity:
     neuron = neuron_of(layer)
     if isinstance(layer, Input):
-        neurons = cuba.prepare(neuron, None, layer.shape, 0, x.device)
+        neurons = cuba.prepare(neuron, None, layer.shape, 0, x.device, driven=True)
         drive = (UNIT * (layer.weight * x + layer.bias)).to(neurons.dtype)
         return cuba.run(neurons, torch.zeros_like(drive), drive=drive, resets=resets, probe=probe)
     synapses = synapse.prepare(layer, input_range, x.device)

@@ -198,7 +198,7 @@ def test_chunks_of_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     net = random_net(2)
     x = torch.from_numpy(random_input(net, 2, 6, 7)).float()
     whole = Loihi(net).run(x, record=True)
-    monkeypatch.setattr(loihi, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setitem(loihi.CHUNK_ELEMENTS, "cpu", 1)
     assert len(Loihi(net)._chunks(x)) == 7
     parts = Loihi(net).run(x, record=True)
     assert torch.equal(parts.output, whole.output)
