@@ -56,7 +56,7 @@ Structure = Literal[
     "neurons_after_weights",
     "pooling_after_neurons",
     "one_weight_layer_per_population",
-    "one_source_per_weight_layer",
+    "dense_before_currents",
     "no_recurrence",
     "outputs_not_recurrent",
     "two_neuron_layers",
@@ -75,7 +75,13 @@ PLACEMENT_NEEDS: dict[Scheme, tuple[str, ...]] = {
         "output_axons_per_core",
         "synapse_memory_bits_per_core",
     ),
-    "xylo": ("input_channels_max", "hidden_neurons", "output_neurons", "mean_fan_out"),
+    "xylo": (
+        "input_channels_max",
+        "hidden_neurons",
+        "output_neurons",
+        "hidden_fan_out",
+        "mean_fan_out",
+    ),
     "crossbar": ("cores", "neurons_per_core", "input_axons_per_core"),
 }
 """Limits without which a scheme cannot place anything."""
@@ -86,7 +92,7 @@ class LayerLimits(Model):
 
     kernel_max: Amount | None = None
     kernel_sizes: Choices | None = None
-    square_kernels: Limit[Literal[True]] | None = None
+    square_kernels: Limit[bool] | None = None
     strides: Choices | None = None
     paddings: Limit[tuple[Padding, ...]] | None = None
     padding_max: Amount | None = None
@@ -116,11 +122,12 @@ class Limits(LayerLimits):
     neurons: Limit[tuple[NeuronModel, ...]] | None = None
     resets: Limit[tuple[Reset, ...]] | None = None
     decays: Limit[Literal["any", "power of two"]] | None = None
-    biases: Limit[Literal["yes", "none", "slow clock"]] | None = None
+    biases: Limit[Literal["every step", "none", "slow clock"]] | None = None
     structure: Limit[tuple[Structure, ...]] | None = None
     first_layer: LayerLimits = LayerLimits()
     pool_sizes: Choices | None = None
     pool_stride: Limit[Literal["kernel"]] | None = None
+    pool_reach: Limit[Literal["global"]] | None = None
     pool_global_max: Amount | None = None
     destinations_max: Amount | None = None
     fan_in: Amount | None = None
@@ -142,6 +149,7 @@ class Limits(LayerLimits):
     input_channels_max: Amount | None = None
     hidden_neurons: Amount | None = None
     output_neurons: Amount | None = None
+    hidden_fan_out: Amount | None = None
     mean_fan_out: Amount | None = None
     projected_neurons: Amount | None = None
     state_bits: Amount | None = None
