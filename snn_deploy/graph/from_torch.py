@@ -37,7 +37,9 @@ def from_torch(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> n
     tracer = Tracer()
     builder = _Builder(module, in_shape, semantics.dt, leading_axes(module, tracer.problems))
     traced = tracer.run(module)
-    if traced is not None:
+    if traced is None:
+        builder.refuse(tracer.unknown(module))
+    else:
         for node in traced.nodes:
             builder.add(node)
     problems = [*tracer.problems, *builder.problems]
@@ -99,6 +101,10 @@ class _Builder:
                 self._values[node] = self._operation(node, operands)
         except _RefusalError as refusal:
             self.problems.append(refusal.problem)
+
+    def refuse(self, paths: list[str]) -> None:
+        """Name modules that NIR has no node for."""
+        self.problems.extend(self._unknown(path).problem for path in paths)
 
     def _placeholder(self, name: str) -> Terms:
         if self.nodes:

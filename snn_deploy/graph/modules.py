@@ -178,5 +178,9 @@ INSTEAD = {
     "Softmax": "leave it out: class scores are decoded after the network",
     "VotingLayer": "a linear layer with one output per class",
     "AvgPool1d": "a strided convolution",
+    **dict.fromkeys(
+        ("QKAttention", "SpikingSelfAttention"),
+        "a convolutional student; attention multiplies spike tensors",
+    ),
 }
 """What to use instead of a module that NIR has no node for."""

@@ -70,6 +70,19 @@ class Tracer(fx.Tracer):
             return False
         return isinstance(m, base.MemoryModule) or type(m).__module__.startswith(_LEAF_PACKAGES)
 
+    def unknown(self, module: nn.Module) -> list[str]:
+        """Paths of the leaves that no node stands for, found without tracing."""
+        paths = (
+            path
+            for path, m in module.named_modules()
+            if self.is_leaf_module(m, path) and not is_known(m) and not isinstance(m, _PER_STEP)
+        )
+        found: list[str] = []
+        for path in paths:
+            if not any(path.startswith(f"{outer}.") for outer in found):
+                found.append(path)
+        return found
+
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:

@@ -17,6 +17,8 @@ from snn_deploy.registry import STUDENTS, TEACHERS
 
 Shape = tuple[int, int, int]
 
+_COUNTER = ".num_batches_tracked"
+
 
 def build_student(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
     """A new student of ``recipe``, ``[T, B, *in_shape] -> [T, B, classes]``, drawn from torch's generator."""
@@ -61,6 +63,9 @@ def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Put the weights in ``path`` (safetensors) into ``network``; names, shapes and kinds must all agree.
 
+    Only batch norm's counters of batches may be absent, as they are in many public files: they decide nothing
+    with the fixed momentum that our networks have.
+
     Raises:
         DataError: the file is missing, damaged, or of another network; every fault is listed.
     """
@@ -70,7 +75,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise DataError(f"There is no weights file '{path}'.") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"'{path}' is not a readable safetensors file: {error}") from None
-    if problems := _mismatches(network.state_dict(), weights):
+    own = network.state_dict()
+    weights = {**{name: own[name] for name in own if name.endswith(_COUNTER)}, **weights}
+    if problems := _mismatches(own, weights):
         raise DataError(
             f"The weights in '{path}' do not fit the network.",
             hint="They were made with other options; use the recipe that made them.",
