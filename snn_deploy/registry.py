@@ -107,9 +107,48 @@ METHODS: Registry[Factory] = Registry(
     "snn_deploy.methods",
 )
 STUDENTS: Registry[Factory] = Registry(
-    "student", {"spiking-cnn": "snn_deploy.models.spiking_cnn"}, "snn_deploy.students"
+    "student",
+    {
+        "spiking-cnn": "snn_deploy.models.spiking_cnn",
+        "vgg9": "snn_deploy.models.vgg",
+        "vggsnn": "snn_deploy.models.vgg",
+        "dvs-csnn": "snn_deploy.models.vgg",
+        "resnet18": "snn_deploy.models.residual",
+        "resnet19": "snn_deploy.models.residual",
+        "resnet20": "snn_deploy.models.residual",
+        "resnet34": "snn_deploy.models.residual",
+        "sew-resnet18": "snn_deploy.models.residual",
+        "sew-resnet34": "snn_deploy.models.residual",
+        "sew-resnet50": "snn_deploy.models.residual",
+        "ms-resnet18": "snn_deploy.models.residual",
+        "ms-resnet34": "snn_deploy.models.residual",
+        "spikformer": "snn_deploy.models.transformers",
+        "qkformer": "snn_deploy.models.transformers",
+    },
+    "snn_deploy.students",
 )
-TEACHERS: Registry[Factory] = Registry("teacher", {"cnn": "snn_deploy.models.cnn"}, "snn_deploy.teachers")
+TEACHERS: Registry[Factory] = Registry(
+    "teacher",
+    {
+        "cnn": "snn_deploy.models.cnn",
+        "vgg9": "snn_deploy.models.vgg",
+        "vggsnn": "snn_deploy.models.vgg",
+        "dvs-csnn": "snn_deploy.models.vgg",
+        "resnet18": "snn_deploy.models.residual",
+        "resnet19": "snn_deploy.models.residual",
+        "resnet34": "snn_deploy.models.residual",
+        "ms-resnet18": "snn_deploy.models.residual",
+        "ms-resnet34": "snn_deploy.models.residual",
+        "resnet20": "snn_deploy.models.public_resnet",
+        "resnet56": "snn_deploy.models.public_resnet",
+        "imagenet-resnet18": "snn_deploy.models.public_resnet",
+        "imagenet-resnet34": "snn_deploy.models.public_resnet",
+        "imagenet-resnet50": "snn_deploy.models.public_resnet",
+        "timm": "snn_deploy.models.foreign",
+        "torchvision": "snn_deploy.models.foreign",
+    },
+    "snn_deploy.teachers",
+)
 DATASETS: Registry[Factory] = Registry(
     "data set",
     {
