@@ -20,6 +20,7 @@ _WHERE = {
     "Run": "snn_deploy.runs",
     "Semantics": "snn_deploy.graph.semantics",
     "SnnDeployError": "snn_deploy.errors",
+    "check_network": "snn_deploy.api",
     "count": "snn_deploy.energy.count",
     "describe": "snn_deploy.api",
     "distill_student": "snn_deploy.api",
@@ -41,6 +42,7 @@ __all__ = [
     "Semantics",
     "SnnDeployError",
     "__version__",
+    "check_network",
     "count",
     "describe",
     "distill_student",
@@ -59,6 +61,7 @@ __all__ = [
 if TYPE_CHECKING:
     from snn_deploy.api import (
         Bundle,
+        check_network,
         describe,
         distill_student,
         export_bundle,

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from snn_deploy.checking import Answer, check_plan, lava_file, resolve
 from snn_deploy.distill.run import distill
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
@@ -176,6 +177,17 @@ def write_report(
         manifest=opened.manifest,
         profiles=profiles,
     )
+
+
+def check_network(source: Source | Path | str, targets: Sequence[str]) -> tuple[Answer, ...]:
+    """Say for every target (chip profiles, formats) whether a run, a bundle or a NIR file can go there.
+
+    Raises:
+        ConfigError: unknown targets; all of them at once.
+    """
+    wanted = resolve(targets)
+    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
 
 
 @dataclass(frozen=True, slots=True)
