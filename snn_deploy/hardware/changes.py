@@ -50,6 +50,8 @@ def on_grid(weight: npt.NDArray[np.floating], bits: int) -> bool:
 
 def leaks(network: Network, name: str) -> dict[str, Array]:
     """Shares of current and membrane that a population loses per step; nothing where it does not leak."""
+    if not isinstance(network.plan.node(name), STATEFUL_NODES):
+        return {}
     charge = discretise(network.plan.node(name), network.semantics).charge
     if isinstance(charge, Synaptic):
         return {"current": 1.0 - charge.i_decay, "membrane": 1.0 - charge.v_decay}
@@ -103,8 +105,6 @@ def _biases(network: Network, limits: Limits) -> Iterator[Finding]:
 
 def _leaks(network: Network, limits: Limits) -> Iterator[Finding]:
     for name in network.populations:
-        if not isinstance(network.plan.node(name), STATEFUL_NODES):
-            continue
         for state, values in leaks(network, name).items():
             rates = np.unique(values[(values > 0) & (values < 1)])
             kind, bits = limits.decays, limits.decay_bits

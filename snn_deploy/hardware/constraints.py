@@ -8,6 +8,7 @@ import nir
 import numpy as np
 
 from snn_deploy.hardware import layer_constraints as layer_constraints
+from snn_deploy.hardware.changes import leaks
 from snn_deploy.hardware.constraint import CONSTRAINTS as CONSTRAINTS
 from snn_deploy.hardware.constraint import Between, constraint
 from snn_deploy.hardware.fans import POPULATIONS
@@ -66,6 +67,16 @@ def neuron_model(network: Network, node: str) -> str:
 def reset(network: Network, node: str) -> str:
     """The chip resets neurons this way."""
     return network.semantics.reset
+
+
+@constraint(
+    "decay_sets", "at most", lambda n: n.populations, "{} sets of decays", "one time constant per layer"
+)
+def decay_sets(network: Network, node: str) -> int | None:
+    """The neurons of a layer share at most this many sets of decays."""
+    decays = np.broadcast_arrays(np.zeros(network.plan.shapes[node]), *leaks(network, node).values())
+    sets = len(np.unique(np.stack([values.reshape(-1) for values in decays], 1), axis=0))
+    return sets if sets > 1 else None
 
 
 @constraint("destinations_max", "at most", _senders, "feeds {} layers", "fewer branches")

@@ -154,4 +154,5 @@ class Limits(LayerLimits):
     projected_neurons: Amount | None = None
     state_bits: Amount | None = None
     decay_bits: Amount | None = None
+    decay_sets: Amount | None = None
     threshold_bits: Amount | None = None

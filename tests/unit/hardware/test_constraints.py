@@ -213,6 +213,20 @@ def test_neurons_without_reset_are_not_asked_for_one():
     assert judged(network(*nodes), limits(resets=["subtract"])) == []
 
 
+def test_sets_of_decays():
+    """Three channels, two time constants; one constant and no leak at all need no more than one set."""
+    mixed = lif((3, 8, 8))
+    mixed.tau = np.array([2e-4, 4e-4, 4e-4]).reshape(3, 1, 1) * np.ones((3, 8, 8))
+    net = network(conv(out=3), mixed)
+    assert judged(net, limits(decay_sets=2)) == []
+    assert [f.found for f in judged(net, limits(decay_sets=1))] == ["2 sets of decays"]
+    assert [f.state for f in judged(net, limits(decay_sets=[1, 32]))] == ["unknown"]
+    silent = {"value": None, "note": "not public"}
+    assert [f.rule for f in judged(net, limits(decay_sets=silent))] == ["decay_sets"]
+    assert judged(network(*PLAIN), limits(decay_sets=silent)) == []
+    assert judged(network(conv(), nir.Threshold(np.ones((4, 8, 8)))), limits(decay_sets=silent)) == []
+
+
 def test_every_field_has_a_rule_or_a_reader():
     """A limit that nothing reads would be a promise nobody keeps."""
     ruled = {rule.field for rule in CONSTRAINTS}
