@@ -14,7 +14,7 @@ from snn_deploy.distill.run import distill
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
-from snn_deploy.export.parity import decisions
+from snn_deploy.export.parity import compared_layers, decisions
 from snn_deploy.export.verify import Samples
 from snn_deploy.files import atomic_dir
 from snn_deploy.models.load import build_student, build_teacher
@@ -214,7 +214,7 @@ def simulate_network(
     candidate = open_backend(opened, backend)
     expected = [network.executable.run(part.x, record=True) for part in network.samples.chunks()]
     found = [candidate.run(part.x, record=True) for part in network.samples.chunks()]
-    names = [name for name in expected[0].records if name in found[0].records]
+    names = compared_layers(expected[0].records, found[0].records, candidate.layers)
     pairs = [(a.records[n], b.records[n]) for a, b in zip(expected, found, strict=True) for n in names]
     decode = network.samples.decode
     before = [decisions(trace.output, decode) for trace in expected]

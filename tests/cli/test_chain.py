@@ -46,7 +46,9 @@ def test_the_bundle_is_equal_in_every_runtime(bundle_dir: Path) -> None:
 @pytest.mark.parametrize("kit", ["run_nir.py", "run_onnx.py"])
 def test_the_kits_run_without_the_package(bundle_dir: Path, kit: str) -> None:
     hide = (
-        "import sys, runpy; sys.modules['snn_deploy'] = None; runpy.run_path(sys.argv.pop(), None, '__main__')"
+        "import runpy, sys\n"
+        "sys.modules['snn_deploy'] = None\n"
+        "runpy.run_path(sys.argv.pop(), run_name='__main__')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", hide, kit], cwd=bundle_dir, capture_output=True, text=True, check=False
