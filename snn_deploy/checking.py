@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from snn_deploy.errors import EXIT_OK, ConfigError, FitError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.graph.lava_io import read_net
+from snn_deploy.graph.lava_net import LavaNet
 from snn_deploy.graph.lava_rules import chip_problems, simulation_problems
 from snn_deploy.graph.types import Plan
-from snn_deploy.hardware.findings import Finding
+from snn_deploy.hardware.findings import Finding, cited
 from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile, profile_names
 from snn_deploy.hardware.schema import Profile
@@ -120,9 +121,8 @@ def _answers(plan: Plan, target: Target, net: Path | None) -> Iterator[Answer]:
         )
     if target.profile is not None:
         result = fit(plan, target.profile)
-        beyond = chip_problems(read_net(net)) if net is not None and target.format == "lava" else []
-        if beyond:
-            more = tuple(_as_finding(problem, "published limits") for problem in beyond)
+        more = _beyond(read_net(net), target.profile) if net is not None and target.format == "lava" else ()
+        if more:
             result = replace(result, verdict="does not fit", problems=(*result.problems, *more))
         yield Answer(
             target=target.name,
@@ -131,6 +131,27 @@ def _answers(plan: Plan, target: Target, net: Path | None) -> Iterator[Answer]:
             findings=(*result.problems, *result.unknowns, *result.changes),
             fit=result,
         )
+
+
+def _beyond(net: LavaNet, profile: Profile) -> tuple[Finding, ...]:
+    """Limits of the chip that the integers of a written file exceed."""
+    found = [_as_finding(problem, "published limits") for problem in chip_problems(net)]
+    limit = profile.limits.inputs
+    if limit is not None and limit.value == "binary" and net.input_range != (0, 1):
+        low, high = net.input_range
+        found.append(
+            Finding(
+                state="violated",
+                rule="inputs",
+                where=net.input_name,
+                found=f"input {low}..{high}",
+                limit="binary",
+                sentence="Input is binary spikes.",
+                source=cited(limit.source, limit.grade),
+                try_instead="clip the input to one event per step and pixel",
+            )
+        )
+    return tuple(found)
 
 
 def _question(name: str) -> str:

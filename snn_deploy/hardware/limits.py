@@ -122,6 +122,7 @@ class Limits(LayerLimits):
     neurons: Limit[tuple[NeuronModel, ...]] | None = None
     resets: Limit[tuple[Reset, ...]] | None = None
     decays: Limit[Literal["any", "power of two"]] | None = None
+    inputs: Limit[Literal["binary", "graded"]] | None = None
     biases: Limit[Literal["every step", "none", "slow clock"]] | None = None
     structure: Limit[tuple[Structure, ...]] | None = None
     first_layer: LayerLimits = LayerLimits()

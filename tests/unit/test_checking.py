@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -112,6 +113,16 @@ def test_weights_that_lava_would_change(tmp_path):
     (answer,) = check_plan(dense(), resolve(["lava"]), path)
     assert answer.verdict == "no"
     assert "-300" in answer.findings[0].found
+
+
+def test_graded_input_needs_loihi_2(tmp_path):
+    path = tmp_path / "graded.net"
+    write_net(replace(net_of(np.full((3, 4), 2)), input_range=(0, 3)), path)
+    answers = check_plan(dense(), resolve(["loihi1", "loihi2"]), path)
+    assert [a.verdict for a in answers] == ["yes", "does not fit", "yes", "cannot tell"]
+    assert [(f.where, f.found, f.limit) for f in answers[1].findings if f.rule == "inputs"] == [
+        ("input", "input 0..3", "binary")
+    ]
 
 
 def test_the_lava_file_of_a_bundle():
