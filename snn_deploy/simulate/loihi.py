@@ -24,7 +24,8 @@ from snn_deploy.graph.lava_rules import simulation_problems
 from snn_deploy.graph.types import Trace
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
-from snn_deploy.simulate.cuba import UNIT, Activity
+from snn_deploy.simulate.cuba import UNIT, Activity, Neurons
+from snn_deploy.simulate.synapse import Synapses
 
 CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Samples are taken so many at a time that no layer's activity exceeds this number of elements: what a cache
@@ -48,6 +49,7 @@ class Loihi:
         if problems := simulation_problems(self.net):
             raise UnsupportedError("Lava would not compute this network as stored.", problems=problems)
         self._device = torch.device(device)
+        self._prepared: dict[tuple[int, Pair], tuple[Synapses, Neurons]] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -69,15 +71,28 @@ class Loihi:
         """
         if unknown := set(forced or ()) - set(self.layers):
             raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given = forced or {}
         units = input_units(self.net, x)
         parts = [
-            self._run_chunk(
-                units[:, chosen], record, {name: value[:, chosen] for name, value in (forced or {}).items()}
+            self._activities(
+                units[:, chosen].to(self._device),
+                {name: value[:, chosen].to(self._device) for name, value in given.items()},
             )
             for chosen in self._chunks(units)
         ]
-        records = {name: torch.cat([part.records[name] for part in parts], 1) for name in parts[0].records}
-        return Trace(torch.cat([part.output for part in parts], 1), records)
+        kept = self.net.names if record else self.net.names[-1:]
+        spikes = {
+            name: torch.cat([part[position].spikes.cpu() for part in parts], 1)
+            for position, name in enumerate(self.net.names)
+            if name in kept
+        }
+        output = spikes[self.net.names[-1]]
+        if self.net.readout is not None:
+            membranes = [part[-1].v for part in parts]
+            output = read_membrane(
+                self.net, torch.cat([v.cpu() for v in membranes if v is not None], 1), output
+            )
+        return Trace(output, {name: spikes[name] for name in self.layers} if record else {})
 
     @torch.inference_mode()
     def run_pipelined(
@@ -94,7 +109,9 @@ class Loihi:
         two samples of ``reset_interval`` steps.
         """
         units = input_units(self.net, x).to(self._device)
-        activities = self._activities(units, {}, probe, pipelined=True, reset=(reset_interval, reset_offset))
+        activities = self._activities(
+            units, {}, probe=probe, pipelined=True, reset=(reset_interval, reset_offset)
+        )
         return dict(zip(self.net.names, activities, strict=True))
 
     @torch.inference_mode()
@@ -111,28 +128,12 @@ class Loihi:
         size = max(1, elements // (steps * widest))
         return [slice(start, start + size) for start in range(0, batch, size)]
 
-    def _run_chunk(self, units: torch.Tensor, record: bool, forced: Mapping[str, torch.Tensor]) -> Trace:
-        given = {name: value.to(self._device) for name, value in forced.items()}
-        activities = self._activities(units.to(self._device), given, probe=False)
-        readout = self.net.readout
-        output = activities[-1].spikes
-        if readout is not None:
-            membrane = activities[-1].v
-            assert membrane is not None
-            output = read_membrane(self.net, membrane, output)
-        records = {}
-        if record:
-            records = {
-                name: activity.spikes.cpu() for name, activity in zip(self.layers, activities, strict=False)
-            }
-        return Trace(output.cpu(), records)
-
     def _activities(
         self,
         units: torch.Tensor,
         forced: Mapping[str, torch.Tensor],
-        probe: bool,
         *,
+        probe: bool = False,
         pipelined: bool = False,
         reset: tuple[int | None, int] = (None, 0),
     ) -> list[Activity]:
@@ -144,24 +145,32 @@ class Loihi:
                 x = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
             is_readout = self.net.readout is not None and name == self.net.names[-1]
             resets = _reset_steps(len(x), reset[0], reset[1] + position)
-            activity = _population(layer, x, input_range, resets, probe or is_readout)
+            activity = self._population(position, layer, x, input_range, resets, probe or is_readout)
             results.append(activity)
             x, input_range = forced.get(name, activity.spikes), (0, 1)
         return results
 
-
-def _population(
-    layer: Population, x: torch.Tensor, input_range: Pair, resets: frozenset[int], probe: bool
-) -> Activity:
-    neuron = neuron_of(layer)
-    if isinstance(layer, Input):
-        neurons = cuba.prepare(neuron, None, layer.shape, 0, x.device, driven=True)
-        drive = (UNIT * (layer.weight * x + layer.bias)).to(neurons.dtype)
-        return cuba.run(neurons, torch.zeros_like(drive), drive=drive, resets=resets, probe=probe)
-    synapses = synapse.prepare(layer, input_range, x.device)
-    neurons = cuba.prepare(neuron, layer.bias, layer.shape, synapses.bound, x.device)
-    currents = synapse.currents(synapses, x)
-    return cuba.run(neurons, currents, recurrent=synapses.recurrent, resets=resets, probe=probe)
+    def _population(
+        self,
+        position: int,
+        layer: Population,
+        x: torch.Tensor,
+        input_range: Pair,
+        resets: frozenset[int],
+        probe: bool,
+    ) -> Activity:
+        if isinstance(layer, Input):
+            neurons = cuba.prepare(neuron_of(layer), None, layer.shape, 0, x.device, driven=True)
+            drive = (UNIT * (layer.weight * x + layer.bias)).to(neurons.dtype)
+            return cuba.run(neurons, torch.zeros_like(drive), drive=drive, resets=resets, probe=probe)
+        key = (position, input_range)
+        if key not in self._prepared:
+            synapses = synapse.prepare(layer, input_range, x.device)
+            neurons = cuba.prepare(neuron_of(layer), layer.bias, layer.shape, synapses.bound, x.device)
+            self._prepared[key] = synapses, neurons
+        synapses, neurons = self._prepared[key]
+        currents = synapse.currents(synapses, x)
+        return cuba.run(neurons, currents, recurrent=synapses.recurrent, resets=resets, probe=probe)
 
 
 def _reset_steps(steps: int, interval: int | None, offset: int) -> frozenset[int]:
@@ -186,16 +195,19 @@ def input_units(net: LavaNet, x: torch.Tensor) -> torch.Tensor:
     shape = tuple(x.shape[2:])
     if shape != net.input_shape and not (len(net.input_shape) == 1 and x[0, 0].numel() == net.input_shape[0]):
         raise DataError(f"The input has shape {shape}; the network takes {net.input_shape}.")
-    if not torch.isfinite(x).all():
-        raise DataError("The input holds values that are not finite.")
-    units = (x.double() / net.input_scale).round_().float().reshape(*x.shape[:2], *net.input_shape)
-    if net.input_bits == 0 and not net.analog and not ((x == 0) | (x == net.input_scale)).all():
+    x = x.reshape(*x.shape[:2], *net.input_shape)
+    if net.input_bits or net.analog:
+        if not torch.isfinite(x).all():
+            raise DataError("The input holds values that are not finite.")
+        return (x.double() / net.input_scale).round_().float()
+    spikes = x != 0
+    if not (x == spikes * net.input_scale).all():
         raise DataError(
             "The network takes binary spikes, the input holds other values.",
             hint="Lava would count every non-zero input as one spike. Export with samples of this kind, so "
             "that the first layer is written for graded input.",
         )
-    return units
+    return spikes.float()
 
 
 def read_membrane(net: LavaNet, v: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:

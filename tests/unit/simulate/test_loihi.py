@@ -228,7 +228,8 @@ def test_membrane_readout_gives_the_membrane() -> None:
     assert trace.output.flatten().tolist() == pytest.approx([2.3, 1.45, 1.025])
 
 
-def test_a_saturated_readout_is_an_error_not_an_output() -> None:
+def test_a_saturated_readout_is_an_error_not_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loihi.CHUNK_ELEMENTS, "cpu", 1)
     for sign in (1, -1):
         net = _readout("current", [[254 * sign] * 400 + [2, -2]])
         with pytest.raises(DataError, match="readout 'read' saturates at step 1 of sample 1"):
@@ -240,12 +241,18 @@ def test_a_saturated_readout_is_an_error_not_an_output() -> None:
     [
         (torch.zeros(2, 1, 3), "has shape"),
         (torch.full((2, 1, 2), 2.0), "binary spikes"),
-        (torch.full((2, 1, 2), torch.nan), "not finite"),
+        (torch.full((2, 1, 2), torch.nan), "binary spikes"),
     ],
 )
 def test_input_that_lava_would_misread_is_refused(x: torch.Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Loihi(_readout("current", [[20, -4]])).run(x)
+
+
+def test_graded_input_must_be_finite() -> None:
+    net = replace(_readout("current", [[20, -4]]), input_range=(0, 15))
+    with pytest.raises(DataError, match="not finite"):
+        Loihi(net).run(torch.full((2, 1, 2), torch.inf))
 
 
 def test_graded_input_is_counted_in_units_of_its_scale() -> None:
