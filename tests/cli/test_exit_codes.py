@@ -40,9 +40,12 @@ def test_2_faults_in_a_recipe_are_all_shown(capsys: pytest.CaptureFixture[str]) 
     faults = ["-o", "train.epochs=0", "-o", "method.alhpa=1", "-o", "student.name=spiking-cn"]
     assert exit_code(["distill", "quickstart", *faults]) == 2
     shown = capsys.readouterr().err
-    assert "train.epochs" in shown
-    assert "Did you mean 'alpha'" in shown
-    assert "Did you mean 'spiking-cnn'" in shown
+    assert all(where in shown for where in ("train.epochs", "method.alhpa", "student.name"))
+    assert exit_code(["distill", "quickstart", *faults, "--json"]) == 2
+    problems = {p["where"]: p["what"] for p in json.loads(capsys.readouterr().out)["problems"]}
+    assert set(problems) == {"train.epochs", "method.alhpa", "student.name"}
+    assert "Did you mean 'alpha'" in problems["method.alhpa"]
+    assert "Did you mean 'spiking-cnn'" in problems["student.name"]
 
 
 @pytest.mark.parametrize(
