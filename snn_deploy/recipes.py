@@ -6,6 +6,7 @@ and all of them are reported together. Values are overridden by dotted paths: ``
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Sequence
@@ -79,8 +80,20 @@ class Published(Frozen):
     note: str = ""
 
 
+class Measured(Frozen):
+    """What this package reached with a recipe: accuracy in percent and the day; ``note`` says on what."""
+
+    accuracy: float
+    date: datetime.date
+    note: str = ""
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
+
+
+_WORDS = frozenset({"description", "published", "measured"})
+"""What a recipe says without changing the result."""
 
 
 class Recipe(Frozen):
@@ -96,6 +109,7 @@ class Recipe(Frozen):
     method: Annotated[tuple[MethodSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
     train: TrainSpec
     published: Published | None = None
+    measured: Measured | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values, defaults included."""
@@ -103,7 +117,7 @@ class Recipe(Frozen):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of everything that changes the result."""
-        content = {k: v for k, v in self.to_dict().items() if k not in {"description", "published"}}
+        content = {k: v for k, v in self.to_dict().items() if k not in _WORDS}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -160,16 +160,17 @@ def _recipe_row(name: str) -> dict[str, str]:
 
     content = yaml.safe_load((asset_dir("distill") / f"{name}.yaml").read_text())
     method = content["method"] if isinstance(content["method"], list) else [content["method"]]
-    published = content.get("published") or {}
+    published, measured = content.get("published") or {}, content.get("measured")
     return {
         "name": name,
         "method": "+".join(m["name"] for m in method),
         "data": content["data"]["name"],
-        "student": content["student"]["name"],
+        "network": content["student"]["name"],
         "T": str(content["timesteps"]),
         "published": f"{published['accuracy']} % [{published['grade']}]"
         if published.get("accuracy")
         else "-",
+        "ours": f"{measured['accuracy']} % ({measured['date']})" if measured else "-",
         "what": content.get("description", ""),
     }
 

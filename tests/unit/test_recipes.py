@@ -12,8 +12,8 @@ GOOD = """
 name: good
 timesteps: 4
 data: {name: digits-dvs}
-teacher: {name: cnn, train: {epochs: 1}}
-student: {name: spiking-cnn}
+teacher: {name: cnn, blocks: [{channels: 4}], train: {epochs: 1}}
+student: {name: spiking-cnn, blocks: [{channels: 4}]}
 method: {name: tser, alpha: 0.25}
 train: {epochs: 2}
 """
@@ -39,7 +39,8 @@ def test_a_recipe_survives_being_written_and_read() -> None:
     assert again == recipe
     assert again.digest() == recipe.digest()
     assert parse_recipe(GOOD, ["train.lr=0.5"]).digest() != recipe.digest()
-    assert parse_recipe(GOOD, ["description=other words"]).digest() == recipe.digest()
+    measured = "measured={accuracy: 91.5, date: 2026-01-31}"
+    assert parse_recipe(GOOD, ["description=other words", measured]).digest() == recipe.digest()
 
 
 def test_all_faults_are_reported_at_once() -> None:
@@ -58,7 +59,7 @@ def test_all_faults_are_reported_at_once() -> None:
 def test_overrides_reach_nested_values_and_list_items() -> None:
     both = GOOD.replace("{name: tser, alpha: 0.25}", "[{name: tser}, {name: kd}]")
     recipe = parse_recipe(
-        both, ["train.epochs=7", "method.1.weight=0.5", "teacher=null", "student.name=spiking-cnn"]
+        both, ["train.epochs=7", "method.1.weight=0.5", "teacher=null", "student.blocks.0.channels=8"]
     )
     assert recipe.train.epochs == 7
     assert recipe.method[1].weight == 0.5

@@ -1,38 +1,112 @@
-"""Every shipped recipe loads, builds and takes one training step."""
+"""Every shipped recipe loads and builds its networks and its method; the small ones take a step."""
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
+from support.recipes import declared
+from torch import nn
 
 from snn_deploy.assets import asset_names
 from snn_deploy.distill.method import Setting, build_method
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.recipes import load_recipe
+from snn_deploy.recipes import Recipe, load_recipe
 
-SHAPES = {"digits-dvs": (2, 16, 16), "nmnist": (2, 34, 34)}
-"""Frame shapes of the data sets, with their default options."""
+NAMES = asset_names("distill")
+SMALL = [
+    name for name in NAMES if name.removeprefix("short-").startswith(("quickstart", "digits-", "nmnist-"))
+]
+WIDTHS = {"vit_small_patch16_224": 384, "vit_base_patch16_224": 768}
 
 
-@pytest.mark.parametrize("name", asset_names("distill"))
-def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
+class StandIn(nn.Module):
+    """A transformer of timm as far as recipes see it: pooled features at ``fc_norm``."""
+
+    def __init__(self, width: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.fc_norm = nn.Identity()
+        self.embed = nn.Conv2d(channels, width, 16, 16)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.fc_norm(self.embed(x).mean((2, 3))))
+        return logits
+
+
+@pytest.fixture(autouse=True)
+def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("timm")
+    package.create_model = lambda model, pretrained, num_classes, in_chans: StandIn(  # type: ignore[attr-defined]
+        WIDTHS[model], in_chans, num_classes
+    )
+    monkeypatch.setitem(sys.modules, "timm", package)
+
+
+def build(recipe: Recipe) -> DistillObjective:
+    shape, classes = declared(recipe)
+    student = build_student(recipe, shape, classes)
+    teacher = None if recipe.teacher is None else build_teacher(recipe, shape, classes)
+    setting = Setting(student, teacher, shape, classes, recipe.timesteps, recipe.train.label_smoothing)
+    return DistillObjective(student, teacher, build_method(recipe.method, setting), recipe.timesteps)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_recipe_takes_a_step(name: str) -> None:
     recipe = load_recipe(name)
-    assert recipe.name == name
-    assert recipe.description
-    shape = SHAPES[recipe.data.name]
-    student = build_student(recipe, shape, 10)
-    teacher = None if recipe.teacher is None else build_teacher(recipe, shape, 10)
-    method = build_method(recipe.method, Setting(student, teacher, shape, 10, recipe.timesteps))
-    objective = DistillObjective(student, teacher, method, recipe.timesteps)
-    inputs = {steps: (torch.rand(steps, 4, *shape) < 0.2).float() for steps in method.passes}
+    shape, classes = declared(recipe)
+    objective = build(recipe)
+    inputs = {steps: (torch.rand(steps, 4, *shape) < 0.2).float() for steps in objective.passes}
     terms, scores = objective.losses(inputs, torch.arange(4), torch.Generator())
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
-    assert scores.shape == (4, 10)
+    assert scores.shape == (4, classes)
     assert loss.isfinite()
-    assert spiking_layers(student)
+    assert spiking_layers(objective.network)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SMALL])
+def test_a_large_recipe_builds_and_runs_without_numbers(name: str) -> None:
+    recipe = load_recipe(name)
+    shape, classes = declared(recipe)
+    with torch.device("meta"):
+        objective = build(recipe)
+        x = torch.zeros(recipe.timesteps, 2, *shape)
+        assert objective.predict(x).shape == (2, classes)
+        if recipe.teacher is not None:
+            assert build_teacher(recipe, shape, classes)(x[0]).shape == (2, classes)
+    assert objective.passes
+    assert spiking_layers(objective.network)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_described_and_reproduces_one_row(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.description
+    needs_teacher = recipe.teacher is not None and recipe.teacher.train is None
+    assert not needs_teacher or "teacher.checkpoint=" in recipe.description
+    if recipe.published is not None:
+        method, data, *_network = name.replace("samd-nld", "samd_nld").split("-")
+        assert method in {*(part.name for part in recipe.method), *_directions(recipe)}
+        assert data in {"imagenet", recipe.data.name.replace("-", "")}
+        assert recipe.published.grade in {"C", "P2", "S", "T", "R"}
+        assert recipe.published.accuracy is None or 50 < recipe.published.accuracy < 100
+
+
+def _directions(recipe: Recipe) -> set[str]:
+    return {str((part.model_extra or {}).get("direction")) for part in recipe.method}
+
+
+def test_rows_whose_scripts_choose_on_the_test_set_say_so() -> None:
+    published = {name: load_recipe(name).published for name in NAMES}
+    said = {name for name, row in published.items() if row and "on the test set" in row.note}
+    released = {n for n in NAMES if n.startswith("bkd-") and not n.endswith("-resnet19")}
+    released |= {n for n in NAMES if n.startswith("samd-nld-cifar") and "-resnet19-" in n}
+    assert said == released != set()
 
 
 @pytest.mark.parametrize("name", ["digits-baseline", "digits-kd"])
