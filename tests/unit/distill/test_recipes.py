@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from support.data import real_data
 from support.recipes import declared
 from torch import nn
 
@@ -16,6 +18,7 @@ from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.models.neurons import spiking_layers
 from snn_deploy.recipes import Recipe, load_recipe
+from snn_deploy.registry import DATASETS
 
 NAMES = asset_names("distill")
 SMALL = [
@@ -95,6 +98,20 @@ def test_a_recipe_is_described_and_reproduces_one_row(name: str) -> None:
         assert data in {"imagenet", recipe.data.name.replace("-", "")}
         assert recipe.published.grade in {"C", "P2", "S", "T", "R"}
         assert recipe.published.accuracy is None or 50 < recipe.published.accuracy < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "override"),
+    [
+        ("short-cifar10-resnet20-public", "cifar-10-batches-py", "data.verify=false"),
+        ("short-nmnist-ms-resnet", "NMNIST", "data.skip_damaged=false"),
+    ],
+)
+def test_declared_shapes_are_those_of_the_data(name: str, folder: str, override: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, [f"data.root={real_data(folder)}", override])
+    factory = DATASETS.get(recipe.data.name).factory
+    data = factory(recipe.data.resolve(DATASETS), timesteps=recipe.timesteps, cache=tmp_path)
+    assert (data.shape, len(data.classes)) == declared(recipe)
 
 
 def _directions(recipe: Recipe) -> set[str]:
