@@ -90,7 +90,7 @@ def file_recording(
     return Recording(
         path.relative_to(root).as_posix(),
         file_identity(path),
-        lambda: checked(_read(path, reader), sensor),
+        lambda: checked(reader(path), sensor),
         cuts,
     )
 
@@ -107,10 +107,6 @@ def file_identity(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
     return status.st_size, status.st_mtime_ns
-
-
-def _read(path: Path, reader: Reader) -> Iterator[Any]:
-    yield from reader(path)
 
 
 def default_root(folder: str) -> Path:

@@ -2,8 +2,9 @@
 
 After the text header come packets, little end first: a header of 28 bytes (type, source, size of an event,
 offset of its time stamp, overflow of time stamps, capacity, number, number of valid events) and as many
-events as its capacity. A polarity event (type 1) is a word ``valid (1 bit), polarity (1), y (15), x (15)`` and
-a time stamp in microseconds of 31 bits; the overflow counts 2^31 microseconds. Other packets are skipped.
+events as its capacity. A polarity event (type 1) is a word ``valid (1 bit), polarity (1), y (15), x (15)``
+and a time stamp in microseconds of 31 bits; the overflow counts 2^31 microseconds. Other packets are
+skipped.
 """
 
 from __future__ import annotations

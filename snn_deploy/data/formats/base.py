@@ -73,6 +73,7 @@ def record_parts(file: BinaryIO, size: int, per_part: int = PART) -> Iterator[by
     Raises:
         DataError: the last record is cut.
     """
+    # A buffer for more than the file holds would cost as much as filling it.
     left = os.fstat(file.fileno()).st_size - file.tell()
     while data := file.read(min(left, size * per_part)):
         left -= len(data)

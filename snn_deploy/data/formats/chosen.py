@@ -23,7 +23,7 @@ def read_aedat(path: Path) -> Iterator[Columns]:
     version = version_of(path)
     if version not in known:
         raise DataError(f"it is AEDAT {version}; known: {', '.join(known)}")
-    return known[version](path)
+    yield from known[version](path)
 
 
 READERS: Mapping[str, Reader] = {
@@ -48,4 +48,4 @@ def read_any(path: Path) -> Iterator[Columns]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"its name ends in '{path.suffix}'; known: {', '.join(READERS)}")
-    return reader(path)
+    yield from reader(path)

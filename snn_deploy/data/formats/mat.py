@@ -27,9 +27,12 @@ _VECTORS = ("x", "y", "ts", "pol")
 
 def read_mat(path: Path) -> Iterator[Columns]:
     """The events of a file."""
+    from scipy.io.matlab import MatReadError
+
+    faults = (ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, zlib.error)
     try:
         columns = _columns(path)
-    except (ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, zlib.error) as error:
+    except (*faults, MatReadError) as error:
         raise DataError(f"it is no readable MATLAB file of version 5 to 7.2: {error}") from None
     x, y, t, p = (whole_numbers(c, n) for c, n in zip(columns, ("x", "y", "t", "p"), strict=True))
     yield Columns(x, y, t, np.maximum(p, 0) if (p == -1).any() else p)

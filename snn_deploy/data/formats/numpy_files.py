@@ -52,7 +52,7 @@ def from_array(array: NDArray[Any], *, milliseconds: bool = False) -> Columns:
         if array.ndim != 1 or (lacking := sorted(set(FIELDS) - set(array.dtype.names))):
             missing = f", without {', '.join(lacking)}" if array.ndim == 1 else ""
             raise DataError(f"an array of shape {array.shape}{missing}; events have {', '.join(FIELDS)}")
-        columns = {name: array[name] for name in FIELDS}
+        columns = {name: np.ascontiguousarray(array[name]) for name in FIELDS}
     elif array.ndim == 2 and array.shape[1] == len(FIELDS):
         columns = dict(zip(FIELDS, array.T, strict=True))
     else:
@@ -85,7 +85,7 @@ def read_npz(path: Path) -> Iterator[Columns]:
         if (total := sum(sizes[name] for name in FIELDS)) > MAX_ARCHIVE_BYTES:
             raise DataError(f"{total} bytes unpacked; the limit is {MAX_ARCHIVE_BYTES}")
         with np.load(path, allow_pickle=False) as arrays:
-            columns = {name: whole_numbers(arrays[name], name) for name in FIELDS}
+            columns = {name: whole_numbers(np.asarray(arrays[name]), name) for name in FIELDS}
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"it is no archive of vectors: {_first_line(error)}") from None
     yield Columns(columns["x"], columns["y"], columns["t"], columns["p"])
