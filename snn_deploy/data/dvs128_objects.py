@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from snn_deploy.data.events import Events, Sensor
@@ -127,24 +126,16 @@ def divide(session: int, every: int, samples: Samples) -> list[Ints]:
 
     Recordings 0 to 4 are of session 0, the others of session 1. Of the windows of a recording of the
     training ``session``, those of block ``every // 2``, ``every // 2 + every``, ... are for validation;
-    windows less than :data:`GAP` windows away from these are in no part.
+    other windows up to :data:`GAP` windows away from these are in no part.
     """
+    held, near = np.zeros((2, len(samples.labels)), bool)
     mine = samples.recording // len(OBJECTS) == session
-    first = np.full(len(mine), np.iinfo(np.int64).max)
-    for recording in np.unique(samples.recording):
-        of = samples.recording == recording
-        first[of] = samples.start[of].min()
-    window = (samples.start - first) // WINDOW
-    held = mine & _held(window, every)
-    near = np.zeros_like(held)
-    for shift in range(-GAP, GAP + 1):
-        near |= _held(window + shift, every)
-    return [np.flatnonzero(mine & ~near), np.flatnonzero(held), np.flatnonzero(~mine)]
-
-
-def _held(window: Ints, every: int) -> NDArray[np.bool_]:
-    held: NDArray[np.bool_] = (window >= 0) & (window // BLOCK % every == every // 2)
-    return held
+    for recording in np.unique(samples.recording[mine]):
+        of = np.flatnonzero(samples.recording == recording)
+        window = (samples.start[of] - samples.start[of].min()) // WINDOW
+        held[of] = window // BLOCK % every == every // 2
+        near[of] = [(np.abs(w - window[held[of]]) <= GAP).any() for w in window]
+    return [np.flatnonzero(part) for part in (mine & ~near, held, ~mine)]
 
 
 def _require_layout(root: Path, paths: list[Path]) -> None:

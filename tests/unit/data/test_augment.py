@@ -1,15 +1,39 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from snn_deploy.data.augment import AugmentOptions, augment, random_drop, random_shift
+from snn_deploy.data.augment import (
+    NDA_ANGLE,
+    AugmentOptions,
+    augment,
+    cut_out,
+    random_drop,
+    random_flip,
+    random_nda,
+    random_shift,
+    random_time_jitter,
+    random_turn,
+    transform,
+    turning,
+)
+
+EVERYTHING = AugmentOptions(
+    flip=True, rotate=30, zoom=0.2, nda=True, shift=2, cutout=3, time_jitter=1, drop=0.2
+)
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def spikes(T=3, B=4, C=2, H=7, W=9, seed=1):
+    return (torch.rand(T, B, C, H, W, generator=generator(seed)) < 0.3).float()
 
 
 @given(seed=st.integers(0, 2**31), most=st.integers(0, 4), B=st.integers(1, 5))
@@ -44,14 +68,155 @@ def test_drop_silences_the_stated_share():
     assert not torch.equal(kept[0], kept[1])
 
 
+@given(seed=st.integers(0, 2**31))
+def test_flip_mirrors_whole_samples(seed):
+    x = spikes()
+    flipped = random_flip(x, generator(seed))
+    for b in range(x.shape[1]):
+        assert any(torch.equal(flipped[:, b], y) for y in (x[:, b], x[:, b].flip(-1)))
+
+
+def test_half_of_the_samples_are_flipped():
+    x = torch.zeros(1, 4000, 1, 1, 2)
+    x[..., 0] = 1
+    share = random_flip(x, generator()).mean((0, 1, 2, 3))[1].item()
+    assert abs(share - 0.5) < 5 * (0.25 / 4000) ** 0.5
+
+
+def transformed_by_definition(x, matrix):
+    """Entry by entry, from the docstring; None where the nearest pixel is not certain."""
+    _, B, _, H, W = x.shape
+    result, certain = torch.zeros_like(x), torch.zeros(B, H, W, dtype=torch.bool)
+    for b in range(B):
+        (a, c), (d, e) = matrix[b].double().tolist()
+        for i in range(H):
+            for j in range(W):
+                u, v = j - (W - 1) / 2, i - (H - 1) / 2
+                column, row = a * u + c * v + (W - 1) / 2, d * u + e * v + (H - 1) / 2
+                near = [abs(place - math.floor(place) - 0.5) for place in (row, column)]
+                certain[b, i, j] = min(near) > 1e-3
+                if 0 <= round(row) < H and 0 <= round(column) < W:
+                    result[:, b, :, i, j] = x[:, b, :, round(row), round(column)]
+    return result, certain
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), H=st.integers(1, 8), W=st.integers(1, 8))
+def test_transform_equals_its_definition(seed, H, W):
+    x = spikes(2, 3, 2, H, W, seed)
+    matrix = torch.randn(3, 2, 2, generator=generator(seed + 1))
+    expected, certain = transformed_by_definition(x, matrix)
+    moved = transform(x, matrix)
+    assert moved.is_contiguous()
+    mask = certain[None, :, None].expand_as(x)
+    assert torch.equal(moved[mask], expected[mask])
+
+
+def test_turns_by_hand():
+    x = spikes(H=8, W=8)
+    quarter = turning(torch.full((4,), math.pi / 2))
+    assert torch.equal(transform(x, quarter), x.rot90(1, (-2, -1)))
+    assert torch.equal(transform(x, turning(torch.zeros(4))), x)
+    assert torch.equal(random_turn(x, generator(), 0.0, 0.0), x)
+
+
+def test_zoom_magnifies():
+    x = torch.zeros(1, 500, 1, 21, 21)
+    x[..., 7:14, 7:14] = 1
+    sides = random_turn(x, generator(), 0.0, 0.4).amax(3).sum((0, 2, 3))
+    assert (sides.min(), sides.max()) == (
+        5,
+        9,
+    )  # 7 times 0.6 is 4.2, times 1.4 is 9.8, on odd numbers of pixels
+
+
+@given(top=st.integers(-3, 8), left=st.integers(-3, 10), side=st.integers(0, 9))
+def test_cutout_empties_a_square_and_nothing_else(top, left, side):
+    x = spikes(B=1) + 1
+    cut = cut_out(x, *(torch.tensor([v]) for v in (top, left, side)))
+    expected = x.clone()
+    expected[..., max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = 0
+    assert torch.equal(cut, expected)
+
+
+def test_cutout_has_its_size_and_comes_everywhere():
+    x = torch.ones(1, 2000, 1, 8, 8)
+    holes = 1 - augment(x, generator(), AugmentOptions(cutout=3))[0, :, 0]
+    assert holes.sum((1, 2)).max() == 9
+    assert holes.sum((1, 2)).min() >= 4
+    assert (holes.mean(0) > 0.02).all()
+
+
+@given(seed=st.integers(0, 2**31), most=st.integers(1, 4))
+def test_time_jitter_delays_each_pixel_by_itself(seed, most):
+    x = torch.arange(1.0, 6).view(5, 1, 1, 1, 1).expand(5, 2, 2, 3, 3).contiguous()
+    late = random_time_jitter(x, generator(seed), most).flatten(1).T
+    seen = set()
+    for series in late.tolist():
+        delays = {int(k + 1 - value) for k, value in enumerate(series) if value}
+        assert len(delays) == 1
+        (delay,) = delays
+        assert series == [k + 1 - delay if 1 <= k + 1 - delay <= 5 else 0 for k in range(5)]
+        seen.add(delay)
+    assert max(map(abs, seen)) <= most
+
+
+def test_nda_changes_each_sample_in_one_of_four_ways():
+    x = torch.zeros(2, 800, 1, 32, 32)
+    x[..., 8:24, 15:17] = 1  # a bar
+    changed = random_nda(x, generator())
+    assert set(changed.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(changed[0], changed[1])
+    kinds = dict.fromkeys(("same or roll", "cutout", "turn or shear"), 0)
+    offsets = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
+    rolls = torch.stack([x[0, 0, 0].roll(offset, (0, 1)) for offset in offsets])
+    for sample in changed[0, :, 0]:
+        if (sample == rolls).flatten(1).all(1).any():
+            kinds["same or roll"] += 1
+        elif (sample <= x[0, 0, 0]).all():
+            kinds["cutout"] += 1
+        else:
+            kinds["turn or shear"] += 1
+    # A quarter is rolled, half is turned or sheared; most squares miss the bar, some turns are too small.
+    assert 160 < kinds["same or roll"] < 480
+    assert kinds["cutout"] > 5
+    assert 300 < kinds["turn or shear"] < 440
+    # No event is further from the bar's middle line than the limits allow.
+    lean = 8 * math.tan(math.radians(NDA_ANGLE)) + 2
+    columns = changed.amax((0, 1, 2, 3)).nonzero()[:, 0] - 15.5
+    assert columns.abs().max() <= lean + 1
+
+
 def test_same_generator_same_result_and_input_untouched():
     x = torch.rand(2, 3, 2, 6, 6)
     before = x.clone()
-    options = AugmentOptions(shift=2, drop=0.2)
-    first, second = (augment(x, generator(5), options) for _ in range(2))
+    first, second = (augment(x, generator(5), EVERYTHING) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(x, before)
-    assert not torch.equal(first, augment(x, generator(6), options))
+    assert not torch.equal(first, augment(x, generator(6), EVERYTHING))
+    assert first.is_contiguous()
+
+
+def test_spikes_stay_spikes():
+    x = spikes(T=5, B=16, H=12, W=10)
+    assert set(augment(x, generator(), EVERYTHING).unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rotate": 181},
+        {"rotate": -1},
+        {"zoom": 1},
+        {"shift": -1},
+        {"cutout": -1},
+        {"time_jitter": -1},
+        {"drop": 1},
+    ],
+)
+def test_impossible_strengths_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        AugmentOptions(**wrong)
 
 
 def test_no_augmentation_draws_nothing():
@@ -63,6 +228,6 @@ def test_no_augmentation_draws_nothing():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_cpu_generator_gives_the_same_on_a_device():
     x = torch.rand(2, 3, 2, 6, 6)
-    options = AugmentOptions(shift=2, drop=0.2)
+    options = EVERYTHING.model_copy(update={"rotate": 0.0, "zoom": 0.0, "nda": False})
     on_device = augment(x.cuda(), generator(5), options)
     assert torch.equal(on_device.cpu(), augment(x, generator(5), options))
