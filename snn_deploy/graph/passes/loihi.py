@@ -151,6 +151,11 @@ class _Lowering:
         self._map: Window | Matrix | None = None
         self._weights_name: str | None = None
         self._flattens = False
+        self._faults_before = len(self.problems)
+
+    def _sound(self) -> bool:
+        """Whether nothing of the open layer was refused; what is refused has no map to close."""
+        return len(self.problems) == self._faults_before
 
     def _problem(self, name: str, what: str, rule: str, try_instead: str = "") -> None:
         self.problems.append(Problem(name, what, rule, NETX, try_instead))
@@ -176,7 +181,7 @@ class _Lowering:
 
     def finish(self) -> None:
         """Close what is open at the output."""
-        if self._map is not None:
+        if self._map is not None and self._sound():
             last = self._weights_name or self._plan.sources[self._plan.output][0]
             self._close(last, np.ones(()), np.zeros(()), threshold=None)
             self.readout = "current"
@@ -248,7 +253,6 @@ class _Lowering:
         return isinstance(self._map, Window) and self._map.pools
 
     def _neuron(self, name: str, node: nir.NIRNode) -> None:
-        before = len(self.problems)
         neuron = discretise(node, self.semantics)
         cuba = CubaForm.of(neuron, self._plan.shapes[name])
         reads = isinstance(node, INTEGRATOR_NODES)
@@ -274,7 +278,7 @@ class _Lowering:
             self._map = identity(self._shape)
             if self._flattens:
                 self._problem(name, "neurons without weights after a Flatten", "put weights between them")
-        if len(self.problems) == before:
+        if self._sound():
             self._close_neuron(name, cuba, reads)
         self._start_map()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import nir
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from support.graphs import graph, lif
 from support.limits import UNBOUNDED, limit, limits
 from support.random_graphs import exact_cases
 
-from snn_deploy.errors import ConfigError, UnsupportedError
-from snn_deploy.graph.passes.loihi import lower
+from snn_deploy.errors import ConfigError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.hardware.fit import SCHEMES, fit
 from snn_deploy.hardware.limits import NEEDED
@@ -90,23 +89,11 @@ def test_every_scheme_is_known():
     assert {entry.value for entry in used} == set(SCHEMES)
 
 
-def _lowers_or_is_refused(plan):
-    """False where the lowering for Lava stumbles over a layer that it has refused before (a known fault)."""
-    try:
-        lower(plan)
-    except UnsupportedError:
-        return True
-    except ValueError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("name", CHIPS)
 @settings(max_examples=12, deadline=None)
 @given(case=exact_cases())
 def test_any_network_gets_an_answer(name, case):
     plan = make_plan(case.graph)
-    assume(name != "loihi1-davies" or _lowers_or_is_refused(plan))
     found = fit(plan, load_profile(name))
     assert found.verdict == (
         "does not fit" if found.problems else "cannot tell" if found.unknowns else "fits"

@@ -260,3 +260,24 @@ def test_what_has_no_form_is_named(nodes, source, target, message: str) -> None:
     names = ["input", *nodes, "output"]
     problems = _problems(graph(nodes, list(itertools.pairwise(names)), source, target))
     assert any(message in problem for problem in problems), problems
+
+
+def test_a_refused_merge_is_reported_and_not_closed() -> None:
+    # SumPool2d then a padded convolution cannot be merged; the neurons behind have parameters per channel
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 5, 5])}),
+        "first": nir.IF(np.full((2, 5, 5), 1e4), np.ones((2, 5, 5)), np.zeros((2, 5, 5))),
+        "pool": nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+        "conv": nir.Conv2d((2, 2), np.ones((3, 2, 3, 3)), 1, 1, 1, 1, np.zeros(3)),
+        "last": nir.IF(
+            np.arange(1, 4).reshape(3, 1, 1) * np.full((3, 2, 2), 1e4),
+            np.ones((3, 2, 2)),
+            np.zeros((3, 2, 2)),
+        ),
+        "output": nir.Output({"output": np.array([3, 2, 2])}),
+    }
+    names = list(nodes)
+    graph = nir.NIRGraph(nodes, list(zip(names, names[1:], strict=False)), type_check=False)
+    with pytest.raises(UnsupportedError) as refusal:
+        lower(make_plan(graph))
+    assert [problem.where for problem in refusal.value.problems] == ["conv"]
