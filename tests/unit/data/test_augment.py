@@ -177,10 +177,10 @@ def test_nda_changes_each_sample_in_one_of_four_ways():
             kinds["cutout"] += 1
         else:
             kinds["turn or shear"] += 1
-    # A quarter is rolled, half is turned or sheared; most squares miss the bar, some turns are too small.
-    assert 160 < kinds["same or roll"] < 480
+    # A quarter is rolled and half is turned or sheared, some too little to see; most squares miss the bar.
+    assert 160 < kinds["same or roll"] < 560
     assert kinds["cutout"] > 5
-    assert 300 < kinds["turn or shear"] < 440
+    assert 200 < kinds["turn or shear"] < 440
     # No event is further from the bar's middle line than the limits allow.
     lean = 8 * math.tan(math.radians(NDA_ANGLE)) + 2
     columns = changed.amax((0, 1, 2, 3)).nonzero()[:, 0] - 15.5
