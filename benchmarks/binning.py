@@ -2,19 +2,19 @@
 
     python benchmarks/binning.py [--data FOLDER] [--repeats 9] [--markdown FILE]
 
-FOLDER holds ``NMNIST`` (the public layout) and ``DVSGesture-one-recording/0_0.hdf5`` (x, y, p, t in ``data/0``).
-One thread. Every recording is binned several times by both in turn, and the best time of each counts, so that
+FOLDER holds ``NMNIST`` (the public layout) and ``DVSGesture-one-recording/0_0.hdf5`` (x, y, p, t in
+``data/0``). One thread. Every recording is binned several times by both in turn, and the best time of each counts, so that
 other load on the machine hardly enters; a row gives the mean of these times over the recordings.
 
 Two rows for each kind of file and of binning:
 
     frames          decoded events in memory to counts; tonic gets the structured array that its reader gives,
                     we what ours gives
-    file to frames  the same from the file; N-MNIST is read by tonic's read_mnist_file and by our reader; for the
-                    HDF5 recording tonic has no reader, it gets h5py's array
+    file to frames  the same from the file; N-MNIST is read by tonic's read_mnist_file and by our reader; for
+                    the HDF5 recording tonic has no reader, it gets h5py's array
 
-What both make is compared before anything is timed: all frames but the last are identical, and tonic's last one
-lacks exactly the events of the rest of the division (count), or at and after ``t_0 + T w`` (time).
+What both make is compared before anything is timed: all frames but the last are identical, and tonic's last
+one lacks exactly the events of the rest of the division (count), or at and after ``t_0 + T w`` (time).
 """
 
 from __future__ import annotations

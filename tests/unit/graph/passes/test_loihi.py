@@ -277,7 +277,7 @@ def test_a_refused_merge_is_reported_and_not_closed() -> None:
         "output": nir.Output({"output": np.array([3, 2, 2])}),
     }
     names = list(nodes)
-    graph = nir.NIRGraph(nodes, list(zip(names, names[1:], strict=False)), type_check=False)
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), type_check=False)
     with pytest.raises(UnsupportedError) as refusal:
         lower(make_plan(graph))
     assert [problem.where for problem in refusal.value.problems] == ["conv"]
