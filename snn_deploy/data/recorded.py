@@ -231,14 +231,25 @@ def _measured(recording: Recording, binner: Binner) -> tuple[Iterable[Events], t
     if not again:
         parts = list(binner.shown(parts))
     extents = binner.measure(binner.shown(recording.events()) if again else parts, cuts)
-    empty = [
-        Problem(f"{cut.start} to {cut.stop} us", "no event, though a sample is announced there")
-        for cut, extent in zip(cuts, extents, strict=True)
-        if cut.start != NEVER and not cut.exact and not extent.events
-    ]
-    if empty:
-        raise DataError("samples without events", problems=empty)
+    _require_events(recording, binner, [c for c, e in zip(cuts, extents, strict=True) if not e.events])
     return (binner.shown(recording.events()) if again else parts), cuts, extents
+
+
+def _require_events(recording: Recording, binner: Binner, empty: Sequence[Cut]) -> None:
+    """Refuse a recording that has no event at all in one of the cuts that show none.
+
+    Windows may be empty, and what is shown may be empty because of a crop or of noise that was taken away.
+    """
+    announced = [cut for cut in empty if cut.start != NEVER and not cut.exact]
+    if not announced:
+        return
+    extents = binner.measure(recording.events(), announced)
+    if problems := [
+        Problem(f"{cut.start} to {cut.stop} us", "no event, though a sample is announced there")
+        for cut, extent in zip(announced, extents, strict=True)
+        if not extent.events
+    ]:
+        raise DataError("samples without events", problems=problems)
 
 
 def _damage(problems: Sequence[Problem], total: int, where: str) -> DataError:
