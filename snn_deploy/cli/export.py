@@ -93,10 +93,10 @@ def _show(bundle: Any, json: bool) -> None:
         render.emit_json(bundle.manifest)
         return
     render.table(
-        ["format", "runtime", "against", "samples", "spikes", "differ", "ties", "accuracy", "verdict"],
+        ["file and runtime", "N", "spikes", "differ", "ties", "correct", "verdict"],
         (parity_row(p) for p in bundle.manifest["parity"]),
         title=f"{bundle.manifest['name']}: {bundle.manifest['verdict']}",
-        numeric=("samples", "spikes", "differ", "ties", "accuracy"),
+        numeric=("N", "spikes", "differ", "ties", "correct"),
     )
     for p in bundle.manifest["parity"]:
         if p["verdict"] == "not run":
@@ -104,7 +104,7 @@ def _show(bundle: Any, json: bool) -> None:
 
 
 def parity_row(parity: dict[str, Any]) -> list[str]:
-    """One check as a row of the parity table."""
+    """One check as a row of the parity table, which fits 80 columns."""
     if parity["verdict"] == "not run":
         counts = ["-"] * 4
     else:
@@ -116,14 +116,10 @@ def parity_row(parity: dict[str, Any]) -> list[str]:
             f"{parity['ties']:,}",
             _percent(parity["accuracy"]),
         ]
-    return [
-        parity["format"],
-        parity["runtime"],
-        parity["reference"],
-        str(parity["samples"]),
-        *counts,
-        parity["verdict"],
-    ]
+    what = f"{parity['format']} in {parity['runtime']}"
+    if parity["reference"] != "network":
+        what += f" vs {parity['reference']}"
+    return [what, str(parity["samples"]), *counts, parity["verdict"]]
 
 
 def _percent(value: float | None) -> str:
