@@ -19,6 +19,7 @@ SENSORS = {
     "nmnist": (Sensor(2, 34, 34), 10),
     "cifar10-dvs": (DVS128, 10),
     "dvs-gesture": (DVS128, 11),
+    "dvs128-objects": (DVS128, 5),
 }
 
 
