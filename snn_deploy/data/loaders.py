@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from snn_deploy.data.seeds import derived_seed
 from snn_deploy.errors import DataError
 
 
@@ -59,8 +59,7 @@ class BatchOrder:
         self._position = 0
 
     def _permutation(self) -> torch.Tensor:
-        content = f"batch order {self._seed} {self._epoch}".encode()
-        number = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
+        number = derived_seed("batch order", self._seed, self._epoch)
         return torch.randperm(self._samples, generator=torch.Generator().manual_seed(number))
 
     def state_dict(self) -> dict[str, int]:

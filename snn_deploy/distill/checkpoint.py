@@ -12,7 +12,7 @@ import torch
 from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.files import atomic_path
 
-VERSION = 1
+VERSION = 2
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

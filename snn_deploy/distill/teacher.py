@@ -27,7 +27,7 @@ from snn_deploy.models.load import build_teacher, load_weights, save_weights
 from snn_deploy.recipes import Recipe
 from snn_deploy.runs import Run
 
-REVISION = 1
+REVISION = 2
 """Goes up when training changes, so that cached teachers are trained again."""
 
 Origin = Literal["checkpoint", "trained", "cached"]

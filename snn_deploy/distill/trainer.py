@@ -10,7 +10,6 @@ The best weights are those with the highest accuracy on the validation split; of
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,15 +19,18 @@ from typing import NamedTuple
 import torch
 
 from snn_deploy.data.loaders import BatchOrder
+from snn_deploy.data.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split
+from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from snn_deploy.distill.divergence import check_loss, check_weights
 from snn_deploy.distill.evaluate import evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.metrics import Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
-from snn_deploy.errors import DivergedError, InterruptedRunError
+from snn_deploy.errors import InterruptedRunError
 from snn_deploy.recipes import TrainSpec
 
 STEPS_PER_FLUSH = 16
@@ -38,7 +40,8 @@ STEPS_PER_FLUSH = 16
 @dataclass(frozen=True, slots=True)
 class Phase:
     """One training: its ``name``, the ``folder`` of its checkpoint and metrics, the ``identity`` of what is
-    trained on what, and the ``seed`` of the data order, augmentation and method."""
+    trained on what, and the ``seed`` from which the order of the data, augmentation, dropout and the
+    method each get a stream of random numbers of their own."""
 
     name: str
     folder: Path
@@ -127,12 +130,13 @@ class _Trainer:
         report: Report,
     ) -> None:
         self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
-        self.train, self.device, self.stop, self.report = train, device, stop, report
-        self.labels = next(iter(train.values())).labels
+        self.device, self.stop, self.report = device, stop, report
+        self.batches = Batches(data, train, device, phase.seed)
         self.modules = (objective.network, objective.helpers)
         self.optimizer = make_optimizer(spec, self.modules)
-        self.order = BatchOrder(len(self.labels), spec.batch_size, seed=phase.seed)
-        self.generator = torch.Generator(device).manual_seed(phase.seed)
+        self.order = BatchOrder(len(self.batches), spec.batch_size, seed=phase.seed)
+        torch.manual_seed(derived_seed("dropout", phase.seed))
+        self.generator = torch.Generator(device).manual_seed(derived_seed("method", phase.seed))
         self.steps = spec.epochs * len(self.order)
         self.use_bf16 = device.type == "cuda" and spec.amp == "auto" and torch.cuda.is_bf16_supported()
         self.now = _Progress()
@@ -170,9 +174,9 @@ class _Trainer:
         lr = learning_rate(self.spec, self.now.step, len(self.order))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        labels = self.labels[indices].to(self.device)
+        inputs, labels = self.batches.make(indices)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
-            terms, scores = self.objective.losses(self.inputs(indices), labels, self.generator)
+            terms, scores = self.objective.losses(inputs, labels, self.generator)
         loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -185,26 +189,13 @@ class _Trainer:
         values = torch.stack([loss, *terms.values(), hits]).detach()
         self.pending.append(_Pending(self.now.step, lr, tuple(terms), values, len(indices)))
 
-    def inputs(self, indices: torch.Tensor) -> dict[int, torch.Tensor]:
-        """The batch for every number of steps; augmentation draws the same numbers for each."""
-        state = self.generator.get_state()
-        inputs = {}
-        for steps, split in self.train.items():
-            x = split.batch(indices).to(self.device, non_blocking=True)
-            if self.data.augment is not None:
-                self.generator.set_state(state)
-                x = self.data.augment(x, self.generator)
-            inputs[steps] = x
-        return inputs
-
     def flush(self) -> None:
         """Read pending losses from the device, check them, and write them down."""
         epoch = self.now.epoch + 1
         for done in self.pending:
             loss, *terms, hits = done.values.tolist()
-            if not math.isfinite(loss):
-                raise _diverged(self.phase.name, epoch, done, terms)
             named = dict(zip(done.terms, terms, strict=True))
+            check_loss(self.phase.name, epoch, done.step, done.lr, loss, named)
             self.metrics.step(
                 {"step": done.step, "epoch": epoch, "lr": done.lr, "loss": loss, "terms": named}
             )
@@ -266,20 +257,9 @@ class _Trainer:
             hint="Continue with --resume.",
         )
 
-    def check_weights(self) -> None:
-        """Stop when weights are lost: a threshold turns NaN into silence, and the loss stays finite."""
-        weights = self.objective.network.state_dict().items()
-        lost = [name for name, w in weights if w.is_floating_point() and not bool(torch.isfinite(w).all())]
-        if lost:
-            raise DivergedError(
-                f"Weights of the {self.phase.name} are not finite after step {self.now.step}: {lost[0]}"
-                + (f" and {len(lost) - 1} more." if len(lost) > 1 else "."),
-                hint=_CALMER,
-            )
-
     def save(self) -> None:
         self.flush()
-        self.check_weights()
+        check_weights(self.phase.name, self.now.step, self.objective.network.state_dict())
         clock = time.monotonic()
         self.now.seconds += clock - self.started
         self.started = clock
@@ -292,7 +272,10 @@ class _Trainer:
                 "helpers": self.objective.helpers.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "order": self.order.state_dict(),
-                "generator": self.generator.get_state(),
+                "generators": {
+                    "augmentation": self.batches.generator.get_state(),
+                    "method": self.generator.get_state(),
+                },
                 "rng": rng_state(),
                 "metrics_bytes": self.metrics.flush(),
             },
@@ -309,18 +292,7 @@ class _Trainer:
         self.objective.helpers.load_state_dict(content["helpers"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.order.load_state_dict(content["order"])
-        self.generator.set_state(content["generator"])
+        self.batches.generator.set_state(content["generators"]["augmentation"])
+        self.generator.set_state(content["generators"]["method"])
         set_rng_state(content["rng"])
         return int(content["metrics_bytes"])
-
-
-_CALMER = "Lower train.lr, add train.warmup_epochs, or set train.grad_clip=1.0."
-
-
-def _diverged(phase: str, epoch: int, step: _Pending, terms: list[float]) -> DivergedError:
-    bad = [name for name, value in zip(step.terms, terms, strict=True) if not math.isfinite(value)]
-    return DivergedError(
-        f"The loss of the {phase} is not finite at step {step.step} (epoch {epoch}, "
-        f"learning rate {step.lr:.3g}); terms: {', '.join(bad)}.",
-        hint=_CALMER,
-    )

@@ -5,7 +5,6 @@ import json
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,36 +280,6 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
 def test_a_checkpoint_of_other_data_is_refused(whole: tuple[Path, Fit]) -> None:
     with pytest.raises(ConfigError, match="other data or another recipe"):
         train(whole[0], identity="other")
-
-
-def test_augmentation_draws_the_same_numbers_for_every_binning(tmp_path: Path) -> None:
-    seen: list[dict[int, torch.Tensor]] = []
-
-    class Looks(LabelObjective):
-        def losses(self, inputs: Any, labels: torch.Tensor, generator: torch.Generator) -> Any:
-            seen.append(dict(inputs))
-            return super().losses(inputs, labels, generator)
-
-    def shift(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return x + torch.rand(x.shape[1], generator=generator)[None, :, None, None, None]
-
-    def zeros(timesteps: int) -> DataSet:
-        data = toy_data(timesteps)
-        empty = torch.zeros_like(data.train.frames)
-        return replace(data, train=replace(data.train, frames=empty), augment=shift)
-
-    fit(
-        Looks(nn.Sequential(nn.Flatten(), nn.Linear(72, CLASSES)), 3, 0.0),
-        zeros(3),
-        SPEC.model_copy(update={"epochs": 1}),
-        Phase("student", tmp_path, "x", 0),
-        train={3: zeros(3).train, 6: zeros(6).train},
-        device=CPU,
-        stop=StopRequest(),
-        report=lambda event: None,
-    )
-    assert all(torch.equal(x[3][0], x[6][5]) for x in seen)
-    assert not torch.equal(seen[0][3], seen[1][3])
 
 
 def test_events_tell_the_story(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from support.toy import CLASSES, SHAPE, flip_some, toy_data
+from torch import nn
+
+from snn_deploy.data.seeds import derived_seed
+from snn_deploy.data.types import DataSet
+from snn_deploy.distill.batches import Batches
+from snn_deploy.distill.interrupt import StopRequest
+from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.objective import DistillObjective
+from snn_deploy.distill.trainer import Phase, fit
+from snn_deploy.recipes import TrainSpec
+
+CPU = torch.device("cpu")
+SOME = torch.tensor([3, 0, 17, 8])
+
+
+def shift(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return x + torch.rand(x.shape[1], generator=generator)[None, :, None, None, None]
+
+
+def zeros(timesteps: int) -> DataSet:
+    data = toy_data(timesteps)
+    empty = torch.zeros_like(data.train.frames)
+    return replace(data, train=replace(data.train, frames=empty), augment=shift)
+
+
+def test_all_binnings_of_a_sample_are_augmented_alike() -> None:
+    batches = Batches(zeros(3), {3: zeros(3).train, 6: zeros(6).train}, CPU, seed=0)
+    first, second = batches.make(SOME), batches.make(SOME)
+    assert torch.equal(first.inputs[3][0], first.inputs[6][5])
+    assert not torch.equal(first.inputs[3], second.inputs[3])
+
+
+def test_labels_belong_to_their_samples() -> None:
+    data = toy_data()
+    batches = Batches(replace(data, augment=None), {3: data.train}, CPU, seed=0)
+    made = batches.make(SOME)
+    assert torch.equal(made.labels, data.train.labels[SOME])
+    assert torch.equal(made.inputs[3], data.train.batch(SOME))
+    assert len(batches) == 40
+
+
+def test_streams_of_one_seed_differ_by_purpose_and_number() -> None:
+    seeds = [derived_seed("augmentation", 0), derived_seed("method", 0), derived_seed("augmentation", 1)]
+    assert len(set(seeds)) == 3
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    # By hand: the first eight bytes of the digest, little endian, without the lowest bit.
+    assert seeds[0] == int.from_bytes(hashlib.sha256(b"augmentation 0").digest()[:8], "little") // 2
+
+
+class Draws(Method):
+    """A method that draws ``amount`` numbers from its generator and from torch's own."""
+
+    def __init__(self, setting: Setting, amount: int) -> None:
+        super().__init__(setting)
+        self.amount = amount
+
+    def losses(self, batch: DistillBatch) -> Terms:
+        torch.rand(self.amount, generator=batch.generator)
+        return {"ce": nn.functional.cross_entropy(batch.student_logits.mean(0), batch.labels)}
+
+
+def seen_in_training(folder: Path, amount: int) -> list[torch.Tensor]:
+    """Augmented inputs and dropout masks of a run whose method draws ``amount`` numbers per step."""
+    seen: list[torch.Tensor] = []
+
+    def watched(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        seen.append(flip_some(x, generator))
+        return seen[-1]
+
+    torch.manual_seed(0)
+    dropout = nn.Dropout(0.5)
+    dropout.register_forward_hook(lambda module, _, out: seen.append(out == 0) if module.training else None)
+    network = nn.Sequential(nn.Flatten(2), nn.Linear(72, CLASSES), dropout)
+    torch.rand(amount)  # as the weights of a method's helpers would
+    data = replace(toy_data(), augment=watched)
+    fit(
+        DistillObjective(network, None, Draws(Setting(network, None, SHAPE, CLASSES, 3), amount), 3),
+        data,
+        TrainSpec(epochs=2, batch_size=16),
+        Phase("student", folder, "x", 0),
+        train={3: data.train},
+        device=CPU,
+        stop=StopRequest(),
+        report=lambda event: None,
+    )
+    return seen
+
+
+@pytest.mark.parametrize("amount", [1, 7])
+def test_what_a_method_draws_changes_neither_augmentation_nor_dropout(amount: int, tmp_path: Path) -> None:
+    without, with_ = (seen_in_training(tmp_path / str(n), n) for n in (0, amount))
+    assert len(without) == 12
+    assert all(torch.equal(a, b) for a, b in zip(without, with_, strict=True))
