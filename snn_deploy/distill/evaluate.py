@@ -1,4 +1,4 @@
-"""Accuracy and firing rates on a split, always in full float32, so that an export can be held to them."""
+"""Accuracy and activity on a split, always in full float32, so that an export can be held to them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ import torch
 from torch import nn
 
 from snn_deploy.data.types import Split
-from snn_deploy.distill.taps import tap
-from snn_deploy.models.neurons import spiking_layers
+from snn_deploy.distill.activity import ActivityMeter
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """``correct`` out of ``samples``; ``rates``: spikes per neuron and step of each spiking layer."""
+    """``correct`` out of ``samples``; what a spiking network did for it.
+
+    Attributes:
+        rates: spikes per neuron and step of each spiking layer.
+        rate: spikes per neuron and step over all neurons; None without spiking neurons.
+        sops: synaptic operations per sample (see :mod:`~snn_deploy.distill.activity`); None likewise.
+    """
 
     correct: int
     samples: int
     rates: dict[str, float] = field(default_factory=dict)
+    rate: float | None = None
+    sops: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -41,18 +48,12 @@ def evaluate(
     """
     was_training = network.training
     network.eval()
-    layers = spiking_layers(network)
-    spikes = dict.fromkeys(layers, 0.0)
-    sites = dict.fromkeys(layers, 0)
     correct = 0
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), exact:
+    with torch.inference_mode(), exact, ActivityMeter(network) as meter:
         for indices in torch.split(torch.arange(len(split)), batch_size):
-            with tap(network, layers) as outputs:
-                scores = predict(split.batch(indices).to(device))
+            scores = predict(split.batch(indices).to(device))
             correct += int((scores.argmax(1).cpu() == split.labels[indices].cpu()).sum())
-            for name, output in outputs.items():
-                spikes[name] += float(output.sum(dtype=torch.float64))
-                sites[name] += output.numel()
     network.train(was_training)
-    return Scores(correct, len(split), {name: spikes[name] / sites[name] for name in layers})
+    sops = None if meter.sops is None else meter.sops / len(split)
+    return Scores(correct, len(split), meter.rates, meter.rate, sops)

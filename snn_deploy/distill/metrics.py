@@ -1,8 +1,10 @@
 """Curves of a run: ``metrics.jsonl``, which is exact, and the same for TensorBoard.
 
 A step is ``{"kind": "step", "step", "epoch", "lr", "loss", "terms"}``, an epoch
-``{"kind": "epoch", "epoch", "step", "loss", "train_accuracy", "validation_accuracy", "best"}``; steps and
-epochs count from 1. There are no times in it: a run and its resumed twin write the same bytes.
+``{"kind": "epoch", "epoch", "step", "loss", "train_accuracy", "validation_accuracy", "best"}`` and for a
+spiking network ``"firing_rate"`` (spikes per neuron and step) and ``"sops_per_sample"`` (synaptic operations)
+of the validation samples. Steps and epochs count from 1. There are no times in it: a run and its resumed
+twin write the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from snn_deploy.errors import DataError
+
+_CURVES = ("loss", "train_accuracy", "validation_accuracy", "firing_rate", "sops_per_sample")
 
 
 class Metrics:
@@ -47,7 +51,7 @@ class Metrics:
     def epoch(self, record: dict[str, Any]) -> None:
         """Write one epoch."""
         self._write({"kind": "epoch", **record})
-        scalars = {name: record[name] for name in ("loss", "train_accuracy", "validation_accuracy")}
+        scalars = {name: record[name] for name in _CURVES if name in record}
         self._plot("epoch", scalars, record["step"])
 
     def flush(self) -> int:

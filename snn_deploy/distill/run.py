@@ -6,7 +6,8 @@
       "recipe", "recipe_digest", "method", "seed", "timesteps", "device",
       "data":    {"name", "digest", "shape", "classes", "samples": {"train", "validation", "test"}, "notes"},
       "student": {"validation_accuracy", "test_accuracy", "test_correct", "best_epoch", "epochs", "steps",
-                  "seconds", "parameters", "sha256", "firing_rates": {layer: spikes per neuron and step}},
+                  "seconds", "parameters", "sha256", "firing_rates": {layer: spikes per neuron and step},
+                  "firing_rate": over all neurons, "sops_per_sample": synaptic operations},
       "teacher": {"origin", "validation_accuracy", "test_accuracy", "test_correct", "epochs", "seconds",
                   "parameters", "sha256"} or null
     }
@@ -208,6 +209,8 @@ def _student_result(
         "steps": result.steps,
         "seconds": round(result.seconds, 3),
         "firing_rates": tested.rates,
+        "firing_rate": tested.rate,
+        "sops_per_sample": tested.sops,
     }
 
 

@@ -24,7 +24,7 @@ from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
 from snn_deploy.distill.divergence import check_loss, check_weights
-from snn_deploy.distill.evaluate import evaluate
+from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.metrics import Metrics
@@ -232,6 +232,7 @@ class _Trainer:
                 "train_accuracy": train_accuracy,
                 "validation_accuracy": scores.accuracy,
                 "best": best,
+                **_activity(scores),
             }
         )
         self.save()
@@ -296,3 +297,10 @@ class _Trainer:
         self.generator.set_state(content["generators"]["method"])
         set_rng_state(content["rng"])
         return int(content["metrics_bytes"])
+
+
+def _activity(scores: Scores) -> dict[str, float]:
+    """What an evaluation says of a spiking network's activity; nothing of an analogue one's."""
+    if scores.rate is None or scores.sops is None:
+        return {}
+    return {"firing_rate": scores.rate, "sops_per_sample": scores.sops}

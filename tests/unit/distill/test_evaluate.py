@@ -30,7 +30,7 @@ def test_accuracy_and_rates_by_hand() -> None:
     network = nn.Sequential(nn.Flatten(2), make_neuron(NeuronOptions(kind="if")))
     scores = evaluate(network, predictor(network), split, device=CPU, batch_size=3)
     # 2 + 2 + 1 + 0 spikes in 4 samples x 2 steps x 2 neurons; the silent sample ties and counts as class 0.
-    assert scores == Scores(correct=3, samples=4, rates={"1": 5 / 16})
+    assert scores == Scores(correct=3, samples=4, rates={"1": 5 / 16}, rate=5 / 16, sops=0.0)
     assert scores.accuracy == 0.75
 
 
@@ -42,7 +42,7 @@ def test_it_agrees_with_the_recorded_student_whatever_the_batch() -> None:
     correct = int((trace.output.mean(0).argmax(1) == data.test.labels).sum())
     for batch_size in (1, 5, 12):
         scores = evaluate(student, predictor(student), data.test, device=CPU, batch_size=batch_size)
-        assert scores == Scores(correct, 12, rates)
+        assert (scores.correct, scores.samples, scores.rates) == (correct, 12, rates)
 
 
 def test_cudnn_is_on_without_shortened_floats_and_restored() -> None:
