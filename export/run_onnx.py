@@ -1,12 +1,13 @@
 """Run this bundle's ONNX models without snn-deploy, and compare with example.npz.
 
     pip install -r requirements-onnx.txt
-    python run_onnx.py                 both models on the example: prints PASS or FAIL, exit 0 or 1
-    python run_onnx.py FRAMES.npy      class scores for your own frames [T, B, ...], step by step
+    python run_onnx.py                 every model on the example: prints PASS or FAIL, exit 0 or 1
+    python run_onnx.py FRAMES.npy      class scores for your own frames [T, B, ...]
 
 `model.step.onnx` takes one frame per call and hands its states back: feed them in again with the next frame.
-`model.scan.onnx` takes a whole sequence. The metadata entry `snn_deploy` of each file (JSON) names inputs,
-outputs, states with their start values, and how class scores are decoded.
+`model.scan.onnx` takes a whole sequence of any length, `model.unrolled.onnx` one of a fixed length. The
+metadata entry `snn_deploy` of each file (JSON) names inputs, outputs, states with their start values, and how
+class scores are decoded.
 """
 
 import json
@@ -18,6 +19,7 @@ import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
+ORDER = ("step", "scan", "unrolled")
 
 
 def open_model(path):
@@ -45,9 +47,14 @@ def run_step(session, info, frames):
     return np.stack(outputs)
 
 
-def run_scan(session, info, frames):
+def run_sequence(session, info, frames):
     """Run `frames [T, B, ...]` in one call; returns `[T, B, ...]`."""
     return session.run([info["output"]["name"]], {info["input"]["name"]: frames})[0]
+
+
+def run(session, info, frames):
+    """Run a model of any kind; returns `[T, B, ...]`."""
+    return (run_step if info["kind"] == "step" else run_sequence)(session, info, frames)
 
 
 def scores(info, outputs):
@@ -68,27 +75,36 @@ def compare(name, outputs, expected):
     return differing == 0
 
 
+def find_models():
+    """`{name: (session, info)}` of the models beside this script, the preferred one for frames first."""
+    paths = {path.name.split(".")[1]: path for path in HERE.glob("model.*.onnx")}
+    known = [name for name in ORDER if name in paths]
+    return {name: open_model(paths[name]) for name in [*known, *sorted(set(paths) - set(known))]}
+
+
 def main(arguments):
     """See the module's text."""
-    runners = {"step": run_step, "scan": run_scan}
-    models = [open_model(path) for path in sorted(HERE.glob("model.*.onnx"), reverse=True)]
+    models = find_models()
     if not models:
         print("FAIL there is no model.*.onnx beside this script")
         return 1
     if arguments:
-        session, info = next(m for m in models if m[1]["kind"] == "step")
+        session, info = next(iter(models.values()))
         frames = np.load(arguments[0], allow_pickle=False).astype(np.float32)
-        found = scores(info, run_step(session, info, frames))
+        found = scores(info, run(session, info, frames))
         for row in found.reshape(len(found), -1):
             best = int(row.argmax())
             label = info["classes"][best] if best < len(info["classes"]) else best
             print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
         return 0
     with np.load(HERE / "example.npz", allow_pickle=False) as example:
-        frames, expected = example["x"].astype(np.float32), example["onnx_out"]
+        frames = example["x"].astype(np.float32)
+        expected = {
+            name: example[own if (own := f"onnx_{name}_out") in example else "onnx_out"] for name in models
+        }
     passed = [
-        compare(f"model.{info['kind']}.onnx", runners[info["kind"]](session, info, frames), expected)
-        for session, info in models
+        compare(f"model.{name}.onnx", run(session, info, frames), expected[name])
+        for name, (session, info) in models.items()
     ]
     return 0 if all(passed) else 1
 

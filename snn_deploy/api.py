@@ -110,12 +110,15 @@ def export_bundle(
     *,
     formats: Sequence[str] = ("nir", "onnx", "lava"),
     bits: int = 8,
+    models: Sequence[str] = ("step", "scan"),
     samples: int | None = 64,
     data: str | None = None,
     profiles: Sequence[str] | None = None,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
+
+    ``bits`` are the weight bits of ``lava``, ``models`` those that ``onnx`` writes.
 
     Raises:
         UnsupportedError: a format cannot express the network.
@@ -127,7 +130,7 @@ def export_bundle(
     opened = open_source(Path(source)) if isinstance(source, Path | str) else source
     network = opened.network(data, samples)
     with atomic_dir(target) as folder:
-        manifest = write_bundle(network, folder, BundleOptions(tuple(formats), bits), report)
+        manifest = write_bundle(network, folder, BundleOptions(tuple(formats), bits, tuple(models)), report)
         report("counting and pricing")
         report_source(
             opened,
@@ -250,10 +253,14 @@ def open_backend(source: Source, backend: str) -> Executable:
             f"'{source.path}' is a {source.kind}; backend '{backend}' runs the files of a bundle.",
             hint=f"Export first: snn-deploy export {source.path} --to nir,onnx,lava",
         )
-    wanted = {"reference": ("nir", "model"), "onnxruntime": ("onnx", "scan")}
-    name, role = wanted.get(backend, ("lava", "net"))
+    wanted = {
+        "reference": ("nir", ("model",)),
+        "onnxruntime": ("onnx", ("scan", "step", "unrolled")),
+    }
+    name, roles = wanted.get(backend, ("lava", ("net",)))
     files = source.manifest["formats"].get(name, {}).get("files", {})
-    if role not in files:
+    role = next((role for role in roles if role in files), None)
+    if role is None:
         raise ConfigError(
             f"The bundle '{source.path}' holds no {name} file, which backend '{backend}' runs.",
             hint=f"Export again with --to {name}.",

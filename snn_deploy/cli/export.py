@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,9 @@ def export(
         typer.Option("--out", help="Bundle folder. Default: RUN/bundle, or NAME-bundle.", show_default=False),
     ] = None,
     bits: Annotated[int, typer.Option(min=4, max=8, help="Weight bits of the lava format.")] = 8,
+    onnx: Annotated[
+        str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled.")
+    ] = "step,scan",
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Annotated[
         str | None,
@@ -38,6 +42,7 @@ def export(
             target,
             formats=formats_of(to),
             bits=bits,
+            models=models_of(onnx),
             samples=sample_count(samples),
             data=data,
             profiles=profile,
@@ -49,7 +54,10 @@ def export(
     _show(bundle, json)
     if not json:
         render.say(f"report:  {bundle.report}")
-        render.say(f"next:    snn-deploy simulate {target} --backend loihi --samples all")
+        written = bundle.manifest["formats"]
+        backend = "loihi" if "lava" in written else "onnxruntime" if "onnx" in written else "reference"
+        if "nir" in written:
+            render.say(f"next:    snn-deploy simulate {target} --backend {backend} --samples all")
 
 
 def formats_of(text: str) -> list[str]:
@@ -58,15 +66,30 @@ def formats_of(text: str) -> list[str]:
     Raises:
         ConfigError: a format is unknown; all unknown ones are named.
     """
-    from snn_deploy.errors import ConfigError, Problem, did_you_mean
     from snn_deploy.registry import FORMATS
 
+    return _names(text, "format", FORMATS.names())
+
+
+def models_of(text: str) -> list[str]:
+    """ONNX models named in ``a,b,c``, each once.
+
+    Raises:
+        ConfigError: a model is unknown; all unknown ones are named.
+    """
+    from snn_deploy.simulate.onnx_info import MODELS
+
+    return _names(text, "ONNX model", MODELS)
+
+
+def _names(text: str, what: str, known: Sequence[str]) -> list[str]:
+    from snn_deploy.errors import ConfigError, Problem, did_you_mean
+
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    known = FORMATS.names()
-    unknown = [Problem(n, f"unknown format.{did_you_mean(n, known)}") for n in names if n not in known]
+    unknown = [Problem(n, f"unknown {what}.{did_you_mean(n, known)}") for n in names if n not in known]
     if unknown or not names:
         raise ConfigError(
-            "Cannot export to these formats.", problems=unknown, hint=f"Known: {', '.join(known)}"
+            f"Cannot export to these {what}s.", problems=unknown, hint=f"Known: {', '.join(known)}"
         )
     return names
 

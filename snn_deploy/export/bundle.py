@@ -4,7 +4,7 @@
 
     manifest.json      hashes, versions, passes, approximations, tolerance, verdict
     parity.csv         one row per check and layer
-    model.nir, model.step.onnx, model.scan.onnx, model.net    (the formats asked for)
+    model.nir, model.step.onnx, model.scan.onnx, ..., model.net    (the formats asked for)
     example.npz        real input and the output expected of each runtime
     run_nir.py, run_onnx.py, run_lava.py, requirements-*.txt   run the files without snn-deploy
     README.md          model card
@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from snn_deploy.assets import asset_dir
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.errors import ConfigError, Problem, UnsupportedError
 from snn_deploy.export.base import Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
@@ -44,10 +45,14 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class BundleOptions:
-    """What to write and how strictly to judge it. Accuracy is a fraction; 0.02 allows two points."""
+    """What to write and how strictly to judge it. Accuracy is a fraction; 0.02 allows two points.
+
+    ``bits`` are the weight bits of ``lava``, ``models`` those of ``onnx``.
+    """
 
     formats: tuple[str, ...] = ("nir", "onnx", "lava")
     bits: int = 8
+    models: tuple[str, ...] = ("step", "scan")
     lava_samples: int = 64
     max_accuracy_drop: float = 0.02
 
@@ -97,8 +102,13 @@ def write_bundle(
 
 def _writer(name: str, options: BundleOptions) -> Any:
     entry = FORMATS.get(name)
-    given = {"bits": options.bits} if "bits" in entry.options.model_fields else {}
-    return entry.factory(entry.options(**given))
+    known = entry.options.model_fields.keys() & {"bits", "models"}
+    try:
+        given = entry.options(**{field: getattr(options, field) for field in known})
+    except ValidationError as error:
+        problems = [Problem(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        raise ConfigError(f"Options of the format '{name}' are wrong.", problems=problems) from None
+    return entry.factory(given)
 
 
 def _backend(check: str, path: Path) -> Executable:

@@ -24,14 +24,16 @@ from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.simulate.onnx_info import StateValue, Value
 
-X, OUT = "x", "out"
 BATCH = "batch"
+SEQ = "_seq"
 
 
 @dataclass(slots=True)
 class Step:
-    """Operators, constants and states of one time step."""
+    """Operators, constants and states of one time step; ``x`` and ``out`` name its input and output."""
 
+    x: str = "x"
+    out: str = "out"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
     states: list[StateValue] = field(default_factory=list)
@@ -58,11 +60,11 @@ class Step:
 
 def build_step(plan: Plan) -> Step:
     """The operators of one time step of ``plan``: ``x`` and states in, ``out`` and states out."""
-    step = Step()
+    step = Step(x=_free("x", plan), out=_free("out", plan))
     semantics = read_semantics(plan.graph)
     feeding = sorted({source for found in plan.feedback.values() for source in found}, key=plan.order.index)
     previous = {name: step.state(name, "previous", plan.shapes[name]) for name in feeding}
-    values = {plan.input: X}
+    values = {plan.input: step.x}
     for name in plan.order:
         if name == plan.input:
             continue
@@ -71,7 +73,7 @@ def build_step(plan: Plan) -> Step:
         x = terms[0]
         for number, term in enumerate(terms[1:], start=1):
             x = step.op("Add", [x, term], f"{name}/sum{number}")
-        output = OUT if name == plan.output else name
+        output = step.out if name == plan.output else name
         node = plan.node(name)
         fed = plan.shapes[(*plan.sources[name], *plan.feedback.get(name, ()))[0]]
         _add_node(step, name, node, x, output, fed, semantics)
@@ -81,6 +83,13 @@ def build_step(plan: Plan) -> Step:
     for name, state in previous.items():
         step.op("Identity", [values[name]], state.output)
     return step
+
+
+def _free(name: str, plan: Plan) -> str:
+    """``name``, with underscores behind it while a node is called so."""
+    while {name, name + SEQ} & set(plan.order):
+        name += "_"
+    return name
 
 
 def _add_node(

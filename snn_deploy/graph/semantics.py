@@ -29,6 +29,7 @@ from snn_deploy.errors import DataError
 
 KEY = "snn_deploy"
 VERSION = 1
+MAX_TIMESTEPS = 1_000_000
 
 Integrator = Literal["euler", "exponential"]
 Comparison = Literal[">=", ">"]
@@ -99,3 +100,8 @@ def _check(semantics: Semantics) -> None:
             raise DataError(f"Semantics field '{name}' is {value!r}; known: {get_args(literal)}.")
     if not (isinstance(semantics.dt, float | int) and 0 < semantics.dt < 1e3):
         raise DataError(f"Semantics field 'dt' is {semantics.dt!r}; it must be a time in seconds.")
+    steps = semantics.timesteps
+    if steps is not None and not (isinstance(steps, int) and 0 < steps <= MAX_TIMESTEPS):
+        raise DataError(f"Semantics field 'timesteps' is {steps!r}; it must be 1 to {MAX_TIMESTEPS}.")
+    if not isinstance(semantics.classes, tuple) or not all(isinstance(c, str) for c in semantics.classes):
+        raise DataError("Semantics field 'classes' is damaged; it must be a list of names.")

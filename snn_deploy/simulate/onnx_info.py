@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snn_deploy.errors import DataError
+from snn_deploy.graph.semantics import MAX_TIMESTEPS
 from snn_deploy.graph.shapes import MAX_ELEMENTS
 
 KEY = "snn_deploy"
+
+Kind = Literal["step", "scan", "unrolled"]
+MODELS: tuple[Kind, ...] = get_args(Kind)
+
+
+def at_step(name: str, t: int) -> str:
+    """The name in an unrolled model of what a step calls ``name``, at step ``t``."""
+    return f"{name}@{t}"
 
 
 class _Info(BaseModel):
@@ -36,26 +45,28 @@ class StateValue(_Info):
 
 
 class OnnxInfo(_Info):
-    """Metadata of a ``step`` or ``scan`` model.
+    """Metadata of one model.
 
     Attributes:
-        kind: ``step``: one time step, states in and out; ``scan``: a whole sequence from the start state.
+        kind: ``step``: one time step, states in and out; ``scan``: a whole sequence from the start state;
+            ``unrolled``: a sequence of exactly ``timesteps`` steps.
         input, output: what goes in per step and what comes out.
         states: in the order of the model's inputs and outputs.
-        layers: spiking layers; the tensor of a layer's spikes has the layer's name.
+        layers: spiking layers; the tensor of a layer's spikes has the layer's name (``NAME@t`` at step t of
+            an unrolled model).
         timesteps, dt, integrator, fires_at, reset, decode, classes: see
             :class:`snn_deploy.graph.semantics.Semantics`.
         weights_sha256: over names and contents of all constants.
     """
 
     version: Literal[1] = 1
-    kind: Literal["step", "scan"]
+    kind: Kind
     input: Value
     output: Value
     states: tuple[StateValue, ...] = Field(max_length=20_000)
     layers: tuple[Value, ...] = Field(max_length=20_000)
     encoding: str = "one float32 frame per step"
-    timesteps: int | None = None
+    timesteps: int | None = Field(default=None, ge=1, le=MAX_TIMESTEPS)
     dt: float
     integrator: str
     fires_at: str
@@ -85,6 +96,8 @@ def read_info(properties: Mapping[str, str], where: str) -> OnnxInfo:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
         raise DataError(f"The '{KEY}' metadata of '{where}' are damaged: {faults}") from None
+    if info.kind == "unrolled" and info.timesteps is None:
+        raise DataError(f"The '{KEY}' metadata of '{where}' are damaged: unrolled over how many timesteps?")
     values: list[Value | StateValue] = [info.input, info.output, *info.states, *info.layers]
     for value in values:
         total = 1

@@ -19,7 +19,7 @@ from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.graph.types import Trace
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate.onnx_info import OnnxInfo, read_info
-from snn_deploy.simulate.onnx_surgery import FORCED, check_interface, load_model, opened
+from snn_deploy.simulate.onnx_surgery import FORCED, SEQ, check_interface, load_model, opened
 
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]
@@ -36,7 +36,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntime:
-    """A ``step`` or ``scan`` model on one CPU thread.
+    """A ``step``, ``scan`` or ``unrolled`` model on one CPU thread.
 
     Raises:
         DataError: missing, damaged, with external data or operators of other domains, or not ours.
@@ -72,6 +72,11 @@ class OnnxRuntime:
         given = dict(forced or {})
         if unknown := set(given) - set(shapes):
             raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        if self.info.kind == "unrolled" and x.shape[0] != self.info.timesteps:
+            raise DataError(
+                f"'{self._path.name}' is unrolled over {self.info.timesteps} time steps; "
+                f"the input has {x.shape[0]}."
+            )
         sequences = {self.info.input.name: _checked("the input", x, self.info.input.shape)}
         for name, y in given.items():
             sequences[name + FORCED] = _checked(f"forced '{name}'", y, shapes[name], *x.shape[:2])
@@ -81,14 +86,14 @@ class OnnxRuntime:
         except _RUNTIME_ERRORS as error:
             text = str(error).partition("\n")[0]
             raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
-        suffix = "_seq" if self.info.kind == "scan" else ""
+        suffix = "" if self.info.kind == "step" else SEQ
         records = {name: torch.from_numpy(outputs[name + suffix]) for name in shapes} if record else {}
         return Trace(output=torch.from_numpy(outputs[self.info.output.name]), records=records)
 
     def _run(self, session: onnxruntime.InferenceSession, sequences: Arrays) -> Arrays:
         """Outputs over time, ``[T, B, *shape]`` each."""
         names = [value.name for value in session.get_outputs()]
-        if self.info.kind == "scan":
+        if self.info.kind != "step":
             return dict(zip(names, session.run(names, sequences), strict=True))
         steps, batch = sequences[self.info.input.name].shape[:2]
         state = {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in self.info.states}
@@ -128,5 +133,5 @@ def _checked(what: str, x: torch.Tensor, shape: tuple[int, ...], *leading: int) 
 
 @BACKENDS.register("onnxruntime")
 def load(path: Path) -> OnnxRuntime:
-    """ONNX Runtime on the CPU, for step and scan models."""
+    """ONNX Runtime on the CPU, for our models."""
     return OnnxRuntime(path)

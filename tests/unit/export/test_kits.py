@@ -15,7 +15,7 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from snn_deploy.assets import asset_dir
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
-from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.reference import Reference
@@ -38,7 +38,8 @@ def bundle(tmp_path_factory) -> Path:
     )
     x = spikes_in()
     expected = Reference(net).run(x).output
-    for writer in (NirWriter(), OnnxWriter()):
+    every = OnnxOptions(models=("step", "scan", "unrolled"))
+    for writer in (NirWriter(), OnnxWriter(every)):
         writer.write(net, folder, Calibration(x))
     np.savez(folder / "example.npz", x=x.numpy(), nir_out=expected.numpy(), onnx_out=expected.numpy())
     np.save(folder / "frames.npy", x.numpy())
@@ -58,7 +59,7 @@ def test_passes_on_what_the_bundle_promises(kit, bundle):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert all(line.startswith("PASS") and "0 of 180 outputs differ" in line for line in lines)
-    assert len(lines) == (1 if kit == "run_nir" else 2)
+    assert len(lines) == (1 if kit == "run_nir" else 3)
 
 
 @pytest.mark.parametrize("kit", KITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import nir
 import numpy as np
@@ -188,11 +189,26 @@ def test_edges_doubled_by_dissolving_are_refused():
         make_plan(graph({"same": inner, "a": linear(3, 3)}, edges, (3,), (3,)))
 
 
-def test_damaged_semantics_are_reported():
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("integrator", "magic", "'integrator' is 'magic'"),
+        ("dt", -1e-4, "'dt' is -0.0001"),
+        ("dt", "fast", "'dt' is 'fast'"),
+        ("timesteps", 0, "'timesteps' is 0"),
+        ("timesteps", "8", "'timesteps' is '8'"),
+        ("timesteps", 10**9, "must be 1 to 1000000"),
+        ("classes", [1, 2], "must be a list of names"),
+        ("classes", 3, "damaged"),
+        ("version", 2, "version 2"),
+    ],
+)
+def test_damaged_semantics_are_reported(field, value, says):
     net = graph({"a": linear(3, 3)}, [("input", "a"), ("a", "output")], (3,), (3,))
     write_semantics(net, Semantics())
-    net.metadata["snn_deploy"] = net.metadata["snn_deploy"].replace("euler", "magic")
-    with pytest.raises(DataError, match="'integrator' is 'magic'"):
+    stored = json.loads(net.metadata["snn_deploy"])
+    net.metadata["snn_deploy"] = json.dumps({**stored, field: value})
+    with pytest.raises(DataError, match=says):
         make_plan(net)
 
 

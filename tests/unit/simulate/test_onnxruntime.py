@@ -16,7 +16,8 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.onnx import OnnxWriter, scan_model, step_model
+from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx_models import scan_model, step_model, unrolled_model
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics
@@ -26,6 +27,8 @@ from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.onnxruntime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
+ALL = OnnxOptions(models=("step", "scan", "unrolled"))
+
 
 @pytest.fixture(scope="module")
 def net():
@@ -34,11 +37,11 @@ def net():
 
 @pytest.fixture
 def folder(net, tmp_path):
-    OnnxWriter().write(net, tmp_path, Calibration(torch.zeros(1, 1, 1)))
+    OnnxWriter(ALL).write(net, tmp_path, Calibration(torch.zeros(6, 1, 1)))
     return tmp_path
 
 
-@pytest.mark.parametrize("file", ["model.step.onnx", "model.scan.onnx"])
+@pytest.mark.parametrize("file", ["model.step.onnx", "model.scan.onnx", "model.unrolled.onnx"])
 def test_is_an_executable_that_judges_each_layer_on_given_input(net, folder, file):
     model, simulator, x = BACKENDS.get("onnxruntime").factory(folder / file), Reference(net), spikes_in()
     assert isinstance(model, Executable)
@@ -58,7 +61,7 @@ def test_is_an_executable_that_judges_each_layer_on_given_input(net, folder, fil
 @given(case=exact_cases(scalar_start=True), seed=st.integers(0, 99))
 def test_forcing_any_layers_is_forcing_them_in_the_reference(case, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("forced")
-    files = OnnxWriter().write(case.graph, folder, Calibration(case.x)).files
+    files = OnnxWriter(ALL).write(case.graph, folder, Calibration(case.x)).files
     simulator = Reference(case.graph)
     rng = np.random.default_rng(seed)
     forced = {
@@ -134,7 +137,13 @@ DAMAGE = {
     "metadata of another version": (lambda m: _metadata(m, version=2), "version"),
     "metadata without states": (lambda m: _metadata(m, states=[]), "puts of 'model.onnx'"),
     "metadata of the other kind": (
-        lambda m: _metadata(m, kind="step" if m.graph.name == "scan" else "scan"), "model.onnx",
+        lambda m: _metadata(m, kind="scan" if m.graph.name == "step" else "step"), "model.onnx",
+    ),
+    "metadata of a sequence without length": (
+        lambda m: _metadata(m, kind="unrolled", timesteps=None), "unrolled over how many",
+    ),
+    "metadata of an endless sequence": (
+        lambda m: _metadata(m, kind="unrolled", timesteps=10**15), "timesteps: ",
     ),
     "metadata with absurd shapes": (
         lambda m: _metadata(m, input={"name": "x", "shape": [2**40]}), "declare the shape",
@@ -155,7 +164,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("build", [step_model, scan_model])
+@pytest.mark.parametrize("build", [step_model, scan_model, lambda plan: unrolled_model(plan, 2)])
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_files_give_one_clear_error(kind, build, net, tmp_path):
     damage, says = DAMAGE[kind]
