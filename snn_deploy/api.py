@@ -23,6 +23,7 @@ from snn_deploy.registry import BACKENDS
 from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
 from snn_deploy.simulate.base import Executable
+from snn_deploy.simulate.onnx_info import MODELS
 from snn_deploy.sources import Source, load_data, open_source
 
 Report = Callable[[str], None]
@@ -255,7 +256,7 @@ def open_backend(source: Source, backend: str) -> Executable:
         )
     wanted = {
         "reference": ("nir", ("model",)),
-        "onnxruntime": ("onnx", ("scan", "step", "unrolled")),
+        "onnxruntime": ("onnx", ("scan", *MODELS)),
     }
     name, roles = wanted.get(backend, ("lava", ("net",)))
     files = source.manifest["formats"].get(name, {}).get("files", {})

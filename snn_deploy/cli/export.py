@@ -18,7 +18,7 @@ def export(
     ] = None,
     bits: Annotated[int, typer.Option(min=4, max=8, help="Weight bits of the lava format.")] = 8,
     onnx: Annotated[
-        str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled.")
+        str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled; step-int8, ...")
     ] = "step,scan",
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Annotated[

@@ -85,7 +85,7 @@ def write_bundle(
         written[name] = writer.write(network.plan.graph, folder, network.calibration)
         judged = _verify_format(name, written[name], network, folder, options, report)
         parities += judged
-        example[f"{name}_out"] = _example_output(written[name], folder, example["x"])
+        example |= _example_outputs(name, written[name], folder, example["x"])
     _copy_kits(folder, options.formats)
     np.savez_compressed(
         folder / "example.npz",
@@ -155,9 +155,14 @@ def _label(name: str, check: Check) -> str:
     return name if check.role in {"model", "net"} else f"{name} {check.role}"
 
 
-def _example_output(written: Written, folder: Path, x: torch.Tensor) -> torch.Tensor:
-    check = written.checks[0]
-    return _backend(check.backend, folder / written.files[check.role]).run(x).output
+def _example_outputs(name: str, written: Written, folder: Path, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """``NAME_out`` of the first file, and ``NAME_ROLE_out`` of every further one that is not exact."""
+    first, *others = written.checks
+    wanted = {f"{name}_out": first} | {f"{name}_{c.role}_out": c for c in others if not c.exact}
+    return {
+        key: _backend(check.backend, folder / written.files[check.role]).run(x).output
+        for key, check in wanted.items()
+    }
 
 
 def _copy_kits(folder: Path, formats: Sequence[str]) -> None:

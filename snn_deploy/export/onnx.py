@@ -1,12 +1,12 @@
 """The format ``onnx``: models built from the graph, each proven in ONNX Runtime.
 
-See :mod:`snn_deploy.export.onnx_models` for what a ``step``, a ``scan`` and an ``unrolled`` model are.
+See :mod:`snn_deploy.export.onnx_models` for what a ``step``, a ``scan`` and an ``unrolled`` model are, and
+:mod:`snn_deploy.export.onnx_int8` for their ``-int8`` forms.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import nir
@@ -16,7 +16,8 @@ from pydantic import Field, field_validator
 
 from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.export.base import Calibration, Check, Written
-from snn_deploy.export.onnx_models import OPSET, scan_model, step_model, unrolled_model
+from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table, quantize
+from snn_deploy.export.onnx_models import OPSET, Integers, scan_model, step_model, unrolled_model
 from snn_deploy.export.onnx_step import build_step
 from snn_deploy.files import write_bytes
 from snn_deploy.graph.dynamics import discretise
@@ -24,54 +25,70 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
 from snn_deploy.registry import FORMATS, Options
-from snn_deploy.simulate.onnx_info import Kind
+from snn_deploy.simulate.onnx_info import INT8, MODELS
 
 MAX_BYTES = 2**31 - 2**20
 
 
 class OnnxOptions(Options):
-    """The models to write, each into its own file."""
+    """The models to write, each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``."""
 
-    models: tuple[Kind, ...] = Field(default=("step", "scan"), min_length=1)
+    models: tuple[str, ...] = Field(default=("step", "scan"), min_length=1)
 
     @field_validator("models")
     @classmethod
-    def _once(cls, models: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        return tuple(dict.fromkeys(models))
+    def _known(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, those of float32 first."""
+        if unknown := set(models) - set(MODELS):
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(MODELS)}")
+        return tuple(name for name in MODELS if name in models)
 
 
 class OnnxWriter:
-    """Writes ``model.KIND.onnx`` for every model asked for."""
+    """Writes ``model.NAME.onnx`` for every model asked for."""
 
     def __init__(self, options: OnnxOptions | None = None) -> None:
         self._models = (options or OnnxOptions()).models
+        self._int8 = any(name.endswith(INT8) for name in self._models)
 
     def check(self, graph: nir.NIRGraph) -> list[Problem]:
-        """Start values that differ within a layer, and more weights than one ONNX file holds."""
-        return _problems(make_plan(graph))
+        """Start values that differ within a layer, names that are taken, more weights than one file holds."""
+        return self._problems(make_plan(graph))
+
+    def _problems(self, plan: Plan) -> list[Problem]:
+        return [*_problems(plan), *(int8_problems(plan) if self._int8 else ())]
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
         """Write the models; an unrolled one has as many steps as the calibration samples.
 
         Raises:
-            UnsupportedError: with all problems of :meth:`check`, or too many steps to unroll.
+            UnsupportedError: with all problems of :meth:`check`, too many steps to unroll, or layers that
+                cannot be quantized.
         """
         plan = make_plan(graph)
-        if problems := _problems(plan):
+        if problems := self._problems(plan):
             raise UnsupportedError("The graph cannot be written as ONNX.", problems=problems)
-        build: dict[str, Callable[[], onnx.ModelProto]] = {
-            "step": lambda: step_model(plan),
-            "scan": lambda: scan_model(plan),
-            "unrolled": lambda: unrolled_model(plan, int(calibration.x.shape[0])),
-        }
-        files: dict[str, str] = {kind: f"model.{kind}.onnx" for kind in self._models}
-        for kind, file in files.items():
-            write_bytes(folder / file, build[kind]().SerializeToString(deterministic=True))
+        steps, samples = calibration.x.shape[:2]
+        quantized = quantize(plan, calibration.x) if self._int8 else {}
+        int8 = [{"pass": "int8 QDQ", "calibration samples": samples, "steps": steps}] if quantized else []
+        files = {name: f"model.{name}.onnx" for name in self._models}
+        for name, file in files.items():
+            integers = quantized if name.endswith(INT8) else None
+            model = _build(name.removesuffix(INT8), plan, steps, integers)
+            write_bytes(folder / file, model.SerializeToString(deterministic=True))
         return Written(
             files=files,
-            checks=tuple(Check(kind, "onnxruntime") for kind in files),
-            passes=({"pass": "onnx_operators", "opset": OPSET},),
+            checks=tuple(Check(name, "onnxruntime", exact=not name.endswith(INT8)) for name in files),
+            passes=({"pass": "onnx_operators", "opset": OPSET}, *int8),
+            approximations=tuple(approximations(quantized)) if quantized else (),
+            tables={"quantisation": quantisation_table(plan, quantized)} if quantized else {},
         )
+
+
+def _build(kind: str, plan: Plan, steps: int, quantized: Integers) -> onnx.ModelProto:
+    if kind == "unrolled":
+        return unrolled_model(plan, steps, quantized)
+    return (step_model if kind == "step" else scan_model)(plan, quantized)
 
 
 def _problems(plan: Plan) -> list[Problem]:

@@ -13,6 +13,7 @@ The files hold no paths, no stack traces and no external data; what a user needs
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper
 
 from snn_deploy import __version__
 from snn_deploy.errors import UnsupportedError
+from snn_deploy.export.onnx_int8 import Quantized
 from snn_deploy.export.onnx_step import BATCH, SEQ, Step, build_step
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.shapes import Shape
@@ -32,9 +34,12 @@ MAX_OPERATORS = 100_000
 """Of an unrolled model; loading time and memory of runtimes grow with it."""
 
 
-def step_model(plan: Plan) -> onnx.ModelProto:
+Integers = Mapping[str, Quantized] | None
+
+
+def step_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
     """One time step of ``plan`` with explicit states and a free batch axis."""
-    step = build_step(plan)
+    step = build_step(plan, quantized)
     shape, out = plan.shapes[plan.input], plan.shapes[plan.output]
     graph = helper.make_graph(
         step.nodes,
@@ -46,9 +51,9 @@ def step_model(plan: Plan) -> onnx.ModelProto:
     return _model(graph, "step", plan, step)
 
 
-def scan_model(plan: Plan) -> onnx.ModelProto:
+def scan_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
     """A whole sequence from the start state: a Scan over the step, with free time and batch axes."""
-    step = build_step(plan)
+    step = build_step(plan, quantized)
     shape, out = plan.shapes[plan.input], plan.shapes[plan.output]
     body = helper.make_graph(
         step.nodes,
@@ -67,13 +72,13 @@ def scan_model(plan: Plan) -> onnx.ModelProto:
     return _sequence_model("scan", plan, step, outer, _value(outer.x, shape, "time"), "time")
 
 
-def unrolled_model(plan: Plan, steps: int) -> onnx.ModelProto:
+def unrolled_model(plan: Plan, steps: int, quantized: Integers = None) -> onnx.ModelProto:
     """A sequence of ``steps`` time steps from the start state without control flow; the batch axis is free.
 
     Raises:
         UnsupportedError: more than ``MAX_OPERATORS`` operators.
     """
-    step = build_step(plan)
+    step = build_step(plan, quantized)
     if len(step.nodes) * steps > MAX_OPERATORS:
         raise UnsupportedError(
             f"{steps} steps of {len(step.nodes)} operators are too many for an unrolled ONNX model; "
@@ -161,6 +166,7 @@ def _model(
         output=Value(name=step.out + suffix, shape=plan.shapes[plan.output]),
         states=tuple(step.states),
         layers=tuple(step.layers),
+        precision=step.precision,
         timesteps=steps or semantics.timesteps,
         dt=semantics.dt,
         integrator=semantics.integrator,

@@ -8,7 +8,7 @@ replaced to judge the layers behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from snn_deploy.export.onnx_int8 import Quantized
 from snn_deploy.graph.dynamics import Fire, Membrane, Neuron, Synaptic, delay_steps, discretise, parameters
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
-from snn_deploy.simulate.onnx_info import StateValue, Value
+from snn_deploy.simulate.onnx_info import Precision, StateValue, Value
 
 BATCH = "batch"
 SEQ = "_seq"
@@ -38,13 +39,14 @@ class Step:
     constants: list[onnx.TensorProto] = field(default_factory=list)
     states: list[StateValue] = field(default_factory=list)
     layers: list[Value] = field(default_factory=list)
+    precision: Precision = "float32"
 
     def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append one operator; returns the name of its output."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
         return output
 
-    def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
+    def constant(self, name: str, value: Any, dtype: npt.DTypeLike = np.float32) -> str:
         """Add a constant; returns its name."""
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
         return name
@@ -58,9 +60,15 @@ class Step:
         return self.states[-1]
 
 
-def build_step(plan: Plan) -> Step:
-    """The operators of one time step of ``plan``: ``x`` and states in, ``out`` and states out."""
-    step = Step(x=_free("x", plan), out=_free("out", plan))
+def build_step(plan: Plan, quantized: Mapping[str, Quantized] | None = None) -> Step:
+    """The operators of one time step of ``plan``: ``x`` and states in, ``out`` and states out.
+
+    Args:
+        plan: the network.
+        quantized: integers for the layers of weights, in QDQ form; see
+            :mod:`snn_deploy.export.onnx_int8`.
+    """
+    step = Step(_free("x", plan), _free("out", plan), precision="int8" if quantized else "float32")
     semantics = read_semantics(plan.graph)
     feeding = sorted({source for found in plan.feedback.values() for source in found}, key=plan.order.index)
     previous = {name: step.state(name, "previous", plan.shapes[name]) for name in feeding}
@@ -76,7 +84,8 @@ def build_step(plan: Plan) -> Step:
         output = step.out if name == plan.output else name
         node = plan.node(name)
         fed = plan.shapes[(*plan.sources[name], *plan.feedback.get(name, ()))[0]]
-        _add_node(step, name, node, x, output, fed, semantics)
+        integers = (quantized or {}).get(name)
+        _add_node(step, name, node, x, output, fed, semantics, integers)
         values[name] = output
         if isinstance(node, SPIKING_NODES):
             step.layers.append(Value(name=name, shape=plan.shapes[name]))
@@ -93,15 +102,21 @@ def _free(name: str, plan: Plan) -> str:
 
 
 def _add_node(
-    step: Step, name: str, node: nir.NIRNode, x: str, output: str, shape: Shape, semantics: Semantics
+    step: Step,
+    name: str,
+    node: nir.NIRNode,
+    x: str,
+    output: str,
+    shape: Shape,
+    semantics: Semantics,
+    integers: Quantized | None,
 ) -> None:
     if isinstance(node, nir.Output):
         step.op("Identity", [x], output)
     elif isinstance(node, nir.Affine | nir.Linear):
-        bias = [step.constant(f"{name}.bias", node.bias)] if isinstance(node, nir.Affine) else []
-        step.op("Gemm", [x, step.constant(f"{name}.weight", node.weight), *bias], output, transB=1)
+        step.op("Gemm", _operands(step, name, node, x, integers), output, transB=1)
     elif isinstance(node, nir.Conv1d | nir.Conv2d):
-        _convolution(step, name, node, x, output)
+        _convolution(step, name, node, _operands(step, name, node, x, integers), output)
     elif isinstance(node, nir.AvgPool2d | nir.SumPool2d):
         _pool(step, name, node, x, output, shape[0])
     elif isinstance(node, nir.Flatten):
@@ -116,13 +131,38 @@ def _add_node(
         _neuron(step, name, discretise(node, semantics), x, output, shape)
 
 
-def _convolution(step: Step, name: str, node: nir.Conv1d | nir.Conv2d, x: str, output: str) -> None:
+def _operands(step: Step, name: str, node: nir.NIRNode, x: str, integers: Quantized | None) -> list[str]:
+    """Input, weights and bias of a layer of weights."""
+    if integers is None:
+        bias = [step.constant(f"{name}.bias", node.bias)] if hasattr(node, "bias") else []
+        return [x, step.constant(f"{name}.weight", node.weight), *bias]
+    zero = step.constant(f"{name}.x_zero", 0, np.int8)
+    x_scale = step.constant(f"{name}.x_scale", integers.x_scale)
+    x_int8 = step.op("QuantizeLinear", [x, x_scale, zero], f"{name}/x_int8")
+    operands = [step.op("DequantizeLinear", [x_int8, x_scale, zero], f"{name}/x")]
+    scales = {"weight": integers.weight_scales}
+    if integers.bias is not None:
+        scales["bias"] = np.float32(integers.x_scale) * integers.weight_scales
+    for label, scale in scales.items():
+        values = getattr(integers, label)
+        parts = [
+            step.constant(f"{name}.{label}", values, values.dtype),
+            step.constant(f"{name}.{label}_scale", scale),
+            step.constant(f"{name}.{label}_zero", np.zeros(len(values)), values.dtype),
+        ]
+        operands.append(step.op("DequantizeLinear", parts, f"{name}/{label}", axis=0))
+    return operands
+
+
+def _convolution(
+    step: Step, name: str, node: nir.Conv1d | nir.Conv2d, operands: list[str], output: str
+) -> None:
     kernel = tuple(node.weight.shape[2:])
     stride, dilation = axes(node.stride, len(kernel)), axes(node.dilation, len(kernel))
     padding = pads(node, kernel, dilation, stride)
     step.op(
         "Conv",
-        [x, step.constant(f"{name}.weight", node.weight), step.constant(f"{name}.bias", node.bias)],
+        operands,
         output,
         kernel_shape=kernel,
         strides=stride,

@@ -15,7 +15,10 @@ from snn_deploy.graph.shapes import MAX_ELEMENTS
 KEY = "snn_deploy"
 
 Kind = Literal["step", "scan", "unrolled"]
-MODELS: tuple[Kind, ...] = get_args(Kind)
+Precision = Literal["float32", "int8"]
+INT8 = "-int8"
+MODELS = tuple(kind + suffix for suffix in ("", INT8) for kind in get_args(Kind))
+"""Names of the models of a network: its kinds with float32 weights, then with int8 weights."""
 
 
 def at_step(name: str, t: int) -> str:
@@ -56,6 +59,7 @@ class OnnxInfo(_Info):
             an unrolled model).
         timesteps, dt, integrator, fires_at, reset, decode, classes: see
             :class:`snn_deploy.graph.semantics.Semantics`.
+        precision: of the weights and their inputs; neurons are always float32.
         weights_sha256: over names and contents of all constants.
     """
 
@@ -65,6 +69,7 @@ class OnnxInfo(_Info):
     output: Value
     states: tuple[StateValue, ...] = Field(max_length=20_000)
     layers: tuple[Value, ...] = Field(max_length=20_000)
+    precision: Precision = "float32"
     encoding: str = "one float32 frame per step"
     timesteps: int | None = Field(default=None, ge=1, le=MAX_TIMESTEPS)
     dt: float

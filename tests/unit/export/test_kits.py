@@ -18,6 +18,7 @@ from snn_deploy.export.nir import NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
+from snn_deploy.simulate.onnxruntime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 KITS = ("run_nir", "run_onnx")
@@ -38,10 +39,12 @@ def bundle(tmp_path_factory) -> Path:
     )
     x = spikes_in()
     expected = Reference(net).run(x).output
-    every = OnnxOptions(models=("step", "scan", "unrolled"))
+    every = OnnxOptions(models=("step", "scan", "unrolled", "step-int8"))
     for writer in (NirWriter(), OnnxWriter(every)):
         writer.write(net, folder, Calibration(x))
-    np.savez(folder / "example.npz", x=x.numpy(), nir_out=expected.numpy(), onnx_out=expected.numpy())
+    outputs = {"nir_out": expected, "onnx_out": expected}
+    outputs["onnx_step-int8_out"] = OnnxRuntime(folder / "model.step-int8.onnx").run(x).output
+    np.savez(folder / "example.npz", x=x.numpy(), **{name: y.numpy() for name, y in outputs.items()})
     np.save(folder / "frames.npy", x.numpy())
     for kit in KITS:
         shutil.copy(asset_dir("export") / f"{kit}.py", folder)
@@ -59,7 +62,7 @@ def test_passes_on_what_the_bundle_promises(kit, bundle):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert all(line.startswith("PASS") and "0 of 180 outputs differ" in line for line in lines)
-    assert len(lines) == (1 if kit == "run_nir" else 3)
+    assert len(lines) == (1 if kit == "run_nir" else 4)
 
 
 @pytest.mark.parametrize("kit", KITS)
@@ -67,7 +70,7 @@ def test_fails_on_another_output(kit, bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "b")
     with np.load(bundle / "example.npz") as example:
         content = dict(example)
-    for name in ("nir_out", "onnx_out"):
+    for name in content.keys() - {"x"}:
         content[name] = 1.0 - content[name]
     np.savez(tmp_path / "b" / "example.npz", **content)
     done = start(tmp_path / "b", kit)

@@ -38,7 +38,7 @@ def write(net: nir.NIRGraph, folder: Path, steps: int = 6) -> dict[str, OnnxRunt
     return {kind: OnnxRuntime(folder / file) for kind, file in written.files.items()}
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=30)
 @given(case=exact_cases(scalar_start=True))
 def test_every_spike_of_every_layer_is_equal_in_all_models(case, tmp_path_factory):
     expected = Reference(case.graph).run(case.x, record=True)
