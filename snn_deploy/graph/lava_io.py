@@ -29,6 +29,7 @@ from snn_deploy.graph.lava_net import (
     LavaNet,
     Layer,
     Readout,
+    Span,
     neuron_of,
 )
 from snn_deploy.graph.lava_rules import simulation_problems
@@ -94,16 +95,19 @@ def _annotated(file: h5py.File, layers: tuple[Layer, ...], origin: str) -> LavaN
         readout = content.pop("readout")
         low, high = content.pop("input_range")
         names, classes = tuple(content.pop("names")), tuple(content.pop("classes"))
+        spans = tuple(tuple(Span(*span) for span in layer) for layer in content.pop("spans", ()))
         net = LavaNet(
             layers,
             names=names,
             classes=classes,
+            spans=spans,
             input_range=(int(low), int(high)),
             readout=None if readout is None else Readout(readout["kind"], float(readout["scale"])),
             **content,
         )
         if len(names) != len(populations) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{len(names)} layer names for {len(populations)} layers")
+        _check_spans(net)
         if not (0 < float(net.input_scale) < np.inf):
             raise ValueError(f"input_scale is {net.input_scale}")
         if net.readout is not None and net.readout.kind not in {"current", "membrane"}:
@@ -111,6 +115,23 @@ def _annotated(file: h5py.File, layers: tuple[Layer, ...], origin: str) -> LavaN
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"The '{ATTRIBUTE}' attribute of '{origin}' is damaged: {error}") from None
     return net
+
+
+def _check_spans(net: LavaNet) -> None:
+    """Spans cover their layer in order, and no name occurs twice.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if net.spans and len(net.spans) != len(net.populations):
+        raise ValueError(f"spans of {len(net.spans)} of {len(net.populations)} layers")
+    for layer, spans in zip(net.populations, net.spans, strict=False):
+        ends = [0, *(span.first + span.count for span in spans)]
+        if spans and ([span.first for span in spans] != ends[:-1] or ends[-1] != layer.shape[0]):
+            raise ValueError(f"spans that do not cover the {layer.shape[0]} channels of a layer")
+    found = [span.name for spans in net.spans for span in spans]
+    if len(set(found)) < len(found) or not all(isinstance(name, str) for name in found):
+        raise ValueError("spans without a name of their own")
 
 
 def write_net(net: LavaNet, path: Path) -> None:
@@ -132,7 +153,9 @@ def write_net(net: LavaNet, path: Path) -> None:
 def _annotations(net: LavaNet) -> dict[str, Any]:
     fields = ("names", "input_name", "input_range", "input_scale", "timesteps", "decode", "classes")
     content = {name: getattr(net, name) for name in fields}
-    return {"version": VERSION, **content, "readout": None if net.readout is None else asdict(net.readout)}
+    readout = None if net.readout is None else asdict(net.readout)
+    spans = [[[span.name, span.first, span.count] for span in layer] for layer in net.spans]
+    return {"version": VERSION, **content, "readout": readout, "spans": spans}
 
 
 def _write_layer(group: h5py.Group, layer: Layer) -> None:

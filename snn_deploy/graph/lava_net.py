@@ -125,6 +125,15 @@ Population: TypeAlias = Input | Conv | Dense
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Channels of a convolution, or neurons of a dense layer, that are one population of the hub."""
+
+    name: str
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readout:
     """How the last population's membrane v becomes the network's output ``y``.
 
@@ -150,6 +159,7 @@ class LavaNet:
         timesteps: T that the network was made for, when known.
         decode: how class scores follow from the output over time.
         classes: class names, when known.
+        spans: per population what it holds; empty for a population that is one of the hub.
     """
 
     layers: tuple[Layer, ...]
@@ -161,6 +171,7 @@ class LavaNet:
     timesteps: int | None = None
     decode: str = "mean"
     classes: tuple[str, ...] = field(default=())
+    spans: tuple[tuple[Span, ...], ...] = field(default=())
 
     @property
     def populations(self) -> tuple[Population, ...]:

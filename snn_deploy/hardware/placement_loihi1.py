@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.errors import UnsupportedError
-from snn_deploy.graph.passes.loihi import ChipLayer, lower
+from snn_deploy.graph.passes.chip_layers import ChipLayer
+from snn_deploy.graph.passes.loihi import lower
 from snn_deploy.graph.passes.windows import Matrix, Window
 from snn_deploy.hardware import placement_counts
 from snn_deploy.hardware.constraint import span_words

@@ -25,6 +25,7 @@ import torch
 from snn_deploy.errors import ConfigError, MissingOptionalError, ParityError, UnsupportedError
 from snn_deploy.graph.lava_io import read_net, write_net
 from snn_deploy.graph.lava_net import DECAY_ONE, Dense, Input, LavaNet, Layer, neuron_of
+from snn_deploy.graph.lava_spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate.lava_install import require_lava
@@ -83,7 +84,7 @@ class Lava:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the spiking populations, in order."""
-        return self.net.names if self.net.readout is None else self.net.names[:-1]
+        return spiking_layers(self.net)
 
     def run(
         self, x: torch.Tensor, *, record: bool = False, forced: Mapping[str, torch.Tensor] | None = None
@@ -108,7 +109,7 @@ class Lava:
             assert result.membrane is not None
             output = read_membrane(self.net, result.membrane, output)
         names = self.net.names if len(result.spikes) > 1 else self.net.names[-1:]
-        every = dict(zip(names, result.spikes, strict=True))
+        every = split(self.net, dict(zip(names, result.spikes, strict=True)))
         return Trace(output, {name: every[name] for name in self.layers} if record else {})
 
     def _free_run(self, units: torch.Tensor, record: bool) -> _Result:
@@ -123,15 +124,12 @@ class Lava:
     def _forced_run(self, units: torch.Tensor, free: _Result, given: Mapping[str, torch.Tensor]) -> _Result:
         """Results in which every layer has seen the given spikes of the layer before it."""
         spikes, membrane = list(free.spikes), free.membrane
-        differing = [
-            i
-            for i, name in enumerate(self.net.names[:-1])
-            if name in given and not torch.equal(spikes[i], given[name])
-        ]
+        seen = [join(self.net, name, own, given) for name, own in zip(self.net.names, spikes, strict=True)]
+        differing = [i for i in range(len(spikes) - 1) if not torch.equal(spikes[i], seen[i])]
         for number, position in enumerate(differing):
             end = differing[number + 1] + 1 if number + 1 < len(differing) else len(spikes)
             piece = _piece(self.net, position + 1, end)
-            result = self._run_net(piece, given[self.net.names[position]].float(), record=True)
+            result = self._run_net(piece, seen[position].float(), record=True)
             spikes[position + 1 : end] = result.spikes
             membrane = result.membrane if end == len(spikes) else membrane
         return _Result(spikes, membrane)
@@ -269,6 +267,7 @@ def _piece(net: LavaNet, start: int, end: int) -> LavaNet:
         net,
         layers=(Input(net.populations[start - 1].shape), *between),
         names=net.names[start:end],
+        spans=net.spans[start:end],
         input_range=(0, 1),
         input_scale=1.0,
         readout=net.readout if last else None,

@@ -21,6 +21,7 @@ from snn_deploy.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.graph.lava_io import read_net
 from snn_deploy.graph.lava_net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
 from snn_deploy.graph.lava_rules import simulation_problems
+from snn_deploy.graph.lava_spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
@@ -54,7 +55,7 @@ class Loihi:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the spiking populations, in order."""
-        return self.net.names if self.net.readout is None else self.net.names[:-1]
+        return spiking_layers(self.net)
 
     @torch.inference_mode()
     def run(
@@ -92,7 +93,10 @@ class Loihi:
             output = read_membrane(
                 self.net, torch.cat([v.cpu() for v in membranes if v is not None], 1), output
             )
-        return Trace(output, {name: spikes[name] for name in self.layers} if record else {})
+        if not record:
+            return Trace(output)
+        parts_of_layers = split(self.net, spikes)
+        return Trace(output, {name: parts_of_layers[name] for name in self.layers})
 
     @torch.inference_mode()
     def run_pipelined(
@@ -147,7 +151,7 @@ class Loihi:
             resets = _reset_steps(len(x), reset[0], reset[1] + position)
             activity = self._population(position, layer, x, input_range, resets, probe or is_readout)
             results.append(activity)
-            x, input_range = forced.get(name, activity.spikes), (0, 1)
+            x, input_range = join(self.net, name, activity.spikes, forced), (0, 1)
         return results
 
     def _population(

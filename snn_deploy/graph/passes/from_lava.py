@@ -20,15 +20,18 @@ from snn_deploy.graph.lava_net import DECAY_ONE, Dense, Flatten, Input, LavaNet,
 from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
 
 DT = 1e-3
+FloatArray = npt.NDArray[np.floating[Any]]
+Scale = float | FloatArray
 
 
 def to_graph(
-    net: LavaNet, scales: Sequence[float] | None = None, weights_names: Sequence[str] | None = None
+    net: LavaNet, scales: Sequence[Scale] | None = None, weights_names: Sequence[str] | None = None
 ) -> nir.NIRGraph:
     """The NIR graph of ``net``.
 
     Args:
-        scales: S of every population; 1 for a foreign file, whose currents then count weight units.
+        scales: S of every population, or of its channels; 1 for a foreign file, whose currents then count
+            weight units.
         weights_names: name of every population's weights; ``NAME.weights`` unless given.
 
     Raises:
@@ -89,9 +92,9 @@ def _problems(net: LavaNet) -> list[Problem]:
     return problems
 
 
-def _weights(layer: Population, unit: float, scale: float, shape: tuple[int, ...]) -> nir.NIRNode:
+def _weights(layer: Population, unit: Scale, scale: Scale, shape: tuple[int, ...]) -> nir.NIRNode:
     assert not isinstance(layer, Input)
-    weight = (layer.weight / unit).astype(np.float32)
+    weight = (layer.weight / _wide(unit, layer.weight.ndim)).astype(np.float32)
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias / scale
     bias = bias.astype(np.float32)
     if isinstance(layer, Dense):
@@ -100,13 +103,17 @@ def _weights(layer: Population, unit: float, scale: float, shape: tuple[int, ...
     return nir.Conv2d((shape[1], shape[2]), weight, *geometry, bias)
 
 
-def _neurons(layer: Population, scale: float, readout: bool) -> nir.NIRNode:
+def _wide(values: Scale, rank: int) -> FloatArray:
+    array = np.asarray(values, np.float64)
+    return array.reshape(-1, *[1] * (rank - 1)) if array.ndim else array
+
+
+def _neurons(layer: Population, scale: Scale, readout: bool) -> nir.NIRNode:
     """IF, LIF or CubaLIF in a form whose input gain is 1; their integrators for a readout."""
     neuron = neuron_of(layer)
 
-    def full(value: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-        wide = value.reshape(-1, *[1] * (len(layer.shape) - 1)) if value.ndim else value
-        return np.broadcast_to(wide, layer.shape).astype(np.float32)
+    def full(value: FloatArray) -> FloatArray:
+        return np.broadcast_to(_wide(value, len(layer.shape)), layer.shape).astype(np.float32)
 
     leak, current_leak = full(neuron.voltage_decay / DECAY_ONE), full(neuron.current_decay / DECAY_ONE)
     resolution = 1.0 if np.isin(leak, (0, 1)).all() and (current_leak == 1).all() else 1 / 64

@@ -3,81 +3,33 @@ r"""Lower the hub graph to what a ``.net`` file can say: a chain of weight layer
 Between two populations everything linear becomes one map (pooling is merged into the weights beside it, see
 :mod:`snn_deploy.graph.passes.windows`); each neuron takes the form of
 :mod:`snn_deploy.graph.passes.chip_neurons`, its input gain and offset folded into weights and biases. A
-network that ends in weights or in an integrator is read by the membrane of neurons that never fire. All of it
-is exact.
+threshold without memory (the OR of a maximum over spikes) is a neuron that forgets everything. Branches and
+sums, of spikes or of currents, become channels of the chain (:mod:`snn_deploy.graph.passes.levels`). A
+network that ends in weights, in a sum or in an integrator is read by the membrane of neurons that never fire.
+All of it is exact.
 
 What has no such form is refused, all of it at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import nir
 import numpy as np
 
 from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.graph.dynamics import discretise
+from snn_deploy.graph.dynamics import discretise, parameters
+from snn_deploy.graph.passes.chip_layers import NETX, Chain, ChipLayer, ReadoutKind
 from snn_deploy.graph.passes.chip_neurons import CubaForm, per_channel
-from snn_deploy.graph.passes.windows import (
-    FloatArray,
-    Matrix,
-    MergeError,
-    Window,
-    as_window,
-    identity,
-    merge,
-    merge_into_matrix,
-    scaled,
-    with_groups,
-)
-from snn_deploy.graph.semantics import Comparison, Semantics, read_semantics
-from snn_deploy.graph.shapes import ShapeError
+from snn_deploy.graph.passes.levels import Arrangement, Population
+from snn_deploy.graph.passes.terms import RefusalError, Term, Value, apply
+from snn_deploy.graph.passes.windows import Matrix, identity, scaled
+from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import INTEGRATOR_NODES, Plan
 
-NETX = "lava-dl 0.6.0, netx"
-SIGNED_BYTE = 127
-"""Lava keeps the geometry of a convolution, groups included, in signed bytes."""
-ReadoutKind = Literal["current", "membrane"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChipLayer:
-    """One population and the weights before it, in real numbers.
-
-    Attributes:
-        name: hub name of the neurons, or of the weights when nothing fires.
-        weights_name: hub name of the weights; the neurons' when there are none.
-        map: the linear map, bias included (b of the equations above).
-        shape: shape of the population.
-        flattens: whether the population before is flattened on the way.
-        current_leak, voltage_leak: shares in [0, 1] lost per step; a number, or one per channel.
-        threshold: None when the layer is a readout.
-        fires_at: ``>=`` or ``>``.
-    """
-
-    name: str
-    weights_name: str
-    map: Window | Matrix
-    shape: tuple[int, ...]
-    flattens: bool
-    current_leak: FloatArray
-    voltage_leak: FloatArray
-    threshold: float | None
-    fires_at: Comparison
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
-    """A network without branches, ready to be quantised."""
-
-    layers: tuple[ChipLayer, ...]
-    input_name: str
-    input_shape: tuple[int, ...]
-    readout: ReadoutKind | None
-    semantics: Semantics
-    passes: tuple[str, ...] = field(default=())
+_WINDOWS = (nir.Conv2d, nir.AvgPool2d, nir.SumPool2d)
+_LEAKY = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 
 
 def lower(plan: Plan) -> Chain:
@@ -87,9 +39,9 @@ def lower(plan: Plan) -> Chain:
         UnsupportedError: with every node that cannot be said in a ``.net`` file, the rule, and what to try.
     """
     lowering = _Lowering(plan)
-    for name in _chain_order(plan, lowering.problems):
+    for name in plan.order:
         lowering.take(name)
-    lowering.finish()
+    layers = lowering.layers()
     if lowering.problems:
         count = len(lowering.problems)
         raise UnsupportedError(
@@ -97,171 +49,105 @@ def lower(plan: Plan) -> Chain:
             problems=lowering.problems,
         )
     return Chain(
-        layers=tuple(lowering.layers),
+        layers=tuple(layers),
         input_name=plan.input,
         input_shape=plan.shapes[plan.input],
         readout=lowering.readout,
         semantics=lowering.semantics,
-        passes=tuple(lowering.passes),
+        passes=tuple(dict.fromkeys(lowering.passes)),
     )
 
 
-def _chain_order(plan: Plan, problems: list[Problem]) -> list[str]:
-    """All nodes but input and output, in order; branches and loops become problems."""
-    consumers: dict[str, int] = dict.fromkeys(plan.order, 0)
-    for name in plan.order:
-        for source in plan.sources[name]:
-            consumers[source] += 1
-        if len(plan.sources[name]) > 1:
-            problems.append(
-                Problem(
-                    name,
-                    f"adds {len(plan.sources[name])} inputs ({', '.join(plan.sources[name])})",
-                    "a .net file is a chain without sums",
-                    NETX,
-                    "train without skip connections for this target",
-                )
-            )
-        if name in plan.feedback:
-            problems.append(
-                Problem(name, "is fed back", "no loops between layers", NETX, "train without recurrence")
-            )
-    problems += [
-        Problem(name, f"feeds {count} nodes", "a .net file is a chain without branches", NETX)
-        for name, count in consumers.items()
-        if count > 1
-    ]
-    return [name for name in plan.order if name not in {plan.input, plan.output}]
-
-
 class _Lowering:
-    """Walks the chain and closes a layer at every neuron."""
+    """Walks the plan, follows what is linear and closes a population at every neuron."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.semantics = read_semantics(plan.graph)
-        self.layers: list[ChipLayer] = []
         self.problems: list[Problem] = []
         self.passes: list[str] = []
         self.readout: ReadoutKind | None = None
-        self._shape = plan.shapes[plan.input]
-        self._start_map()
+        self._values: dict[str, Value | None] = {}
+        self._populations: list[Population] = []
+        self._integrators: set[str] = set()
 
-    def _start_map(self) -> None:
-        self._map: Window | Matrix | None = None
-        self._weights_name: str | None = None
-        self._flattens = False
-        self._faults_before = len(self.problems)
+    @property
+    def _closed(self) -> set[str]:
+        return {self._plan.input, *(population.name for population in self._populations)}
 
-    def _sound(self) -> bool:
-        """Whether nothing of the open layer was refused; what is refused has no map to close."""
-        return len(self.problems) == self._faults_before
+    def layers(self) -> list[ChipLayer]:
+        """The chain of what was taken; problems are added to those there are."""
+        if not self._populations and not self.problems:
+            self._problem(self._plan.output, "no layer with weights", "at least one conv or dense layer")
+        if self.problems:
+            return []
+        source, fires_at = self._plan.input, self.semantics.fires_at
+        arrangement = Arrangement(self._populations, source, self._plan.shapes[source], fires_at)
+        layers = arrangement.layers()
+        self.problems += arrangement.problems
+        for layer in layers:
+            if relayed := dict.fromkeys(member.source for member in layer.members if member.relay):
+                self.passes.append(f"relay {', '.join(relayed)} through '{layer.name}'")
+        return layers
 
     def _problem(self, name: str, what: str, rule: str, try_instead: str = "") -> None:
         self.problems.append(Problem(name, what, rule, NETX, try_instead))
 
     def take(self, name: str) -> None:
-        """Add one node to the open layer, or close it."""
-        node = self._plan.node(name)
-        if self.readout == "membrane":
+        """Follow one node. Behind a refused one nothing linear is known: only the node itself is checked."""
+        plan, node = self._plan, self._plan.node(name)
+        if name in plan.feedback:
+            self._problem(name, "is fed back", "no loops between layers", "train without recurrence")
+        if name == plan.input:
+            self._values[name] = (Term(name, plan.shapes[name]),)
+            return
+        value = self._sum(name)
+        if name == plan.output:
+            self._finish(value)
+        elif value is not None and any(term.source in self._integrators for term in value):
             self._problem(name, "follows an integrator", "only the last layer may be read by its membrane")
-        elif isinstance(node, nir.Conv2d | nir.AvgPool2d | nir.SumPool2d):
-            self._window(name, node)
-        elif isinstance(node, nir.Affine | nir.Linear):
-            self._matrix(name, node)
-        elif isinstance(node, nir.Flatten):
-            self._flatten(name)
-        elif isinstance(node, nir.Scale):
-            self._scale(name, node)
-        elif isinstance(node, nir.IF | nir.LIF | nir.CubaLIF | nir.I | nir.LI | nir.CubaLI):
-            self._neuron(name, node)
+            self._values[name] = None
+        elif isinstance(node, _LEAKY):
+            self._neuron(name, node, value)
+        elif isinstance(node, nir.Threshold):
+            self._threshold(name, node, value)
         else:
-            self._problem(name, f"node type '{type(node).__name__}'", "conv, dense, pooling and CUBA neurons")
-        self._shape = self._plan.shapes[name]
+            self._values[name] = self._linear(name, node, value)
 
-    def finish(self) -> None:
-        """Close what is open at the output."""
-        if self._map is not None and self._sound():
-            last = self._weights_name or self._plan.sources[self._plan.output][0]
-            self._close(last, np.ones(()), np.zeros(()), threshold=None)
-            self.readout = "current"
-        elif self._flattens:
-            self._problem(
-                self._plan.sources[self._plan.output][0], "flattens the output", "no layer follows it"
-            )
-        if not self.layers and not self.problems:
-            self._problem(self._plan.output, "no layer with weights", "at least one conv or dense layer")
+    def _sum(self, name: str) -> Value | None:
+        terms: list[Term] = []
+        if name in self._plan.feedback:
+            return None
+        for source in self._plan.sources[name]:
+            value = self._values[source]
+            if value is None:
+                return None
+            terms += value
+        return tuple(terms)
 
-    def _window(self, name: str, node: nir.NIRNode) -> None:
+    def _linear(self, name: str, node: nir.NIRNode, value: Value | None) -> Value | None:
+        before = self._plan.shapes[(*self._plan.sources[name], *self._plan.feedback.get(name, ()))[0]]
+        after = self._plan.shapes[name]
+        known = value if value is not None else (Term(name, before),)
         try:
-            window = as_window(node, self._shape)
-            if isinstance(self._map, Matrix) or self._flattens:
-                raise MergeError("follows a flat layer without neurons between them")
-            if self._map is not None:
-                window = merge(self._map, window)
-                self.passes.append(f"merge '{name}' with the weights beside it")
-        except (MergeError, ShapeError) as error:
-            self._problem(name, str(error), "one linear map between two populations", _window_hint(node))
-            return
-        self._map = window
-        if not window.pools:
-            self._weights_name = self._weights_name or name
-
-    def _matrix(self, name: str, node: nir.NIRNode) -> None:
-        weight = np.asarray(node.weight, np.float64)
-        bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), np.float64)
-        matrix = Matrix(weight, bias)
-        if isinstance(self._map, Window) and self._map.pools:
+            found = apply(node, name, known, before, after)
+        except RefusalError as refusal:
+            self.problems.append(refusal.problem)
+            return None
+        if value is None:
+            return None
+        if isinstance(node, _WINDOWS) and any(term.map is not None for term in value):
+            self.passes.append(f"merge '{name}' with the weights beside it")
+        elif isinstance(node, nir.Affine | nir.Linear) and any(term.pools for term in value):
             self.passes.append(f"merge the pooling before '{name}' into its weights")
-            matrix = merge_into_matrix(self._map, matrix)
-        elif self._map is not None:
-            self._problem(
-                name,
-                f"follows the weights '{self._weights_name}' without neurons between them",
-                "one linear map between two populations",
-                "put neurons between them, or multiply the two layers",
-            )
-            return
-        self._map, self._weights_name = matrix, name
+        return found
 
-    def _flatten(self, name: str) -> None:
-        if self._plan.shapes[name] != (int(np.prod(self._shape)),):
-            self._problem(name, f"flattens only some axes of {self._shape}", "all axes or none")
-        elif isinstance(self._map, Window) and not self._map.pools:
-            self._problem(
-                name,
-                f"lies between the weights '{self._weights_name}' and their neurons",
-                "weights and neurons have the same shape",
-                "flatten after the neurons",
-            )
-        elif len(self._shape) > 1:
-            self._flattens = True
-
-    def _scale(self, name: str, node: nir.Scale) -> None:
-        rows = per_channel(node.scale, self._shape)
-        if rows is None:
-            self._problem(name, "scales neurons of a channel differently", "one factor per channel")
-            return
-        if self._map is None and not rows.ndim and not self._flattens:
-            self._map = identity(self._shape)
-        if self._map is None or (rows.ndim and self._map_pools()):
-            self._problem(name, "scales the input of a layer per channel", "scale after the weights")
-            return
-        self._map = scaled(self._map, rows)
-
-    def _map_pools(self) -> bool:
-        return isinstance(self._map, Window) and self._map.pools
-
-    def _neuron(self, name: str, node: nir.NIRNode) -> None:
+    def _neuron(self, name: str, node: nir.NIRNode, value: Value | None) -> None:
         neuron = discretise(node, self.semantics)
         cuba = CubaForm.of(neuron, self._plan.shapes[name])
         reads = isinstance(node, INTEGRATOR_NODES)
         if cuba is None:
-            self._problem(
-                name,
-                "parameters differ between neurons of a channel",
-                "one set of parameters per layer, or per channel in simulation",
-            )
+            self._uneven(name)
             cuba = CubaForm.neutral()
         if neuron.fire is not None and neuron.fire.reset == "subtract":
             self._problem(
@@ -274,69 +160,81 @@ class _Lowering:
             self._problem(name, f"v_threshold - v_reset is {cuba.threshold.min():g}", "positive")
         if reads and cuba.start.any():
             self._problem(name, "starts away from 0 (v_leak)", "membranes start at 0", "set v_leak to 0")
-        if self._map is None:
-            self._map = identity(self._shape)
-            if self._flattens:
-                self._problem(name, "neurons without weights after a Flatten", "put weights between them")
-        if self._sound():
-            self._close_neuron(name, cuba, reads)
-        self._start_map()
+        if reads:
+            self._integrators.add(name)
+        self._values[name] = (Term(name, self._plan.shapes[name]),)
+        self._close(name, cuba, value, self._plan.shapes[name])
 
-    def _close_neuron(self, name: str, cuba: CubaForm, reads: bool) -> None:
-        assert self._map is not None
-        if self._map.bias.any() and (cuba.current_leak < 1).any():
+    def _threshold(self, name: str, node: nir.Threshold, value: Value | None) -> None:
+        threshold = per_channel(parameters(node)["threshold"], self._plan.shapes[name])
+        if threshold is None:
+            self._uneven(name)
+        elif not (threshold > 0).all():
+            self._problem(name, f"a threshold of {threshold.min():g}", "positive")
+        one = np.ones(())
+        forgets = replace(CubaForm.neutral(), voltage_leak=one, threshold=threshold)
+        self._values[name] = (Term(name, self._plan.shapes[name]),)
+        self._close(name, forgets, value, self._plan.shapes[name])
+
+    def _uneven(self, name: str) -> None:
+        self._problem(
+            name,
+            "parameters differ between neurons of a channel",
+            "one set of parameters per layer, or per channel in simulation",
+        )
+
+    def _close(self, name: str, cuba: CubaForm, value: Value | None, shape: tuple[int, ...]) -> None:
+        """The population ``name`` of ``shape``, fed by ``value``."""
+        if value is None:
+            return
+        if any(term.flat and not isinstance(term.map, Matrix) for term in value):
+            self._problem(name, "neurons without weights after a Flatten", "put weights between them")
+            return
+        terms = [term if term.map is not None else replace(term, map=identity(shape)) for term in value]
+        maps = [term.map for term in terms if term.map is not None]
+        bias = np.sum([linear.bias for linear in maps], axis=0)
+        if bias.any() and (cuba.current_leak < 1).any():
+            weights = ", ".join(dict.fromkeys(term.weights for term in terms if term.weights))
             self._problem(
                 name,
-                f"the bias of '{self._weights_name}' enters a current that remembers",
+                f"the bias of '{weights}' enters a current that remembers",
                 "biases act on the voltage",
                 "train the layer before a CUBA neuron without bias",
             )
-        self._map = scaled(self._map, cuba.gain)
-        offset = np.broadcast_to(cuba.offset, self._map.bias.shape)
-        self._map = replace(self._map, bias=self._map.bias + offset)
-        threshold = cuba.threshold
-        if threshold is not None and threshold.ndim:
-            self._map = scaled(self._map, 1.0 / threshold)
-            threshold = np.ones(())
+        bias = bias * cuba.gain + np.broadcast_to(cuba.offset, bias.shape)
+        gained = tuple(
+            replace(term, map=scaled(linear, cuba.gain)) for term, linear in zip(terms, maps, strict=True)
+        )
+        population = Population(
+            name, shape, gained, bias, cuba.current_leak, cuba.voltage_leak, cuba.threshold
+        )
+        if cuba.threshold is not None and cuba.threshold.ndim:
+            population = population.normalised()
             self.passes.append(f"divide the weights of '{name}' by its thresholds")
-        self._close(
-            name, cuba.current_leak, cuba.voltage_leak, None if threshold is None else float(threshold)
-        )
-        self.readout = "membrane" if reads else None
+        self._populations.append(population)
 
-    def _close(
-        self, name: str, current_leak: FloatArray, voltage_leak: FloatArray, threshold: float | None
-    ) -> None:
-        assert self._map is not None
-        linear = self._map
-        if isinstance(linear, Window):
-            linear = with_groups(linear, SIGNED_BYTE)
-            if max(*linear.kernel, *linear.stride, *linear.padding, *linear.dilation) > SIGNED_BYTE:
-                self._problem(
-                    name,
-                    f"kernel {linear.kernel}, stride {linear.stride}, padding {linear.padding} after merging",
-                    f"sizes up to {SIGNED_BYTE}",
-                    "smaller pooling windows",
-                )
-            shape: tuple[int, ...] = (len(linear.weight), *linear.size_out)
-        else:
-            shape = (len(linear.weight),)
-        self.layers.append(
-            ChipLayer(
-                name=name,
-                weights_name=self._weights_name or name,
-                map=linear,
-                shape=shape,
-                flattens=self._flattens,
-                current_leak=current_leak,
-                voltage_leak=voltage_leak,
-                threshold=threshold,
-                fires_at=self.semantics.fires_at,
-            )
-        )
+    def _finish(self, value: Value | None) -> None:
+        """Close what is open at the output."""
+        if value is None:
+            return
+        integrates = [term.source for term in value if term.source in self._integrators]
+        only = value[0] if len(value) == 1 else None
+        if only is None or only.map is not None:
+            if integrates:
+                self._problem(integrates[0], "is not the output alone", "a membrane is read as it is")
+                return
+            silent = replace(CubaForm.neutral(), threshold=None)
+            self._close(self._readout_name(value), silent, value, self._plan.shapes[self._plan.output])
+            self.readout = "current"
+        elif only.flat:
+            before = self._plan.sources[self._plan.output][0]
+            self._problem(before, "flattens the output", "no layer follows it")
+        elif only.source in (names := [population.name for population in self._populations]):
+            self._populations.append(self._populations.pop(names.index(only.source)))
+            self.readout = "membrane" if integrates else None
 
-
-def _window_hint(node: nir.NIRNode) -> str:
-    if isinstance(node, nir.Conv2d):
-        return "put neurons before it, or pad the image so that the pooling divides it"
-    return "pool with windows that divide the image, or use a strided convolution"
+    def _readout_name(self, value: Value) -> str:
+        """The weights before the output, else the node before it, else a name for the sum."""
+        names = [term.weights for term in value if term.weights]
+        names += [name for name in self._plan.sources[self._plan.output] if name not in self._closed]
+        return names[0] if names else f"{self._plan.output}.sum"

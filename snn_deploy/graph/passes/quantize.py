@@ -1,4 +1,4 @@
-r"""From real weights to Loihi's integers, one scale per layer.
+r"""From real weights to Loihi's integers, one scale per layer, or one per channel.
 
 With scale S (weight units per unit of the layer's input current) and step :math:`2^{9-bits}`,
 
@@ -12,6 +12,9 @@ and the threshold becomes :math:`\lceil \theta S \rceil - 1` (for ``>=``, :math:
 
 S is searched for (:mod:`snn_deploy.graph.passes.scale_search`) within limits that are proven: 17-bit
 thresholds, 13-bit biases, sums that cannot wrap the 24-bit current, matrices that Lava computes as stored.
+Scales per channel make thresholds per channel, which run in Lava's simulation only. Relays take the largest
+weight; with one scale per layer that bounds S, since the threshold has to stay below it.
+
 Only a readout's membrane, which adds up over time, is bounded by calibration.
 """
 
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,48 +36,59 @@ from snn_deploy.graph.lava_net import (
     Dense,
     Flatten,
     Input,
+    IntArray,
     LavaNet,
     Layer,
     Pair,
     Readout,
+    Span,
     largest_sum,
 )
 from snn_deploy.graph.lava_rules import BIAS_MAX, SUM_MAX
+from snn_deploy.graph.passes.chip_layers import Chain, ChipLayer
 from snn_deploy.graph.passes.input_grid import InputGrid, input_grid
-from snn_deploy.graph.passes.loihi import Chain, ChipLayer
 from snn_deploy.graph.passes.scale_search import (
     Candidate,
     LayerTask,
     apply_map,
     best_candidate,
     counts_whole_units,
-    current_error,
+    current_errors,
+    largest_weight,
     membrane_peak,
-    real_bound,
+    real_bounds,
     threshold_error,
+    wide,
 )
-from snn_deploy.graph.passes.windows import Matrix
+from snn_deploy.graph.passes.windows import FloatArray, Matrix
 
 HEADROOM = 4.0
 """A readout's membrane has room for this many times the largest value seen in calibration (our choice)."""
 CALIBRATION_FRAMES = 48
+Scales = Literal["layer", "channel"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
     """The integer network, the scale S of each of its layers, and what the rounding costs.
 
-    ``table`` has one row per layer; ``notes`` are sentences for the manifest.
+    ``scales`` are one number per layer, or one per channel; ``table`` has one row per layer; ``notes`` are
+    sentences for the manifest.
     """
 
     net: LavaNet
-    scales: tuple[float, ...]
+    scales: tuple[FloatArray, ...]
     table: list[dict[str, Any]]
     notes: tuple[str, ...]
 
 
 def quantize(
-    chain: Chain, x: torch.Tensor, spikes: Mapping[str, torch.Tensor], *, bits: int = 8
+    chain: Chain,
+    x: torch.Tensor,
+    spikes: Mapping[str, torch.Tensor],
+    *,
+    bits: int = 8,
+    scales: Scales = "layer",
 ) -> Quantized:
     """Quantise ``chain``.
 
@@ -82,47 +96,104 @@ def quantize(
         x: calibration input ``[T, B, *shape]``.
         spikes: what every population of the real network fired on x, by name, ``[T, B, *shape]``.
         bits: weight bits, 4 to 8.
+        scales: one S per layer, or one per channel.
 
     Raises:
-        UnsupportedError: with every layer for which no scale keeps the limits.
+        UnsupportedError: with every layer for which no scale keeps the limits; or a skip path carries an
+            input that is not spikes.
     """
     grid = input_grid(x)
+    if chain.relays_input and grid.range != (0, 1):
+        raise UnsupportedError("A skip path carries the input.", problems=[_graded_relay(chain, grid)])
     found: list[tuple[LayerTask, Candidate]] = []
     problems: list[Problem] = []
     seen, value, span = grid.units(x), grid.scale, grid.range
     for layer in chain.layers:
-        task = _prepare(chain, layer, seen, value, span)
-        chosen = best_candidate(task, bits)
+        task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
+        chosen = best_candidate(task, bits, per_channel=scales == "channel")
         if chosen is None:
             problems.append(_no_scale(layer.name, bits))
         else:
             found.append((task, chosen))
-        seen, value, span = spikes.get(layer.name, seen), 1.0, (0, 1)
+        if layer is not chain.layers[-1]:
+            seen, value, span = _fired(layer, {chain.input_name: grid.units(x), **spikes}), 1.0, (0, 1)
     if problems:
         raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
+    whole = [_with_relays(task, chosen, bits) for task, chosen in found]
     return Quantized(
-        net=_assemble(chain, grid, [chosen for _, chosen in found], int(x.shape[0])),
-        scales=tuple(chosen.scale for _, chosen in found),
+        net=_assemble(chain, grid, whole, int(x.shape[0])),
+        scales=tuple(candidate.scale for candidate in whole),
         table=[_row(task, chosen, bits) for task, chosen in found],
-        notes=_notes(chain, grid, bits),
+        notes=_notes(chain, grid, bits, scales),
     )
 
 
-def _prepare(chain: Chain, layer: ChipLayer, seen: torch.Tensor, value: float, span: Pair) -> LayerTask:
-    linear = replace(layer.map, weight=layer.map.weight * value)
+def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Spikes ``[T, B, *shape]`` of a layer, out of those of the populations it holds or relays."""
+    if not layer.members:
+        return spikes[layer.name]
+    parts = []
+    for member in layer.members:
+        part = spikes[member.source]
+        if member.phase is None:
+            part = part.flatten(2)
+        elif member.relay and part.ndim == 5:
+            part = part[..., member.phase[0] :: member.stride[0], member.phase[1] :: member.stride[1]]
+            part = part[..., : layer.shape[1], : layer.shape[2]]
+            missing = [layer.shape[axis] - part.shape[axis + 2] for axis in (2, 1)]
+            part = torch.nn.functional.pad(part, (0, missing[0], 0, missing[1]))
+        parts.append(part)
+    return torch.cat(parts, 2)
+
+
+def _prepare(
+    chain: Chain,
+    layer: ChipLayer,
+    seen: torch.Tensor,
+    value: float,
+    span: Pair,
+    limits: Mapping[str, float],
+) -> LayerTask:
+    own = len(layer.map.weight) - layer.relays
+    relays = layer.map.weight[own:]
+    linear = replace(layer.map, weight=layer.map.weight[:own] * value, bias=layer.map.bias[:own])
     flat = seen.flatten(0, 1)
     count = min(len(flat), CALIBRATION_FRAMES)
     chosen = torch.linspace(0, len(flat) - 1, count).round().long()
-    limits = {"sum": SUM_MAX / max(real_bound(linear.weight, span), 1e-12)}
+    bounds = {name: np.full(own, limit) for name, limit in limits.items()}
+    bounds["sum"] = SUM_MAX / np.maximum(real_bounds(linear.weight, span), 1e-12)
     if linear.bias.any():
-        limits["bias"] = BIAS_MAX / float(np.abs(linear.bias).max())
+        bounds["bias"] = BIAS_MAX / np.maximum(np.abs(linear.bias), 1e-12)
     if layer.threshold is None:
         peak = membrane_peak(layer, linear, seen)
         longer = max(1.0, (chain.semantics.timesteps or 0) / len(seen))
-        limits["membrane"] = NEVER_FIRES / max(HEADROOM * longer * peak, 1e-12)
+        bounds["membrane"] = np.full(own, NEVER_FIRES / max(HEADROOM * longer * peak, 1e-12))
     else:
-        limits["threshold"] = (NEVER_FIRES - 1) / layer.threshold
-    return LayerTask(layer, linear, flat[chosen], span, limits)
+        bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
+    return LayerTask(layer, linear, relays, flat[chosen], span, bounds)
+
+
+def _relay_limit(layer: ChipLayer, bits: int, scales: Scales) -> dict[str, float]:
+    """With one scale, what keeps the threshold of relays below their weight."""
+    if not layer.relays or scales == "channel" or layer.threshold is None:
+        return {}
+    return {"relay": (largest_weight(bits) - 1) / layer.threshold}
+
+
+def _with_relays(task: LayerTask, candidate: Candidate, bits: int) -> Candidate:
+    """``candidate`` for the whole layer; a relay's own threshold is half its weight."""
+    count = task.layer.relays
+    scale, threshold = candidate.scale, candidate.threshold
+    if count and scale.ndim:
+        scale = np.concatenate([scale, np.ones(count)])
+        threshold = np.concatenate([threshold, np.full(count, largest_weight(bits) // 2)])
+    return replace(
+        candidate,
+        scale=scale,
+        weight=task.with_relays(candidate.weight, bits),
+        bias=np.concatenate([candidate.bias, np.zeros(count, np.int64)]),
+        threshold=threshold,
+    )
 
 
 def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int) -> LavaNet:
@@ -148,10 +219,14 @@ def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int
         input_name=chain.input_name,
         input_range=grid.range,
         input_scale=grid.scale,
-        readout=None if chain.readout is None else Readout(chain.readout, 64.0 * chosen[-1].scale),
+        readout=None if chain.readout is None else Readout(chain.readout, 64.0 * float(chosen[-1].scale)),
         timesteps=chain.semantics.timesteps or steps,
         decode=chain.semantics.decode,
         classes=chain.semantics.classes,
+        spans=tuple(
+            tuple(Span(member.name, member.first, member.count) for member in layer.members)
+            for layer in chain.layers
+        ),
     )
 
 
@@ -160,22 +235,43 @@ def _row(task: LayerTask, candidate: Candidate, bits: int) -> dict[str, Any]:
     standard deviation of the currents where there is no threshold."""
     layer, linear = task.layer, task.map
     unit = layer.threshold or float(apply_map(linear, linear.weight, task.frames).std()) or 1.0
-    clipped = np.abs(candidate.weight / candidate.scale - linear.weight) > (1 << (9 - bits)) / candidate.scale
+    scale = wide(candidate.scale, linear.weight.ndim)
+    clipped = np.abs(candidate.weight / scale - linear.weight) > (1 << (9 - bits)) / scale
     leaks = np.atleast_1d(layer.voltage_leak)
     return {
         "layer": layer.name,
-        "scale": candidate.scale,
+        "scale": _plain(candidate.scale),
         "chosen by": candidate.chosen_by,
         "largest weight": int(np.abs(candidate.weight).max()),
         "clipped weights": float(clipped.mean()),
-        "current error / threshold": float(np.sqrt(current_error(task, candidate))) / unit,
-        "vThMant": candidate.threshold,
-        "threshold error": threshold_error(layer, candidate) / unit,
+        "current error / threshold": float(np.sqrt(current_errors(task, candidate).mean())) / unit,
+        "vThMant": _plain(candidate.threshold),
+        "threshold error": float(threshold_error(layer, candidate).max()) / unit,
         "vDecay": int(np.rint(leaks * DECAY_ONE)[0]),
         "leak error": float(np.abs(np.rint(leaks * DECAY_ONE) / DECAY_ONE - leaks).max()),
-        "largest possible sum": largest_sum(candidate.weight, task.span),
+        "largest possible sum": largest_sum(task.with_relays(candidate.weight, bits), task.span),
         "sum limit": SUM_MAX,
     }
+
+
+def _plain(values: FloatArray | IntArray) -> Any:
+    """A number, or a list of one per channel, as JSON has it."""
+    return values.tolist()
+
+
+def _graded_relay(chain: Chain, grid: InputGrid) -> Problem:
+    low, high = grid.range
+    through = [
+        layer.name
+        for layer in chain.layers
+        if any(member.source == chain.input_name for member in layer.members)
+    ]
+    return Problem(
+        chain.input_name,
+        f"holds values {low}..{high}, and a skip path carries it through {', '.join(through)}",
+        "relay neurons pass on spikes, 0 or 1",
+        try_instead="clip the input to one event per step and pixel, or put neurons before the first branch",
+    )
 
 
 def _no_scale(name: str, bits: int) -> Problem:
@@ -187,8 +283,12 @@ def _no_scale(name: str, bits: int) -> Problem:
     )
 
 
-def _notes(chain: Chain, grid: InputGrid, bits: int) -> tuple[str, ...]:
-    notes = [f"Weights are rounded to {bits} bits with one scale per layer; see the table of errors."]
+def _notes(chain: Chain, grid: InputGrid, bits: int, scales: Scales) -> tuple[str, ...]:
+    notes = [f"Weights are rounded to {bits} bits with one scale per {scales}; see the table of errors."]
+    if scales == "channel":
+        notes.append(
+            "Simulation only: scales per channel need thresholds per channel; no chip is documented."
+        )
     if any(not counts_whole_units(layer) for layer in chain.layers):
         notes.append("Leaking membranes are rounded toward zero to 1/64 of a weight unit at every step.")
     if any(leak.ndim for layer in chain.layers for leak in (layer.current_leak, layer.voltage_leak)):

@@ -1,23 +1,25 @@
-r"""Search for the scale of one layer.
+r"""Search for the scale S of a layer, or of each of its channels.
 
 S is the candidate with the least mean squared error of the currents that calibration spikes cause, the error
 of the threshold added: the largest weight at the end of the range, percentiles of the weights there, and a
 geometric grid around them. The integer weights of the winner then get the scale that fits them best. The
 choice of candidates is ours.
+
+Relays are left out: they take the largest weight there is, which has to be above the threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from snn_deploy.graph.lava_net import NEVER_FIRES, IntArray, Pair, largest_sum
+from snn_deploy.graph.lava_net import NEVER_FIRES, IntArray, Pair
 from snn_deploy.graph.lava_rules import SUM_MAX, WEIGHT_MIN, lossless_dense
-from snn_deploy.graph.passes.loihi import ChipLayer
+from snn_deploy.graph.passes.chip_layers import ChipLayer
 from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
 
 _PERCENTILES = (99.9, 99.5, 99.0)
@@ -26,44 +28,75 @@ _GRID = tuple(2.0 ** (k / 16) for k in range(-12, 25))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One scale of a layer and the integers that follow from it."""
+    """Scales and the integers that follow from them.
 
-    scale: float
+    ``scale`` and ``threshold`` are one number, or one per channel.
+    """
+
+    scale: FloatArray
     chosen_by: str
     weight: IntArray
     bias: IntArray
-    threshold: int
+    threshold: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerTask:
-    """A layer in units of its integer input, and what it sees in calibration.
+    """A layer without its relays, in units of its integer input, and what it sees in calibration.
 
-    ``frames`` is a sample of its inputs ``[frames, *shape]``; ``limits`` bounds S, each by a named rule.
+    Attributes:
+        layer: the whole layer.
+        map: its weights without relays.
+        relays: the weights of the relays, 0 or 1, ``[relays, ...]``.
+        frames: a sample of its inputs ``[frames, *shape]``.
+        span: their range.
+        limits: bounds of S of every channel, each by a named rule.
     """
 
     layer: ChipLayer
     map: Window | Matrix
+    relays: FloatArray
     frames: torch.Tensor
     span: Pair
-    limits: dict[str, float]
+    limits: dict[str, FloatArray]
+
+    @property
+    def cap(self) -> FloatArray:
+        """The largest S of every channel that keeps all limits."""
+        cap: FloatArray = np.minimum.reduce(list(self.limits.values()))
+        return cap
+
+    def computed_as_stored(self, weight: IntArray, bits: int) -> bool:
+        """Whether Lava keeps the matrix of the whole layer, relays included, as it is."""
+        return isinstance(self.map, Window) or not lossless_dense(self.with_relays(weight, bits))
+
+    def with_relays(self, weight: IntArray, bits: int) -> IntArray:
+        """``weight`` with the rows of the relays, which take the largest weight."""
+        return np.concatenate([weight, largest_weight(bits) * (self.relays != 0)])
 
 
-def round_weights(weight: FloatArray, scale: float, bits: int) -> IntArray:
+def largest_weight(bits: int) -> int:
+    """The end of the range of weights of ``bits`` bits, ``256 - 2^(9 - bits)``."""
+    return -WEIGHT_MIN - (1 << (9 - bits))
+
+
+def round_weights(weight: FloatArray, scale: float | FloatArray, bits: int) -> IntArray:
     """Integer weights of ``weight`` at ``scale``: multiples of ``2^(9 - bits)`` in ``[-256, 256 - step]``."""
     step = 1 << (9 - bits)
-    rounded: IntArray = (step * np.rint(weight * (scale / step))).astype(np.int64)
-    return rounded.clip(WEIGHT_MIN, -WEIGHT_MIN - step)
+    rounded: IntArray = (step * np.rint(weight * (wide(scale, weight.ndim) / step))).astype(np.int64)
+    return rounded.clip(WEIGHT_MIN, largest_weight(bits))
 
 
-def round_threshold(layer: ChipLayer, scale: float) -> int:
-    """``vThMant`` of a layer at ``scale``; see the module text."""
+def round_threshold(layer: ChipLayer, scale: float | FloatArray) -> IntArray:
+    """``vThMant`` of a layer at ``scale``; exact where the state counts whole units."""
     if layer.threshold is None:
-        return NEVER_FIRES
-    exact = layer.threshold * scale
+        return np.asarray(NEVER_FIRES, np.int64)
+    exact = np.asarray(layer.threshold * scale)
     if counts_whole_units(layer):
-        return int(np.ceil(exact)) - 1 if layer.fires_at == ">=" else int(np.floor(exact))
-    return int(np.rint(exact))
+        found = np.ceil(exact) - 1 if layer.fires_at == ">=" else np.floor(exact)
+    else:
+        found = np.rint(exact)
+    return np.asarray(found, np.int64)
 
 
 def counts_whole_units(layer: ChipLayer) -> bool:
@@ -72,11 +105,18 @@ def counts_whole_units(layer: ChipLayer) -> bool:
     return all(bool(((leak == 0) | (leak == 1)).all()) for leak in leaks)
 
 
-def real_bound(weight: FloatArray, span: Pair) -> float:
-    """:func:`largest_sum` of real weights."""
+def wide(values: float | FloatArray, rank: int) -> FloatArray:
+    """A number as it is, one per channel so that it broadcasts over ``[C, ...]`` of ``rank`` axes."""
+    array = np.asarray(values, np.float64)
+    return array.reshape(-1, *[1] * (rank - 1)) if array.ndim else array
+
+
+def real_bounds(weight: FloatArray | IntArray, span: Pair) -> FloatArray:
+    """Largest ``|sum|`` of every row of ``weight`` for inputs in ``span`` and 0."""
     rows = weight.reshape(len(weight), -1)
     extremes = np.stack([rows * min(span[0], 0), rows * max(span[1], 0)])
-    return float(max(extremes.max(0).sum(1).max(), -extremes.min(0).sum(1).min()))
+    bounds: FloatArray = np.maximum(extremes.max(0).sum(1), -extremes.min(0).sum(1)).astype(np.float64)
+    return bounds
 
 
 def membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
@@ -106,16 +146,49 @@ def apply_map(linear: Window | Matrix, weight: FloatArray, frames: torch.Tensor)
     )
 
 
-def best_candidate(task: LayerTask, bits: int) -> Candidate | None:
-    """The legal candidate with the least error, the first of equals."""
+def best_candidate(task: LayerTask, bits: int, *, per_channel: bool = False) -> Candidate | None:
+    """The legal candidate with the least error, the first of equals; with ``per_channel`` each channel then
+    takes the scale that is best for itself."""
     if not task.map.weight.any():
         return None
-    errors = {candidate: current_error(task, candidate) for candidate in _candidates(task, bits)}
-    best = min(errors, key=errors.__getitem__, default=None)
+    tried = {candidate: current_errors(task, candidate).mean() for candidate in _candidates(task, bits)}
+    best = min(tried, key=tried.__getitem__, default=None)
     if best is None:
         return None
+    if per_channel and task.layer.threshold is not None:
+        best = _best_of_every_channel(task, best, bits)
     fitted = _fitted(task, best)
-    return fitted if current_error(task, fitted) < errors[best] else best
+    return fitted if current_errors(task, fitted).mean() < current_errors(task, best).mean() else best
+
+
+def _best_of_every_channel(task: LayerTask, best: Candidate, bits: int) -> Candidate:
+    """The best scale of every channel, ``best`` where a channel has no better one."""
+    channels = len(task.map.weight)
+    scale, least = np.full(channels, best.scale), current_errors(task, best)
+    for tried in _channel_scales(task, bits):
+        candidate = _integers(task, np.minimum(tried, task.cap), "channel", bits)
+        errors = current_errors(task, candidate)
+        better = (errors < least) & (real_bounds(candidate.weight, task.span) <= SUM_MAX)
+        scale, least = np.where(better, candidate.scale, scale), np.where(better, errors, least)
+    found = _integers(task, scale, "channel", bits)
+    return found if task.computed_as_stored(found.weight, bits) else best
+
+
+def _channel_scales(task: LayerTask, bits: int) -> Iterator[FloatArray]:
+    """One scale for every channel, several times; a channel without weights keeps the largest allowed."""
+    rows = task.map.weight.reshape(len(task.map.weight), -1)
+    widest = np.asarray([_widest(row, bits) for row in rows])
+    yield widest
+    yield from (np.minimum(widest, task.cap) * factor for factor in _GRID)
+
+
+def _widest(weight: FloatArray, bits: int) -> float:
+    """The scale that puts the largest weight at the end of the range."""
+    highest, lowest = float(weight.max()), float(weight.min())
+    return min(
+        largest_weight(bits) / highest if highest > 0 else np.inf,
+        WEIGHT_MIN / lowest if lowest < 0 else np.inf,
+    )
 
 
 def _fitted(task: LayerTask, candidate: Candidate) -> Candidate:
@@ -123,55 +196,63 @@ def _fitted(task: LayerTask, candidate: Candidate) -> Candidate:
     so :math:`1 / S = \langle W_q x, W x \rangle / \langle W_q x, W_q x \rangle` costs nothing."""
     integers = apply_map(task.map, candidate.weight.astype(np.float64), task.frames).double()
     wanted = apply_map(task.map, task.map.weight, task.frames).double()
-    product = float((integers * wanted).sum())
-    if product <= 0:
+    axes = [axis for axis in range(integers.ndim) if axis != 1]
+    product, square = (part.sum(axes).numpy() for part in (integers * wanted, integers.square()))
+    if candidate.scale.ndim:
+        fitted = np.where(product > 0, square / np.where(product > 0, product, 1), candidate.scale)
+        scale = np.minimum(fitted, task.cap)
+    elif product.sum() > 0:
+        scale = np.asarray(min(square.sum() / product.sum(), task.cap.min()))
+    else:
         return candidate
-    scale = min(float(integers.square().sum()) / product, *task.limits.values())
     bias = np.rint(task.map.bias * scale).astype(np.int64)
+    threshold = round_threshold(task.layer, scale)
     name = f"{candidate.chosen_by}, fitted"
-    return Candidate(scale, name, candidate.weight, bias, round_threshold(task.layer, scale))
+    return replace(candidate, scale=scale, chosen_by=name, bias=bias, threshold=threshold)
 
 
 def _candidates(task: LayerTask, bits: int) -> Iterator[Candidate]:
-    linear, cap = task.map, min(task.limits.values())
-    highest, lowest = float(linear.weight.max()), float(linear.weight.min())
-    top = -WEIGHT_MIN - (1 << (9 - bits))
-    widest = min(top / highest if highest > 0 else np.inf, WEIGHT_MIN / lowest if lowest < 0 else np.inf)
-    magnitudes = np.abs(linear.weight[linear.weight != 0])
+    """Legal candidates with one scale for all channels."""
+    weight, cap = task.map.weight, float(task.cap.min())
+    widest = _widest(weight, bits)
+    magnitudes = np.abs(weight[weight != 0])
     scales = [("max-abs", widest)]
-    scales += [(f"percentile {p}", top / float(np.percentile(magnitudes, p))) for p in _PERCENTILES]
+    scales += [
+        (f"percentile {p}", largest_weight(bits) / float(np.percentile(magnitudes, p))) for p in _PERCENTILES
+    ]
     scales += [("mse", min(widest, cap) * factor) for factor in _GRID]
-    scales += [(f"limit: {name}", limit) for name, limit in task.limits.items() if limit == cap]
+    scales += [(f"limit: {name}", cap) for name, limit in task.limits.items() if limit.min() == cap]
     for chosen_by, scale in scales:
         if scale > cap:
             continue
-        candidate = _candidate(task, scale, chosen_by, bits)
-        if candidate is not None:
+        candidate = _integers(task, np.asarray(scale), chosen_by, bits)
+        if real_bounds(candidate.weight, task.span).max() > SUM_MAX:
+            continue
+        if task.computed_as_stored(candidate.weight, bits):
             yield candidate
 
 
-def _candidate(task: LayerTask, scale: float, chosen_by: str, bits: int) -> Candidate | None:
-    """The integers at ``scale``, or None when they break a limit."""
+def _integers(task: LayerTask, scale: FloatArray, chosen_by: str, bits: int) -> Candidate:
+    """The integers at ``scale``."""
     weight = round_weights(task.map.weight, scale, bits)
-    if largest_sum(weight, task.span) > SUM_MAX:
-        return None
-    if isinstance(task.map, Matrix) and lossless_dense(weight):
-        return None
     bias = np.rint(task.map.bias * scale).astype(np.int64)
     return Candidate(scale, chosen_by, weight, bias, round_threshold(task.layer, scale))
 
 
-def current_error(task: LayerTask, candidate: Candidate) -> float:
-    """Mean squared error of the currents, plus that of the threshold, in real units."""
+def current_errors(task: LayerTask, candidate: Candidate) -> FloatArray:
+    """Mean squared error of the currents of every channel, plus that of the threshold, in real units."""
     linear, scale = task.map, candidate.scale
-    difference = apply_map(linear, candidate.weight / scale - linear.weight, task.frames).double()
+    wanted = candidate.weight / wide(scale, linear.weight.ndim) - linear.weight
+    difference = apply_map(linear, wanted, task.frames).double()
     offset = torch.as_tensor(candidate.bias / scale - linear.bias)
     difference += offset.reshape(-1, *[1] * (difference.ndim - 2))
-    return float(difference.square().mean()) + threshold_error(task.layer, candidate) ** 2
+    axes = [axis for axis in range(difference.ndim) if axis != 1]
+    errors: FloatArray = difference.square().mean(axes).numpy()
+    return errors + threshold_error(task.layer, candidate) ** 2
 
 
-def threshold_error(layer: ChipLayer, candidate: Candidate) -> float:
+def threshold_error(layer: ChipLayer, candidate: Candidate) -> FloatArray:
     """Distance between the threshold wanted and the one of ``candidate``, in real units."""
     if layer.threshold is None or counts_whole_units(layer):
-        return 0.0
-    return abs(candidate.threshold / candidate.scale - layer.threshold)
+        return np.zeros(())
+    return np.abs(candidate.threshold / candidate.scale - layer.threshold)

@@ -152,9 +152,9 @@ def test_too_many_inputs_of_a_dense_layer():
     assert found.placement.cores == (1, None)
 
 
-def test_what_is_no_chain_is_only_counted():
-    nodes = {"a": nir.Linear(np.ones((4, 3), np.float32)), "b": nir.Linear(np.ones((4, 3), np.float32))}
-    edges = [("input", "a"), ("input", "b"), ("a", "n"), ("b", "n"), ("n", "output")]
+def test_what_cannot_be_lowered_is_only_counted():
+    nodes = {"a": nir.Linear(np.ones((4, 3), np.float32)), "b": nir.Linear(np.ones((4, 4), np.float32))}
+    edges = [("input", "a"), ("a", "n"), ("n", "b"), ("b", "n"), ("n", "output")]
     found = fit(make_plan(graph({**nodes, "n": lif((4,))}, edges, (3,), (4,))), LOIHI)
     assert found.verdict == "cannot tell"
     assert found.placement.cores == (1, None)

@@ -8,76 +8,25 @@ import nir
 import numpy as np
 import pytest
 import torch
+from support.chains import assert_exact
 from support.graphs import conv, graph, lif
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
-from torch.nn import functional
 
 from snn_deploy.errors import UnsupportedError
 from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.passes.loihi import Chain, ChipLayer, lower
-from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
+from snn_deploy.graph.passes.loihi import lower
+from snn_deploy.graph.passes.windows import Matrix, Window
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.simulate.reference import Reference
 
 HARD = [name for name in NEURONS if "soft" not in name and "CUBA" not in name]
-
-
-def _currents(layer: ChipLayer, x: torch.Tensor) -> torch.Tensor:
-    weight = torch.from_numpy(np.asarray(layer.map.weight))
-    frames = x.flatten(0, 1)
-    if isinstance(layer.map, Window):
-        geometry = (layer.map.stride, layer.map.padding, layer.map.dilation, layer.map.groups)
-        found = functional.conv2d(frames, weight, None, *geometry)
-    else:
-        found = functional.linear(frames.flatten(1), weight)
-    return found.unflatten(0, x.shape[:2])
-
-
-def run_chain(chain: Chain, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Output and spikes of the equations in the module's text, in float64."""
-    x = x.double()
-    spikes: dict[str, torch.Tensor] = {}
-    for layer in chain.layers:
-
-        def wide(values: FloatArray, rank: int = len(layer.shape)) -> torch.Tensor:
-            array = np.asarray(values)
-            return torch.from_numpy(array.reshape(-1, *[1] * (rank - 1)) if array.ndim else array)
-
-        u = v = torch.zeros(x.shape[1], *layer.shape, dtype=torch.float64)
-        outputs = []
-        for current in _currents(layer, x):
-            u = (1 - wide(layer.current_leak)) * u + current
-            before = v
-            v = (1 - wide(layer.voltage_leak)) * v + u + wide(layer.map.bias)
-            if layer.threshold is None:
-                outputs.append(v - before if chain.readout == "current" else v)
-                continue
-            fired = v >= layer.threshold if layer.fires_at == ">=" else v > layer.threshold
-            v = torch.where(fired, 0.0, v)
-            outputs.append(fired.double())
-        x = torch.stack(outputs)
-        if layer.threshold is not None:
-            spikes[layer.name] = x
-    return x, spikes
-
-
-def _assert_exact(net: nir.NIRGraph, x: torch.Tensor) -> Chain:
-    chain = lower(make_plan(net))
-    output, spikes = run_chain(chain, x)
-    expected = Reference(net, dtype=torch.float64).run(x.double(), record=True)
-    for name, found in spikes.items():
-        assert found.any(), f"'{name}' is silent, the comparison says nothing"
-        assert torch.equal(found, expected.records[name]), name
-    torch.testing.assert_close(output, expected.output, rtol=1e-9, atol=1e-9)
-    return chain
 
 
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("name", HARD)
 def test_every_neuron_with_hard_reset_is_lowered_exactly(name: str, pool: bool) -> None:
     net = from_torch(student(NEURONS[name], norm=True, pool=pool), IN_SHAPE, semantics=Semantics(timesteps=6))
-    chain = _assert_exact(net, spikes_in())
+    chain = assert_exact(net, spikes_in())
     assert chain.readout is None
     assert len(chain.layers) == 4
     assert len(chain.passes) == (1 if pool else 0)
@@ -92,7 +41,7 @@ def test_cuba_without_bias_is_lowered_exactly() -> None:
     )
     nodes = {"fc": nir.Linear(rng.normal(size=(5, 6)) + 0.4), "cuba": cuba}
     net = graph(nodes, [("input", "fc"), ("fc", "cuba"), ("cuba", "output")], (6,), (5,))
-    chain = _assert_exact(net, x)
+    chain = assert_exact(net, x)
     assert chain.layers[0].current_leak == pytest.approx(1 / 3)
 
 
@@ -101,7 +50,7 @@ def test_exponential_integrator_and_strict_comparison_are_kept() -> None:
     nodes = {"fc": nir.Linear(rng.normal(size=(5, 6)) + 0.6), "lif": lif((5,))}
     net = graph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")], (6,), (5,))
     write_semantics(net, Semantics(integrator="exponential", fires_at=">"))
-    chain = _assert_exact(net, (torch.rand(9, 4, 6) < 0.6).float())
+    chain = assert_exact(net, (torch.rand(9, 4, 6) < 0.6).float())
     assert chain.layers[0].fires_at == ">"
     assert chain.layers[0].voltage_leak == pytest.approx(1 - np.exp(-0.5))
 
@@ -115,7 +64,7 @@ def test_thresholds_and_gains_per_channel_go_into_the_weights() -> None:
     nodes = {"conv": conv(3, 2, 4), "lif": node}
     nodes["conv"].weight += 0.3
     net = graph(nodes, [("input", "conv"), ("conv", "lif"), ("lif", "output")], (2, 4, 4), (3, 4, 4))
-    chain = _assert_exact(net, (torch.rand(7, 3, 2, 4, 4) < 0.6).float())
+    chain = assert_exact(net, (torch.rand(7, 3, 2, 4, 4) < 0.6).float())
     assert chain.layers[0].threshold == 1.0
     assert chain.passes == ("divide the weights of 'lif' by its thresholds",)
 
@@ -125,7 +74,7 @@ def test_leaks_may_differ_between_channels() -> None:
     one = np.ones(3)
     nodes = {"fc": nir.Linear(np.eye(3) * 3.1), "lif": nir.LIF(taus, one, 0 * one, one, 0 * one)}
     net = graph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")], (3,), (3,))
-    chain = _assert_exact(net, (torch.rand(9, 4, 3) < 0.5).float())
+    chain = assert_exact(net, (torch.rand(9, 4, 3) < 0.5).float())
     np.testing.assert_allclose(chain.layers[0].voltage_leak, [1 / 2, 1 / 3, 1 / 5])
 
 
@@ -144,7 +93,7 @@ def test_networks_that_do_not_spike_at_the_end_are_read_by_the_membrane(end: str
     else:
         nodes["out"] = nir.I(2e4 * one) if end == "integrator" else nir.LI(3e-4 * one, 2 * one, 0 * one)
         edges += [("read", "out"), ("out", "output")]
-    chain = _assert_exact(graph(nodes, edges, (6,), (3,)), (torch.rand(8, 4, 6) < 0.5).float())
+    chain = assert_exact(graph(nodes, edges, (6,), (3,)), (torch.rand(8, 4, 6) < 0.5).float())
     assert chain.readout == ("current" if end == "weights" else "membrane")
     assert [layer.name for layer in chain.layers] == ["lif", "read" if end == "weights" else "out"]
     assert chain.layers[-1].threshold is None
@@ -166,7 +115,7 @@ def test_pooling_around_weights_and_scaling_are_merged_exactly() -> None:
     nodes["conv"].weight += 0.4
     names = ["input", *nodes, "output"]
     net = graph(nodes, list(itertools.pairwise(names)), (2, 12, 12), (3,))
-    chain = _assert_exact(net, (torch.rand(8, 3, 2, 12, 12) < 0.4).float())
+    chain = assert_exact(net, (torch.rand(8, 3, 2, 12, 12) < 0.4).float())
     assert [type(layer.map) for layer in chain.layers] == [Window, Matrix]
     assert chain.layers[0].map.stride == (4, 4)
     assert chain.layers[1].weights_name == "fc"
@@ -175,7 +124,7 @@ def test_pooling_around_weights_and_scaling_are_merged_exactly() -> None:
 def test_neurons_right_behind_the_input_get_identity_weights() -> None:
     nodes = {"lif": nir.IF(1e4 * np.ones((2, 3, 3)), np.full((2, 3, 3), 1.5))}
     net = graph(nodes, [("input", "lif"), ("lif", "output")], (2, 3, 3), (2, 3, 3))
-    _assert_exact(net, (torch.rand(8, 2, 2, 3, 3) < 0.5).float())
+    assert_exact(net, (torch.rand(8, 2, 2, 3, 3) < 0.5).float())
 
 
 def _problems(net: nir.NIRGraph) -> list[str]:
@@ -204,18 +153,16 @@ def test_all_problems_come_at_once_by_node() -> None:
         "odd": nir.LIF(2e-4 * uneven, one, 0 * one, one, 0 * one),
         "skip": conv(2, 2, 4),
         "lif": lif((2, 4, 4)),
-        "threshold": nir.Threshold(one),
+        "delay": nir.Delay(1e-4 * one),
         "negative": nir.IF(1e4 * one, -1 * one),
     }
     edges = [("input", "conv1"), ("conv1", "conv2"), ("conv2", "odd"), ("odd", "skip"), ("skip", "lif")]
-    edges += [("odd", "lif"), ("lif", "threshold"), ("threshold", "negative"), ("negative", "output")]
+    edges += [("odd", "lif"), ("lif", "delay"), ("delay", "negative"), ("negative", "output")]
     problems = _problems(graph(nodes, edges, (2, 4, 4), (2, 4, 4)))
     expected = [
-        ("lif: adds 2 inputs (skip, odd)", "chain without sums"),
-        ("odd: feeds 2 nodes", "chain without branches"),
         ("conv2: two layers of weights follow each other", "put neurons before it"),
         ("odd: parameters differ between neurons of a channel", ""),
-        ("threshold: node type 'Threshold'", ""),
+        ("delay: node type 'Delay'", ""),
         ("negative: v_threshold - v_reset is -1", "positive"),
     ]
     for what, rule in expected:
