@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Bundle": "snn_deploy.api",
+    "EventCounter": "snn_deploy.synapses.live",
     "Recipe": "snn_deploy.recipes",
     "Run": "snn_deploy.runs",
     "Semantics": "snn_deploy.graph.semantics",
@@ -37,6 +38,7 @@ _WHERE = {
 }
 __all__ = [
     "Bundle",
+    "EventCounter",
     "Recipe",
     "Run",
     "Semantics",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from snn_deploy.hardware.profile import load_profile
     from snn_deploy.recipes import Recipe, load_recipe
     from snn_deploy.runs import Run
+    from snn_deploy.synapses.live import EventCounter
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "lo
 def count_source(source: Source, samples: Samples) -> Counts:
     """Run the hub graph on ``samples`` and count every synaptic event, chunk by chunk."""
     reference, counter = Reference(source.plan), Counter(source.plan)
-    return concatenate([counter.count(reference.run(chunk.x, record="all")) for chunk in samples.chunks()])
+    return concatenate([counter.run(reference, chunk.x) for chunk in samples.chunks()])
 
 
 def report_source(

@@ -1,42 +1,38 @@
-"""Count synaptic events, neuron updates and spikes from recorded activity.
+"""Count synaptic events, neuron updates and spikes from recorded activity of a graph.
 
-For source activity ``x [T, B, n]`` and fan-out map ``f [n]`` (see :mod:`snn_deploy.energy.fanout`):
-
-    sites[t, b] = Σ_i [x[t, b, i] ≠ 0] f[i]          units[t, b] = Σ_i |x[t, b, i]| / q · f[i]
-
-A site is what a core that reads a weight once per active source pays; a unit is what hardware pays that sends
-one message per unit of value. Both are integers and both are exact.
+Events are the products of :mod:`snn_deploy.synapses.rows`. A run may be counted whole, or block by block of
+time while each block is still in the cache: blocks join to the same counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import prod
 
 import nir
 import numpy as np
 import torch
 
-from snn_deploy.energy.activity import (
-    EXACT_FLOAT32,
-    Activity,
-    classify,
-    entering,
-    meanings,
-    sum_by_group,
-)
-from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts
-from snn_deploy.energy.fanout import FanOut, fan_out
-from snn_deploy.energy.touched import touched
-from snn_deploy.errors import DataError
+from snn_deploy.energy.activity import Block, Shaping, meanings
+from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts, concatenate
+from snn_deploy.energy.fanout import fan_out
+from snn_deploy.energy.touched import Touched
+from snn_deploy.graph.plan import observed_layers
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
+from snn_deploy.simulate.reference import Record, Reference, State
+from snn_deploy.synapses.events import Activity, classify
+from snn_deploy.synapses.rows import count_rows
+
+BLOCK_ELEMENTS = 2**19
+"""Elements of the largest activation in one block of time: what the cache holds (our choice)."""
 
 
 def count(plan: Plan, trace: Trace) -> Counts:
-    """Count everything that happened in ``trace``, a run of ``plan`` with ``record="all"``.
+    """Count everything that happened in ``trace``, a run of ``plan`` with ``record=True`` or ``"all"``.
 
     Raises:
-        DataError: a node was not recorded, or its record does not fit the plan.
+        DataError: a neuron or the input was not recorded, or a record does not fit the plan.
     """
     return Counter(plan).count(trace)
 
@@ -47,42 +43,67 @@ class Counter:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._meaning = meanings(plan)
+        self._shaping = Shaping(plan)
+        self._touched = Touched(plan)
         self._layers = layer_of(plan)
+        self._observed = observed_layers(plan)
+        self._spiking = frozenset(plan.of_type(*SPIKING_NODES))
+        self._uncounted = plan.of_type(nir.Scale, nir.AvgPool2d, nir.SumPool2d)
+        self._masks = _masks(plan)
+        self._record: Record = "all" if plan.of_type(nir.Delay) else True
         self._inputs = {name: (*plan.sources[name], *plan.feedback.get(name, ())) for name in plan.order}
         self._fans = {
             name: fan_out(plan.node(name), plan.shapes[self._inputs[name][0]], plan.shapes[name])
             for name in plan.of_type(*WEIGHT_NODES)
         }
 
+    def run(self, reference: Reference, x: torch.Tensor) -> Counts:
+        """Run ``x [T, B, *shape]`` in ``reference``, a simulator of this plan, and count it on the way.
+
+        Memory holds one block of time, whatever the number of steps.
+        """
+        largest = max(prod(shape) for shape in self._plan.shapes.values())
+        length = max(1, BLOCK_ELEMENTS // (largest * max(x.shape[1], 1)))
+        parts: list[Counts] = []
+        before: dict[str, torch.Tensor] = {}
+        state: State | None = None
+        for begin in range(0, x.shape[0], length):
+            trace = reference.run(x[begin : begin + length], record=self._record, state=state)
+            block, state = Block(self._plan, trace.records, self._shaping, before), trace.state
+            del trace
+            parts.append(self._count(block, spikes_are_01=True))
+            before = block.last
+            del block  # so that the next block finds this one's memory
+        return concatenate(parts, axis="time")
+
     def count(self, trace: Trace) -> Counts:
         """Counts of one run; see :func:`count`."""
-        plan = self._plan
-        if plan.input not in trace.records:
-            raise DataError(
-                "The trace holds no record of the input.", hint='Run the network with record="all".'
-            )
-        T, B = trace.records[plan.input].shape[:2]
-        run = _Run(plan, trace, int(T))
+        return self._count(Block(self._plan, trace.records, self._shaping))
+
+    def _count(self, block: Block, *, spikes_are_01: bool = False) -> Counts:
+        run = _Run(block, self._masks if spikes_are_01 else frozenset())
         edges = tuple(self._edge(run, name) for name in self._fans)
-        neurons = plan.of_type(*SPIKING_NODES, *INTEGRATOR_NODES)
         return Counts(
-            timesteps=int(T),
-            samples=int(B),
+            timesteps=block.timesteps,
+            samples=block.samples,
             edges=edges,
-            neurons=tuple(self._neurons(run, name) for name in neurons),
-            uncounted=plan.of_type(nir.Scale, nir.AvgPool2d, nir.SumPool2d),
+            neurons=tuple(self._neurons(run, name) for name in self._observed),
+            uncounted=self._uncounted,
         )
 
     def _edge(self, run: _Run, name: str) -> EdgeCounts:
         fan, meaning = self._fans[name], self._meaning[name]
-        activity = run.entering(name, self._inputs[name], meaning.quantum)
+        activity = run.entering(name, meaning.quantum)
         shape = self._plan.shapes[self._inputs[name][0]]
+        rows = count_rows(activity, fan, shape)
         grouped = activity.sites_by_group(fan.groups, shape)
-        run.grouped[name] = grouped.reshape(run.timesteps, -1, *grouped.shape[1:])
-        sites = run.by_step(times(grouped, fan.by_group))
-        pruned = fan.dense_nonzero < fan.dense
-        sites_nonzero = run.by_step(times(activity.sites, fan.nonzero)) if pruned else sites
-        units, units_nonzero = self._units(run, activity, fan, shape, (sites, sites_nonzero))
+        run.grouped[name] = grouped.reshape(run.block.timesteps, -1, *grouped.shape[1:])
+        sites = run.by_step(rows.sites)
+        sites_nonzero = run.by_step(rows.sites_nonzero) if fan.pruned else sites
+        units, units_nonzero = sites, sites_nonzero
+        if activity.edge_class == "graded" and rows.units is not None and rows.units_nonzero is not None:
+            units, units_nonzero = run.by_step(rows.units), run.by_step(rows.units_nonzero)
+        analog = activity.edge_class == "analog"
         return EdgeCounts(
             name=name,
             layer=self._layers[name],
@@ -90,39 +111,22 @@ class Counter:
             edge_class=activity.edge_class,
             pooled=meaning.pooled,
             quantum=activity.quantum,
-            source_size=int(np.prod(shape)),
+            source_size=prod(shape),
             connections=fan.dense,
             connections_nonzero=fan.dense_nonzero,
-            active=run.by_step(activity.active),
+            active=run.by_step(rows.active),
             sites=sites,
             sites_nonzero=sites_nonzero,
-            units=units,
-            units_nonzero=units_nonzero,
+            units=None if analog else units,
+            units_nonzero=None if analog else units_nonzero,
         )
 
-    def _units(
-        self,
-        run: _Run,
-        activity: Activity,
-        fan: FanOut,
-        shape: tuple[int, ...],
-        sites: tuple[IntArray, IntArray],
-    ) -> tuple[IntArray | None, IntArray | None]:
-        if activity.edge_class == "analog":
-            return None, None
-        if activity.edge_class != "graded":
-            return sites
-        grouped = sum_by_group(activity.units, fan.groups, shape)
-        units = run.by_step(times(grouped, fan.by_group))
-        pruned = fan.dense_nonzero < fan.dense
-        return units, run.by_step(times(activity.units, fan.nonzero)) if pruned else units
-
     def _neurons(self, run: _Run, name: str) -> NeuronCounts:
-        spiking = isinstance(self._plan.node(name), SPIKING_NODES)
-        received = touched(self._plan, run.trace, name, run.grouped).cpu().numpy()
+        spiking = name in self._spiking
+        received = self._touched.count(run.block, name, run.grouped).cpu().numpy()
         return NeuronCounts(
             name=name,
-            size=int(np.prod(self._plan.shapes[name])),
+            size=prod(self._plan.shapes[name]),
             spiking=spiking,
             spikes=run.by_step(run.leaving(name).active) if spiking else np.zeros_like(received),
             touched=received,
@@ -152,64 +156,50 @@ def layer_of(plan: Plan) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Run:
-    """One trace while it is counted; a record that enters several nodes is classified and summed once."""
+    """One block while it is counted; a record that enters several nodes is classified and summed once.
 
-    plan: Plan
-    trace: Trace
-    timesteps: int
+    ``masks`` names nodes whose output is 0 or 1 without a look at it.
+    """
+
+    block: Block
+    masks: frozenset[str]
     grouped: dict[str, torch.Tensor] = field(default_factory=dict)
     _known: dict[tuple[int, torch.Size, Fraction | None], Activity] = field(default_factory=dict)
 
-    def entering(self, name: str, inputs: tuple[str, ...], quantum: Fraction | None) -> Activity:
+    def entering(self, name: str, quantum: Fraction | None) -> Activity:
         """Activity that enters the node ``name``."""
-        rows = entering(self.plan, self.trace, name).flatten(0, 1).flatten(1)
-        if len(inputs) > 1 or self.plan.feedback.get(name):
-            return classify(rows, quantum)
-        return self._classified(rows, quantum)
+        sources = (*self.block.plan.sources[name], *self.block.plan.feedback.get(name, ()))
+        mask = len(sources) == 1 and sources[0] in self.masks
+        return self._classified(self.block.entering(name), quantum, mask)
 
     def leaving(self, name: str) -> Activity:
         """Activity at the output of the spiking node ``name``."""
-        return self._classified(self.trace.records[name].flatten(0, 1).flatten(1), Fraction(1))
+        return self._classified(self.block.leaving(name), Fraction(1), name in self.masks)
 
     def by_step(self, rows: torch.Tensor) -> IntArray:
         """Whole numbers ``[T * B]`` as int64 ``[T, B]``."""
-        result: IntArray = rows.reshape(self.timesteps, -1).round().long().cpu().numpy()
+        result: IntArray = rows.reshape(self.block.timesteps, -1).long().cpu().numpy()
         return result
 
-    def _classified(self, rows: torch.Tensor, quantum: Fraction | None) -> Activity:
+    def _classified(self, values: torch.Tensor, quantum: Fraction | None, mask: bool) -> Activity:
+        rows = values.flatten(0, 1).flatten(1)
         key = (rows.data_ptr(), rows.shape, quantum)
         if key not in self._known:
-            self._known[key] = classify(rows, quantum)
+            # The activity keeps its rows alive, so that no other tensor can take their place in memory.
+            self._known[key] = (
+                Activity(rows, "binary", 1.0, is_mask=True) if mask else classify(rows, quantum)
+            )
         return self._known[key]
 
 
-def times(amount: torch.Tensor, fan: torch.Tensor) -> torch.Tensor:
-    """Exact ``amount [rows, *shape] · fan [*shape]``, float64 whole numbers; both hold whole numbers >= 0.
-
-    float64 is exact below 2^53. Large 0/1 masks in float32 are multiplied in slices whose total stays below
-    2^24, where float32 is exact and twice as fast; NumPy does that, because torch may be set to round the
-    factors to bfloat16 first (``torch.set_float32_matmul_precision``).
-    """
-    flat, weights = amount.detach().flatten(1), fan.flatten().to(amount.device)
-    mask = flat.dtype == torch.float32 and not flat.is_cuda and flat.numel() > _LARGE
-    if not mask or float(flat.max()) > 1 or int(weights.max()) >= EXACT_FLOAT32:
-        return flat.double() @ weights.double()
-    rows, factors = flat.numpy(), weights.numpy().astype(np.float32)
-    total = np.zeros(rows.shape[0])
-    for start, stop in _slices(weights):
-        total += rows[:, start:stop] @ factors[start:stop]
-    return torch.from_numpy(total)
-
-
-_LARGE = 1 << 14
-
-
-def _slices(fan: torch.Tensor) -> list[tuple[int, int]]:
-    """Cut ``fan`` into runs whose sum stays below 2^24."""
-    cumulative = fan.cumsum(0).numpy()
-    slices, start, base = [], 0, 0
-    while start < cumulative.size:
-        stop = int(np.searchsorted(cumulative, base + EXACT_FLOAT32, side="left"))
-        slices.append((start, stop))
-        start, base = stop, int(cumulative[stop - 1])
-    return slices
+def _masks(plan: Plan) -> frozenset[str]:
+    """Spiking nodes, and flattening and delays behind one of them: our simulators give 0 or 1 there."""
+    found: set[str] = set()
+    for name in plan.order:
+        sources = plan.sources[name]
+        passes = isinstance(plan.node(name), nir.Flatten | nir.Delay) and not plan.feedback.get(name)
+        if isinstance(plan.node(name), SPIKING_NODES) or (
+            passes and len(sources) == 1 and sources[0] in found
+        ):
+            found.add(name)
+    return frozenset(found)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.energy.activity import CLASSES, EdgeClass
 from snn_deploy.errors import DataError
+from snn_deploy.synapses.events import EdgeClass, join_classes
 
 IntArray = npt.NDArray[np.int64]
 
@@ -115,61 +116,62 @@ class Counts:
         return sum(edge.connections for edge in self.edges)
 
 
-def concatenate(parts: Sequence[Counts]) -> Counts:
-    """Join the counts of successive batches of one network along the sample axis.
+def concatenate(parts: Sequence[Counts], *, axis: Literal["sample", "time"] = "sample") -> Counts:
+    """Join the counts of successive batches, or of successive blocks of time, of one network.
 
-    An edge takes the widest class that any batch showed; batches that disagree on the quantum make it analog.
+    An edge takes the widest class that any part showed; parts that disagree on the quantum make it analog.
 
     Raises:
-        DataError: the parts are not of one network and one number of steps.
+        DataError: the parts are not of one network and one number of steps (of samples, for blocks of time).
     """
     if not parts:
         raise DataError("There are no counts to join.")
-    first = parts[0]
-    names = _names(first)
-    if any(_names(part) != names for part in parts):
-        raise DataError("Counts of different networks, or of different numbers of steps, cannot be joined.")
+    first, along = parts[0], 1 if axis == "sample" else 0
+    names = _names(first, along)
+    if any(_names(part, along) != names for part in parts):
+        what = "steps" if axis == "sample" else "samples"
+        raise DataError(f"Counts of different networks, or of different numbers of {what}, cannot be joined.")
+    if len(parts) == 1:
+        return first
     return replace(
         first,
-        samples=sum(part.samples for part in parts),
-        edges=tuple(_join_edges(edges) for edges in zip(*(part.edges for part in parts), strict=True)),
-        neurons=tuple(_join_neurons(group) for group in zip(*(part.neurons for part in parts), strict=True)),
+        timesteps=first.timesteps if along else sum(part.timesteps for part in parts),
+        samples=sum(part.samples for part in parts) if along else first.samples,
+        edges=tuple(_join_edges(edges, along) for edges in zip(*(p.edges for p in parts), strict=True)),
+        neurons=tuple(_join_neurons(group, along) for group in zip(*(p.neurons for p in parts), strict=True)),
     )
 
 
-def _names(counts: Counts) -> tuple[object, ...]:
-    return (counts.timesteps, *(e.name for e in counts.edges), *(n.name for n in counts.neurons))
+def _names(counts: Counts, along: int) -> tuple[object, ...]:
+    fixed = counts.timesteps if along else counts.samples
+    return (fixed, *(e.name for e in counts.edges), *(n.name for n in counts.neurons))
 
 
-def _join_edges(edges: Sequence[EdgeCounts]) -> EdgeCounts:
-    widest = max((edge.edge_class for edge in edges), key=CLASSES.index)
-    quanta = {edge.quantum for edge in edges if edge.active.any()} or {edges[0].quantum}
-    quantum = quanta.pop() if len(quanta) == 1 else None
-    if widest != "analog" and quantum is None and any(edge.active.any() for edge in edges):
-        widest = "analog"
+def _join_edges(edges: Sequence[EdgeCounts], along: int) -> EdgeCounts:
+    widest, quantum = join_classes([(e.edge_class, e.quantum, bool(e.active.any())) for e in edges])
     analog = widest == "analog"
     return replace(
         edges[0],
         edge_class=widest,
-        quantum=None if analog else quantum,
-        active=_stack([edge.active for edge in edges]),
-        sites=_stack([edge.sites for edge in edges]),
-        sites_nonzero=_stack([edge.sites_nonzero for edge in edges]),
-        units=None if analog else _stack([_known(edge.units) for edge in edges]),
-        units_nonzero=None if analog else _stack([_known(edge.units_nonzero) for edge in edges]),
+        quantum=quantum,
+        active=_stack([edge.active for edge in edges], along),
+        sites=_stack([edge.sites for edge in edges], along),
+        sites_nonzero=_stack([edge.sites_nonzero for edge in edges], along),
+        units=None if analog else _stack([_known(edge.units) for edge in edges], along),
+        units_nonzero=None if analog else _stack([_known(edge.units_nonzero) for edge in edges], along),
     )
 
 
-def _join_neurons(group: Sequence[NeuronCounts]) -> NeuronCounts:
+def _join_neurons(group: Sequence[NeuronCounts], along: int) -> NeuronCounts:
     return replace(
         group[0],
-        spikes=_stack([neuron.spikes for neuron in group]),
-        touched=_stack([neuron.touched for neuron in group]),
+        spikes=_stack([neuron.spikes for neuron in group], along),
+        touched=_stack([neuron.touched for neuron in group], along),
     )
 
 
-def _stack(arrays: Sequence[IntArray]) -> IntArray:
-    return np.concatenate(arrays, axis=1)
+def _stack(arrays: Sequence[IntArray], along: int) -> IntArray:
+    return np.concatenate(arrays, axis=along)
 
 
 def _known(units: IntArray | None) -> IntArray:

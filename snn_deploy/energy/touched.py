@@ -7,78 +7,84 @@ map per group is enough. Pools and flattening between weights and neuron pass th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import prod
 
 import nir
 import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from snn_deploy.energy.activity import EXACT_FLOAT32
+from snn_deploy.energy.activity import Block
+from snn_deploy.energy.fanout import window
 from snn_deploy.graph.shapes import Pads, Shape, axes, flatten_axes, pads
-from snn_deploy.graph.types import WEIGHT_NODES, Plan, Trace
+from snn_deploy.graph.types import WEIGHT_NODES, Plan
+from snn_deploy.synapses.events import EXACT_FLOAT32
+
+Spread = Callable[[torch.Tensor], torch.Tensor]
 
 
-def touched(plan: Plan, trace: Trace, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Neurons of node ``name`` that received an event, per step and sample: int64 ``[T, B]``.
+class Touched:
+    """Counts touched neurons of a plan, block after block.
 
-    ``grouped`` holds, per weight node, the active source elements summed over the channels of each group:
-    ``[T, B, groups, *spatial]``.
-    """
-    amount = _Amounts(plan, trace, grouped).entering(name).flatten(2)
-    size = int(np.prod(plan.shapes[name]))
-    dtype = None if amount.shape[2] < EXACT_FLOAT32 else torch.float64
-    # There is one channel where all channels agree.
-    return amount.sign().sum(2, dtype=dtype).long() * (size // amount.shape[2])
-
-
-class _Amounts:
-    """Amounts ``[T, B, C or 1, *rest]``, positive exactly where an element holds an event.
-
-    They stay floating point: their maximum is several times faster than making and summing boolean masks.
+    Amounts are ``[T, B, C or 1, *rest]``, positive exactly where an element holds an event. They stay
+    floating point: their maximum is several times faster than making and summing boolean masks.
     """
 
-    def __init__(self, plan: Plan, trace: Trace, grouped: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._trace = trace
-        self._grouped = grouped
+        self._spread = {name: _spread(plan, name) for name in plan.order}
+        self._weights = frozenset(plan.of_type(*WEIGHT_NODES))
 
-    def entering(self, name: str) -> torch.Tensor:
+    def count(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Neurons of node ``name`` that received an event, per step and sample: int64 ``[T, B]``.
+
+        ``grouped`` holds, per weight node, the active source elements summed over the channels of each group:
+        ``[T, B, groups, *spatial]``.
+        """
+        amount = self._entering(block, name, grouped).flatten(2)
+        size = prod(self._plan.shapes[name])
+        dtype = None if amount.shape[2] < EXACT_FLOAT32 else torch.float64
+        # There is one channel where all channels agree.
+        return amount.sign().sum(2, dtype=dtype).long() * (size // amount.shape[2])
+
+    def _entering(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Elements entering ``name`` of which any source holds an event."""
-        amounts = [self._leaving(source) for source in self._plan.sources[name]]
-        for source in self._plan.feedback.get(name, ()):
-            amount = self._leaving(source)
-            amounts.append(torch.cat([torch.zeros_like(amount[:1]), amount[:-1]]))
+        amounts = [self._leaving(block, source, grouped) for source in self._plan.sources[name]]
+        amounts += [block.delayed(source).abs() for source in self._plan.feedback.get(name, ())]
         return _largest(amounts)
 
-    def _leaving(self, name: str) -> torch.Tensor:
-        node = self._plan.node(name)
-        if isinstance(node, WEIGHT_NODES):
-            return _reached(node, self._grouped[name])
-        if isinstance(node, nir.Scale):
-            return self.entering(name)
-        if isinstance(node, nir.Flatten):
-            amount = self.entering(name)
-            source = self._plan.shapes[self._plan.sources[name][0]]
-            first, last = flatten_axes(node, len(source))
-            return amount.expand(*amount.shape[:2], *source).flatten(2 + first, 2 + last)
-        if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-            kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
-            padding = pads(node, kernel, (1, 1), stride)
-            return _window_maximum(self.entering(name), kernel, stride, (1, 1), padding)
-        return self._trace.records[name].abs()
+    def _leaving(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        spread = self._spread[name]
+        if spread is None:
+            return block.leaving(name).abs()
+        return spread(grouped[name] if name in self._weights else self._entering(block, name, grouped))
 
 
-def _reached(node: nir.NIRNode, active: torch.Tensor) -> torch.Tensor:
-    """Targets that ``active [T, B, groups, *spatial]`` reaches through the weight node."""
-    weight = np.asarray(node.weight)
-    if isinstance(node, nir.Affine | nir.Linear):
-        return active
-    kernel = weight.shape[2:]
-    stride, dilation = axes(node.stride, len(kernel)), axes(node.dilation, len(kernel))
-    reached = _window_maximum(active, kernel, stride, dilation, pads(node, kernel, dilation, stride))
-    groups = active.shape[2]
-    return reached if groups == 1 else reached.repeat_interleave(weight.shape[0] // groups, 2)
+def _spread(plan: Plan, name: str) -> Spread | None:
+    """How a node passes amounts on; None where they start anew, at neurons and the input."""
+    node = plan.node(name)
+    if isinstance(node, nir.Affine | nir.Linear | nir.Scale):
+        return lambda amount: amount
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        geometry, kernel = window(node), tuple(np.shape(node.weight)[2:])
+        padding = tuple(geometry.padding)
+        repeats = np.shape(node.weight)[0] // geometry.groups if geometry.groups > 1 else 1
+
+        def reach(amount: torch.Tensor) -> torch.Tensor:
+            found = _window_maximum(amount, kernel, geometry.stride, geometry.dilation, padding)
+            return found if repeats == 1 else found.repeat_interleave(repeats, 2)
+
+        return reach
+    if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
+        kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
+        padding = pads(node, kernel, (1, 1), stride)
+        return lambda amount: _window_maximum(amount, kernel, stride, (1, 1), padding)
+    if isinstance(node, nir.Flatten):
+        source = plan.shapes[plan.sources[name][0]]
+        first, last = flatten_axes(node, len(source))
+        return lambda amount: amount.expand(*amount.shape[:2], *source).flatten(2 + first, 2 + last)
+    return None
 
 
 def _window_maximum(

@@ -43,6 +43,33 @@ def conv_connections(
                     yield source, target, bool(weight[(target[0], channel, *tap)] != 0)
 
 
+def transposed_connections(
+    weight: np.ndarray,
+    source_shape: tuple[int, ...],
+    target_shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    before: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], bool]]:
+    """The same of a transposed convolution with weight ``[in, out / groups, *kernel]``.
+
+    From each target: the sources and taps whose product lands there, at
+    ``place * stride + tap * dilation - before``.
+    """
+    per_group_out, per_group_in = weight.shape[1], weight.shape[0] // groups
+    for target in itertools.product(*map(range, target_shape)):
+        group, filter_ = divmod(target[0], per_group_out)
+        for tap in itertools.product(*map(range, weight.shape[2:])):
+            offsets = [t + p - k * d for t, p, k, d in zip(target[1:], before, tap, dilation, strict=True)]
+            if any(offset % s for offset, s in zip(offsets, stride, strict=True)):
+                continue
+            place = tuple(offset // s for offset, s in zip(offsets, stride, strict=True))
+            if all(0 <= x < size for x, size in zip(place, source_shape[1:], strict=True)):
+                for channel in range(group * per_group_in, (group + 1) * per_group_in):
+                    yield (channel, *place), target, bool(weight[(channel, filter_, *tap)] != 0)
+
+
 def fan_out_maps(connections, source_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Connections per source, all and with non-zero weight."""
     every = np.zeros(source_shape, dtype=np.int64)

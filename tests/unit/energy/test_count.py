@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from oracles.synapses import conv_connections, events, linear_connections
 from support.geometry import layers
 from support.graphs import conv, graph, lif, spike_trace
+from support.random_graphs import exact_cases
 
-from snn_deploy.energy.count import count, times
+from snn_deploy.energy.count import Counter, count
 from snn_deploy.errors import DataError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Trace
+from snn_deploy.simulate.reference import Reference
+from snn_deploy.synapses.rows import times
 
 T, B = 3, 2
 KINDS = {
@@ -254,11 +257,39 @@ def test_float64_and_half_traces_count_alike():
             np.testing.assert_array_equal(a.units, b.units)
 
 
+def same(found, expected):
+    assert (found.timesteps, found.samples) == (expected.timesteps, expected.samples)
+    for a, b in zip((*found.edges, *found.neurons), (*expected.edges, *expected.neurons), strict=True):
+        for name in a.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=f"{a.name}.{name}")
+
+
+def test_shaping_nodes_need_no_record():
+    """What a pool, a scale or a flattening gives follows from the neurons before it."""
+    plan = residual_plan()
+    trace = spike_trace(plan, (torch.rand(T, B, 2, 6, 6) < 0.2).float())
+    neurons = {name: trace.records[name] for name in ("input", "a", "b", "c", "d")}
+    same(count(plan, Trace(trace.output, neurons)), count(plan, trace))
+
+
+@settings(max_examples=40, deadline=None)
+@given(exact_cases(), st.sampled_from([1, 2, 3]))
+def test_blocks_of_time_join_to_the_same_counts(case, steps):
+    """Counting on the way, block by block, equals counting the whole recorded run: with loops and delays."""
+    reference = Reference(case.graph)
+    counter = Counter(reference.plan)
+    expected = counter.count(reference.run(case.x, record="all"))
+    largest = max(int(np.prod(shape)) for shape in reference.plan.shapes.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snn_deploy.energy.count.BLOCK_ELEMENTS", steps * largest * case.x.shape[1])
+        same(counter.run(reference, case.x), expected)
+
+
 def test_missing_and_wrong_records_are_named():
     plan = residual_plan()
     trace = spike_trace(plan, torch.zeros(T, B, 2, 6, 6))
-    without = Trace(trace.output, {k: v for k, v in trace.records.items() if k != "flat"})
-    with pytest.raises(DataError, match=r"no record of 'flat'[\s\S]*record=\"all\""):
+    without = Trace(trace.output, {k: v for k, v in trace.records.items() if k != "c"})
+    with pytest.raises(DataError, match=r"no record of 'c'[\s\S]*record=True"):
         count(plan, without)
     wrong = Trace(trace.output, trace.records | {"flat": torch.zeros(T, B, 3)})
     with pytest.raises(DataError, match="'flat' has shape"):

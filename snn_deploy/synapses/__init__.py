@@ -1,0 +1,1 @@
+"""Synaptic events of weights and activity: plain tensors in, exact whole numbers out."""

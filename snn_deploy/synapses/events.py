@@ -1,0 +1,156 @@
+"""What activity means in events: the class of its values, its sites and its units.
+
+Three kinds of event are told apart:
+
+* a **site** is a non-zero element;
+* a **unit** is one quantum of value;
+* the **class** of an edge says which values occur: ``binary`` {0, q}, ``signed unary`` {-q, 0, q},
+  ``graded`` (whole multiples of q), ``analog`` (anything else; it has no units).
+
+Values of a single magnitude are binary or signed unary whatever that magnitude is: it folds into the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+
+from snn_deploy.errors import DataError
+
+Shape = tuple[int, ...]
+
+EdgeClass = Literal["binary", "signed unary", "graded", "analog"]
+CLASSES: tuple[EdgeClass, ...] = ("binary", "signed unary", "graded", "analog")
+"""From the narrowest to the widest."""
+
+WHOLE = 1e-5
+"""How far, relative to max(1, |k|), value / quantum may lie from the whole number k: float32 pooling."""
+
+EXACT_FLOAT32 = 1 << 24
+"""Every integer up to here is a float32; a sum of non-negative integers below it is exact in any order."""
+
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Activity of one edge, one row per step and sample.
+
+    Attributes:
+        values: ``[T * B, n]``, what entered the weight node; float32 or float64.
+        edge_class: which values occur.
+        quantum: value of one unit; None for analog activity, and where nothing was active and none is known.
+        is_mask: whether every value is exactly 0 or 1.
+    """
+
+    values: torch.Tensor
+    edge_class: EdgeClass
+    quantum: float | None
+    is_mask: bool = False
+
+    @cached_property
+    def sites(self) -> torch.Tensor:
+        """1 where an element is not zero, in the values' dtype."""
+        if self.is_mask:
+            return self.values
+        return (self.values != 0).to(self.values.dtype)
+
+    @cached_property
+    def units(self) -> torch.Tensor:
+        """Number of units per element, float64."""
+        if self.quantum is None:
+            raise ValueError("analog activity has no units")
+        return (self.values.double() / self.quantum).abs().round()
+
+    @cached_property
+    def _grouped(self) -> dict[tuple[int, Shape], torch.Tensor]:
+        return {}
+
+    def sites_by_group(self, groups: int, shape: Shape) -> torch.Tensor:
+        """Sites of ``shape [C, *spatial]`` summed over each group: ``[T * B, groups, *spatial]``."""
+        key = (groups, shape)
+        if key not in self._grouped:
+            self._grouped[key] = sum_by_group(self.sites, groups, shape)
+        return self._grouped[key]
+
+    @cached_property
+    def active(self) -> torch.Tensor:
+        """Number of sites per row, whole numbers; from a sum over channels where there is one."""
+        parts = next(iter(self._grouped.values()), self.sites).flatten(1)
+        return parts.sum(1, dtype=None if self.values.shape[1] < EXACT_FLOAT32 else torch.float64)
+
+
+def sum_by_group(amount: torch.Tensor, groups: int, shape: Shape) -> torch.Tensor:
+    """Sum ``amount [rows, n]`` over the channels of each group: ``[rows, groups, *spatial]``."""
+    channels = shape[0] // groups
+    split = amount.reshape(-1, groups, channels, *shape[1:])
+    if channels == 1:
+        return split.squeeze(2)
+    return split.sum(2, dtype=None if channels < EXACT_FLOAT32 else torch.float64)
+
+
+def classify(values: torch.Tensor, quantum: Fraction | None) -> Activity:
+    """Decide the class of ``values [rows, n]`` whose structural quantum is ``quantum``.
+
+    Raises:
+        DataError: a value is not finite.
+    """
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    if quantum == 1 and _is_binary(values):
+        return Activity(values, "binary", 1.0, is_mask=True)
+    largest = float(torch.nan_to_num(values.abs(), nan=float("inf")).max()) if values.numel() else 0.0
+    if largest == float("inf"):
+        raise DataError("The recorded activity holds values that are not finite.")
+    if largest == 0.0:
+        return Activity(values, "binary", None if quantum is None else float(quantum))
+    for candidate in (quantum, Fraction(largest)):
+        if candidate is not None and (found := _whole_class(values, candidate)):
+            return Activity(values, found, float(candidate))
+    return Activity(values, "analog", None)
+
+
+def _is_binary(values: torch.Tensor) -> bool:
+    """Whether every value is 0 or 1, by blocks that stay in the cache; NumPy compares faster on a CPU."""
+    tensor = values.detach().reshape(-1)
+    flat: Any = tensor if tensor.is_cuda else tensor.numpy()
+    blocks = (flat[start : start + _BLOCK] for start in range(0, tensor.numel(), _BLOCK))
+    return all(bool(((block == 0) | (block == 1)).all()) for block in blocks)
+
+
+def _whole_class(values: torch.Tensor, quantum: Fraction) -> EdgeClass | None:
+    power_of_two = quantum.numerator == 1 and quantum.denominator & (quantum.denominator - 1) == 0
+    multiples = (values if power_of_two else values.double()) / float(quantum)
+    whole = multiples.round()
+    if not torch.equal(multiples, whole):
+        outside = (multiples - whole).abs() > WHOLE * whole.abs().clamp(min=1.0)
+        if bool((outside | ((whole == 0) & (values != 0))).any()):
+            return None
+    low, high = (float(v) for v in torch.aminmax(whole))
+    if high > 1 or low < -1:
+        return "graded"
+    return "binary" if low >= 0 else "signed unary"
+
+
+def join_classes(
+    parts: Sequence[tuple[EdgeClass, float | None, bool]],
+) -> tuple[EdgeClass, float | None]:
+    """Class and quantum of one edge over several parts of a run, each (class, quantum, was anything active).
+
+    The widest class holds. Active parts whose quanta differ by more than :data:`WHOLE` make it analog.
+    """
+    active = [part for part in parts if part[2]]
+    if not active:
+        return parts[0][:2]
+    widest = max((edge_class for edge_class, _, _ in parts), key=CLASSES.index)
+    quantum = active[0][1]
+    if widest == "analog" or quantum is None:
+        return "analog", None
+    if any(other is None or abs(other - quantum) > WHOLE * quantum for _, other, _ in active):
+        return "analog", None
+    return widest, quantum
