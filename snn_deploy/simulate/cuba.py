@@ -135,14 +135,14 @@ def run(
     """Run a population from zero state.
 
     Args:
-        currents: ``64 a`` for every step, ``[T, B, *shape]``.
+        currents: ``64 a`` for every step, ``[T, B, *shape]``; float32 is overwritten with the spikes.
         drive: ``64 b`` that varies in time, in addition to the neurons' own bias, ``[T, B, *shape]``.
         recurrent: ``64 W_rec``, ``[N, N]``, applied to the population's own spikes of the step before.
         resets: steps before which u and v are set to 0.
         probe: also return u and v of every step.
     """
     currents = currents.to(neurons.dtype)
-    spikes = torch.empty_like(currents, dtype=torch.float32)
+    spikes = currents if currents.dtype == torch.float32 else torch.empty_like(currents, dtype=torch.float32)
     v = torch.zeros_like(currents[0])
     u = torch.zeros_like(v)
     u_steps = torch.empty_like(currents) if probe else None
@@ -165,10 +165,12 @@ def run(
             v.add_(drive[t])
         if neurons.clips:
             v.clamp_(1 - STATE_LIMIT, STATE_LIMIT - 1)
+        if u_steps is not None:
+            u_steps[t] = u
         fired = torch.gt(v, neurons.threshold, out=spikes[t])
         v.addcmul_(v, fired.to(v.dtype), value=-1)
-        if u_steps is not None and v_steps is not None:
-            u_steps[t], v_steps[t] = u, v
+        if v_steps is not None:
+            v_steps[t] = v
     return Activity(spikes, u_steps, v_steps)
 
 

@@ -25,6 +25,7 @@ from snn_deploy.graph.lava_spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
+from snn_deploy.simulate.base import keep_freed_memory
 from snn_deploy.simulate.cuba import UNIT, Activity, Neurons
 from snn_deploy.simulate.synapse import Synapses
 
@@ -74,25 +75,23 @@ class Loihi:
             raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
         given = forced or {}
         units = input_units(self.net, x)
-        parts = [
-            self._activities(
+        keep_freed_memory()
+        kept = self.net.names if record else self.net.names[-1:]
+        parts: list[dict[str, torch.Tensor]] = []
+        membranes = []
+        for chosen in self._chunks(units):
+            activities = self._activities(
                 units[:, chosen].to(self._device),
                 {name: value[:, chosen].to(self._device) for name, value in given.items()},
             )
-            for chosen in self._chunks(units)
-        ]
-        kept = self.net.names if record else self.net.names[-1:]
-        spikes = {
-            name: torch.cat([part[position].spikes.cpu() for part in parts], 1)
-            for position, name in enumerate(self.net.names)
-            if name in kept
-        }
+            last = activities[-1].v
+            membranes += [] if last is None else [last.cpu()]
+            found = zip(self.net.names, activities, strict=True)
+            parts.append({name: activity.spikes.cpu() for name, activity in found if name in kept})
+        spikes = {name: torch.cat([part[name] for part in parts], 1) for name in kept}
         output = spikes[self.net.names[-1]]
         if self.net.readout is not None:
-            membranes = [part[-1].v for part in parts]
-            output = read_membrane(
-                self.net, torch.cat([v.cpu() for v in membranes if v is not None], 1), output
-            )
+            output = read_membrane(self.net, torch.cat(membranes, 1), output)
         if not record:
             return Trace(output)
         parts_of_layers = split(self.net, spikes)
@@ -169,7 +168,7 @@ class Loihi:
             return cuba.run(neurons, torch.zeros_like(drive), drive=drive, resets=resets, probe=probe)
         key = (position, input_range)
         if key not in self._prepared:
-            synapses = synapse.prepare(layer, input_range, x.device)
+            synapses = synapse.prepare(layer, tuple(x.shape[2:]), input_range, x.device)
             neurons = cuba.prepare(neuron_of(layer), layer.bias, layer.shape, synapses.bound, x.device)
             self._prepared[key] = synapses, neurons
         synapses, neurons = self._prepared[key]
@@ -186,8 +185,11 @@ def _reset_steps(steps: int, interval: int | None, offset: int) -> frozenset[int
 
 def _range_of(net: LavaNet, units: torch.Tensor) -> Pair:
     """The range that inputs really have; never narrower than what the network was made for."""
+    if not (net.input_bits or net.analog):
+        return net.input_range
     low, high = net.input_range
-    return min(low, int(units.min())), max(high, int(units.max()))
+    smallest, largest = torch.aminmax(units)
+    return min(low, int(smallest)), max(high, int(largest))
 
 
 def input_units(net: LavaNet, x: torch.Tensor) -> torch.Tensor:
@@ -204,14 +206,14 @@ def input_units(net: LavaNet, x: torch.Tensor) -> torch.Tensor:
         if not torch.isfinite(x).all():
             raise DataError("The input holds values that are not finite.")
         return (x.double() / net.input_scale).round_().float()
-    spikes = x != 0
-    if not (x == spikes * net.input_scale).all():
+    spikes = torch.ne(x, 0, out=torch.empty_like(x, dtype=torch.float32))
+    if not torch.eq(x, spikes * net.input_scale, out=torch.empty_like(spikes)).all():
         raise DataError(
             "The network takes binary spikes, the input holds other values.",
             hint="Lava would count every non-zero input as one spike. Export with samples of this kind, so "
             "that the first layer is written for graded input.",
         )
-    return spikes.float()
+    return spikes
 
 
 def read_membrane(net: LavaNet, v: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from snn_deploy.graph.lava_net import Conv, Dense, IntArray, Pair, layer_bound
+from snn_deploy.graph.lava_net import Conv, Dense, IntArray, Pair, Shape, layer_bound
 from snn_deploy.simulate.cuba import UNIT
 
 FLOAT32_LIMIT = 1 << 24
@@ -30,7 +30,8 @@ class Synapses:
 
     Attributes:
         layer: geometry.
-        weight: ``64 W`` in the dtype that holds every sum exactly.
+        weight: ``64 W`` in the dtype that holds every sum exactly; the columns of a dense layer without
+            delays are in the order of :func:`channels_last`.
         recurrent: ``64 W_rec`` or None.
         bound: largest possible ``|sum|`` in weight units.
     """
@@ -41,8 +42,9 @@ class Synapses:
     bound: int
 
 
-def prepare(layer: Conv | Dense, input_range: Pair, device: torch.device) -> Synapses:
-    """Weights of ``layer`` as floats that hold every possible sum of inputs in ``input_range`` exactly."""
+def prepare(layer: Conv | Dense, shape: Shape, input_range: Pair, device: torch.device) -> Synapses:
+    """Weights of ``layer`` as floats that hold every possible sum of inputs exactly, which have ``shape`` and
+    lie in ``input_range``."""
     recurrent = layer.recurrent if isinstance(layer, Dense) else None
     bound = layer_bound(layer, input_range)
     dtype = torch.float32 if bound < FLOAT32_LIMIT else torch.float64
@@ -53,7 +55,15 @@ def prepare(layer: Conv | Dense, input_range: Pair, device: torch.device) -> Syn
     weight = scaled(layer.weight)
     if isinstance(layer, Conv) and device.type == "cpu":
         weight = weight.contiguous(memory_format=torch.channels_last)
+    elif isinstance(layer, Dense) and layer.delay is None:
+        weight = channels_last(weight.view(-1, *shape), 1).flatten(1)
     return Synapses(layer, weight, None if recurrent is None else scaled(recurrent), bound)
+
+
+def channels_last(x: torch.Tensor, leading: int) -> torch.Tensor:
+    """``[..., C, H, W] -> [..., H, W, C]``, the order in which convolutions on a CPU leave frames in memory,
+    after ``leading`` axes; vectors stay as they are."""
+    return x.movedim(leading, -1)
 
 
 def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
@@ -62,10 +72,10 @@ def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
     x = x.to(synapses.weight.dtype)
     with exact_products():
         if isinstance(layer, Conv):
-            frames = _conv(synapses, layer, x.flatten(0, 1))
+            frames = _conv(synapses, layer, channels_last(x, 2).flatten(0, 1).movedim(-1, 1))
             sums = frames.view(*x.shape[:2], *layer.shape)
         elif layer.delay is None:
-            sums = functional.linear(x.flatten(2), synapses.weight)
+            sums = functional.linear(channels_last(x, 2).flatten(2), synapses.weight)
         else:
             sums = _delayed(synapses, layer.delay, x.flatten(2))
     if isinstance(layer, Conv) and synapses.bound >= CONV_ACCUMULATOR // 2:
@@ -78,7 +88,6 @@ def _conv(synapses: Synapses, layer: Conv, frames: torch.Tensor) -> torch.Tensor
     weight = synapses.weight
     if frames.is_cuda:
         return conv_as_product(layer, weight, frames)
-    frames = frames.contiguous(memory_format=torch.channels_last)
     return functional.conv2d(frames, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 

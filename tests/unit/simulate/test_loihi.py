@@ -111,7 +111,8 @@ def test_convolution_keeps_24_bits_of_its_sum() -> None:
     x = np.ones((2, 1, 20, 3, 3), np.int64)
     expected = (60_000 * 180 + (1 << 23)) % (1 << 24) - (1 << 23)
     found = synapse.currents(
-        synapse.prepare(net.populations[0], (0, 1), torch.device("cpu")), torch.from_numpy(x).float()
+        synapse.prepare(net.populations[0], (20, 3, 3), (0, 1), torch.device("cpu")),
+        torch.from_numpy(x).float(),
     )
     assert found.unique().tolist() == [64 * expected]
     _assert_same(Loihi(net).probe(torch.from_numpy(x).float()), simulate(net, x[:, 0]), 0)
@@ -153,7 +154,7 @@ def test_float32_is_used_only_where_it_is_exact(
 def test_weights_use_float64_when_sums_reach_24_bits() -> None:
     def dtype(inputs: int) -> torch.dtype:
         layer = Dense(np.full((1, inputs), 254), Cuba.of(4096, 0, 10))
-        return synapse.prepare(layer, (0, 255), torch.device("cpu")).weight.dtype
+        return synapse.prepare(layer, (inputs,), (0, 255), torch.device("cpu")).weight.dtype
 
     assert dtype(200) == torch.float32
     assert dtype(300) == torch.float64
@@ -165,7 +166,7 @@ def test_convolution_as_a_product_equals_the_convolution(seed: int) -> None:
     layer = net.populations[0]
     assert isinstance(layer, Conv)
     x = torch.from_numpy(random_input(net, seed, 3, 2)).float()
-    prepared = synapse.prepare(layer, (0, 1), torch.device("cpu"))
+    prepared = synapse.prepare(layer, net.input_shape, (0, 1), torch.device("cpu"))
     product = synapse.conv_as_product(layer, prepared.weight, x.flatten(0, 1))
     assert torch.equal(product, synapse.currents(prepared, x).flatten(0, 1))
 

@@ -1,0 +1,79 @@
+"""What the benchmarks share: the conditions that a table is measured under, and timing by turns."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Seconds(NamedTuple):
+    """Time of one piece of work: on the wall, and of all processors together."""
+
+    wall: float
+    cpu: float
+
+
+def _processor_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def seconds(work: Callable[[], object]) -> Seconds:
+    """Time that ``work`` takes, with that of the processes it starts and waits for."""
+    wall, cpu = time.perf_counter(), _processor_seconds()
+    work()
+    return Seconds(time.perf_counter() - wall, _processor_seconds() - cpu)
+
+
+def by_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
+    """Least times of the ``works``, which take turns ``rounds`` times: other load hardly enters."""
+    times: dict[str, list[Seconds]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return {name: Seconds(*map(min, zip(*found, strict=True))) for name, found in times.items()}
+
+
+def processor() -> str:
+    """Name of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def conditions(*packages: str, threads: int) -> str:
+    """When, where and with what; ``threads`` of ours."""
+    used = ", ".join(f"{name} {version(name)}" for name in packages)
+    return (
+        f"{datetime.now(UTC).date()}; {processor()} ({platform.machine()}), {os.cpu_count()} cores, "
+        f"{threads} thread{'s' * (threads > 1)}; Python {platform.python_version()}, {used}."
+    )
+
+
+class Table:
+    """A Markdown table that is printed while it grows."""
+
+    def __init__(self, title: str, notes: str, *columns: str) -> None:
+        self._lines = [f"# {title}", "", notes, ""]
+        print(notes, end="\n\n")
+        self.add(*columns)
+        self.add(*["---"] * len(columns))
+
+    def add(self, *cells: str) -> None:
+        """The next row."""
+        self._lines.append(f"| {' | '.join(cells)} |")
+        print(self._lines[-1], flush=True)
+
+    def keep(self, file: Path | None) -> None:
+        """Write the table, where a ``file`` is given."""
+        if file is not None:
+            file.write_text("\n".join([*self._lines, ""]))
