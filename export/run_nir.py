@@ -49,6 +49,10 @@ def read(path):
             name: {key: value(group[key]) for key in group if isinstance(group[key], h5py.Dataset)}
             for name, group in graph["nodes"].items()
         }
+        for name, group in graph["nodes"].items():
+            if "snn_deploy_channels_last" in group.get("metadata", {}):
+                shape = group["metadata/snn_deploy_channels_last"][()]
+                nodes[name]["weight"] = channels_first(nodes[name]["weight"], shape)
         edges = [(a.decode(), b.decode()) for a, b in graph["edges"][()]]
         metadata = graph.get("metadata", {})
         semantics = dict(DEFAULTS)
@@ -57,6 +61,13 @@ def read(path):
             json.loads(value(metadata["snn_deploy_feedback"])) if "snn_deploy_feedback" in metadata else []
         )
     return nodes, edges, {tuple(edge) for edge in feedback}, semantics
+
+
+def channels_first(weight, shape):
+    """Dense weights written for an input flattened as (H, W, C), for one flattened as `shape` (C, H, W)."""
+    channels, height, width = (int(size) for size in shape)
+    moved = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    return moved.reshape(weight.shape)
 
 
 def windows(x, kernel, stride, padding, dilation):
@@ -171,6 +182,9 @@ class Neuron:
 
     def step(self, x):
         """Output of one step."""
+        if self.v.shape != x.shape:  # one value for the whole layer
+            once = (len(x), *[1] * (x.ndim - 1))
+            self.i, self.v = (np.broadcast_to(state.reshape(once), x.shape) for state in (self.i, self.v))
         if self.kind == "Delay":
             self.past = [*self.past[1:], x]
             out = np.zeros_like(x)

@@ -112,6 +112,9 @@ def export_bundle(
     formats: Sequence[str] = ("nir", "onnx", "lava"),
     bits: int = 8,
     models: Sequence[str] = ("step", "scan"),
+    reader: str | None = None,
+    nir_version: str = "1.0.8",
+    allow: Sequence[str] = (),
     samples: int | None = 64,
     data: str | None = None,
     profiles: Sequence[str] | None = None,
@@ -119,19 +122,24 @@ def export_bundle(
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
 
-    ``bits`` are the weight bits of ``lava``, ``models`` those that ``onnx`` writes.
+    ``bits``, ``models``, ``reader``, ``nir_version``, ``allow``: see
+    :class:`snn_deploy.export.bundle.BundleOptions`.
 
     Raises:
+        ConfigError: an unknown reader, version or rule.
         UnsupportedError: a format cannot express the network.
         ParityError: a proof failed; the bundle is there, marked ``failed``.
     """
     target = Path(out)
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
         raise ConfigError(f"'{target}' exists and is not a bundle; it is not overwritten.")
+    options = BundleOptions(
+        tuple(formats), bits, tuple(models), reader=reader, nir_version=nir_version, allow=tuple(allow)
+    )
     opened = open_source(Path(source)) if isinstance(source, Path | str) else source
     network = opened.network(data, samples)
     with atomic_dir(target) as folder:
-        manifest = write_bundle(network, folder, BundleOptions(tuple(formats), bits, tuple(models)), report)
+        manifest = write_bundle(network, folder, options, report)
         report("counting and pricing")
         report_source(
             opened,

@@ -185,6 +185,7 @@ BACKENDS: Registry[Factory] = Registry(
         "lava": "snn_deploy.simulate.lava",
         "norse": "snn_deploy.export.foreign",
         "snntorch": "snn_deploy.export.foreign",
+        "spikingjelly": "snn_deploy.export.foreign",
     },
     "snn_deploy.backends",
 )

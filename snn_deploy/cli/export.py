@@ -20,6 +20,22 @@ def export(
     onnx: Annotated[
         str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled; step-int8, ...")
     ] = "step,scan",
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            help="Reader of the NIR file: norse, sinabs, snntorch, spikingjelly, spinnaker2 or spyx. "
+            "Default: a form that most read.",
+            show_default=False,
+        ),
+    ] = None,
+    nir_compat: Annotated[
+        str, typer.Option(help="Oldest NIR library to be read by: 1.0.8 or 1.0.4.")
+    ] = "1.0.8",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule that may be broken, see docs/export.md; repeat for several."),
+    ] = None,
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Annotated[
         str | None,
@@ -43,6 +59,9 @@ def export(
             formats=formats_of(to),
             bits=bits,
             models=models_of(onnx),
+            reader=reader,
+            nir_version=nir_compat,
+            allow=allow or (),
             samples=sample_count(samples),
             data=data,
             profiles=profile,

@@ -11,6 +11,12 @@ import torch
 
 from snn_deploy.errors import Problem
 
+ALLOWABLE = {
+    "early-bias": "write a bias that a reader adds before the layer's first input arrives",
+    "reset-in-metadata": "write a reset that the format or its reader knows only from our metadata",
+}
+"""What ``--allow`` takes: rules that may be broken by name; each use is written in the manifest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ import torch
 from pydantic import ValidationError
 
 from snn_deploy.assets import asset_dir
-from snn_deploy.errors import ConfigError, Problem, UnsupportedError
-from snn_deploy.export.base import Check, Written
+from snn_deploy.errors import ConfigError, Problem, UnsupportedError, did_you_mean
+from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
 from snn_deploy.export.parity import Parity
@@ -47,12 +47,20 @@ Report = Callable[[str], None]
 class BundleOptions:
     """What to write and how strictly to judge it. Accuracy is a fraction; 0.02 allows two points.
 
-    ``bits`` are the weight bits of ``lava``, ``models`` those of ``onnx``.
+    Attributes:
+        bits: weight bits of ``lava``.
+        models: those that ``onnx`` writes.
+        reader: the reader that the NIR file is for; None for the portable form.
+        nir_version: the oldest NIR library that must read the file.
+        allow: names of the rules of ``ALLOWABLE`` that may be broken.
     """
 
     formats: tuple[str, ...] = ("nir", "onnx", "lava")
     bits: int = 8
     models: tuple[str, ...] = ("step", "scan")
+    reader: str | None = None
+    nir_version: str = "1.0.8"
+    allow: tuple[str, ...] = ()
     lava_samples: int = 64
     max_accuracy_drop: float = 0.02
 
@@ -65,8 +73,10 @@ def write_bundle(
     A file that fails its proof stays in the bundle, which is marked ``failed``.
 
     Raises:
+        ConfigError: options that no format takes.
         UnsupportedError: some format cannot express the network; nothing is written.
     """
+    _check_options(options)
     writers = {name: _writer(name, options) for name in options.formats}
     if problems := [
         Problem(p.where, f"[{name}] {p.what}", p.rule, p.source, p.try_instead)
@@ -100,9 +110,22 @@ def write_bundle(
     return manifest
 
 
+def _check_options(options: BundleOptions) -> None:
+    problems = [
+        Problem(f"allow {rule}", f"unknown rule.{did_you_mean(rule, ALLOWABLE)}")
+        for rule in options.allow
+        if rule not in ALLOWABLE
+    ]
+    if options.reader and "nir" not in options.formats:
+        problems.append(Problem(f"for {options.reader}", "no NIR file is written", try_instead="--to nir"))
+    if problems:
+        known = ", ".join(f"{rule} ({what})" for rule, what in ALLOWABLE.items())
+        raise ConfigError("These options cannot be used.", problems=problems, hint=f"Known rules: {known}")
+
+
 def _writer(name: str, options: BundleOptions) -> Any:
     entry = FORMATS.get(name)
-    known = entry.options.model_fields.keys() & {"bits", "models"}
+    known = entry.options.model_fields.keys() & {field.name for field in fields(options)}
     try:
         given = entry.options(**{field: getattr(options, field) for field in known})
     except ValidationError as error:

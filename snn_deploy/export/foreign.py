@@ -1,7 +1,7 @@
-"""Other people's NIR readers as independent witnesses: snnTorch and Norse execute our file step by step.
+"""Other people's NIR readers as independent witnesses: they execute our file step by step.
 
-Which graph a reader executes exactly was found by running it (snnTorch 1.0, Norse 1.1); what it would change
-silently counts as not readable.
+Which graph a reader executes exactly was found by running it (snnTorch 1.0, Norse 1.1, the NIR exchange of
+SpikingJelly 2.0); what it would change silently counts as not readable.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import nir
@@ -20,18 +21,23 @@ import torch
 from snn_deploy.errors import MissingOptionalError, UnsupportedError
 from snn_deploy.graph.dynamics import Membrane, discretise
 from snn_deploy.graph.io import read_nir
+from snn_deploy.graph.passes.consumers import CONSUMERS
+from snn_deploy.graph.passes.plain_convs import is_plain
+from snn_deploy.graph.passes.unreadable import unreadable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, read_semantics
-from snn_deploy.graph.shapes import NEURON_FIELDS, axes
+from snn_deploy.graph.shapes import NEURON_FIELDS
 from snn_deploy.graph.types import Plan, Trace
 from snn_deploy.registry import BACKENDS
 
-SNNTORCH_DT = 1e-4
-_COMMON = (nir.Input, nir.Output, nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.SumPool2d)
+_COMMON = (nir.Input, nir.Output, nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.LIF, nir.CubaLIF)
 _NODES = {
-    "snntorch": (*_COMMON, nir.AvgPool2d, nir.LIF, nir.CubaLIF),
-    "norse": (*_COMMON, nir.IF, nir.LIF, nir.CubaLIF),
+    "snntorch": (*_COMMON, nir.Conv1d, nir.AvgPool2d, nir.SumPool2d),
+    "norse": (*_COMMON, nir.SumPool2d, nir.IF),
+    "spikingjelly": (*_COMMON, nir.Conv1d, nir.AvgPool2d, nir.IF),
 }
+_STEPS = {"snntorch": (1e-4,), "spikingjelly": (1e-4,)}
+"""Steps in seconds that a reader takes; others are told the file's."""
 
 
 def readers(plan: Plan) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ def run_foreign(path: Path, x: torch.Tensor, reader: str | None = None) -> torch
     Args:
         path: a NIR file.
         x: input ``[T, B, *shape]``.
-        reader: ``snntorch`` or ``norse``; None takes the first that executes the graph exactly.
+        reader: ``snntorch``, ``norse`` or ``spikingjelly``; None takes the first that is exact.
 
     Raises:
         UnsupportedError: no reader (or not this one) executes the graph exactly.
@@ -88,31 +94,41 @@ class Foreign:
 
 
 def _reads(reader: str, plan: Plan, semantics: Semantics) -> bool:
-    if plan.feedback or (semantics.integrator, semantics.reset, semantics.fires_at) != ("euler", "zero", ">"):
+    facts = CONSUMERS[reader]
+    stated = (semantics.integrator, semantics.fires_at, semantics.reset)
+    if stated != (facts.integrator, facts.fires_at, "zero") or semantics.dt not in _STEPS.get(
+        reader, (semantics.dt,)
+    ):
         return False
-    if reader == "snntorch" and semantics.dt != SNNTORCH_DT:
+    if unreadable(plan, plan.graph.nodes, replace(facts, nodes=_NODES[reader])):
         return False
     return all(_reads_node(reader, plan.node(name), semantics) for name in plan.order)
 
 
 def _reads_node(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
-    if not isinstance(node, _NODES[reader]):
-        return False
-    if isinstance(node, nir.Conv2d):
-        return axes(node.groups, 1)[0] == 1 and node.weight.shape[2] == node.weight.shape[3]
-    if isinstance(node, nir.SumPool2d):
-        return not np.any(node.padding)
-    if type(node) not in NEURON_FIELDS:
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        return is_plain(node)
+    if not isinstance(node, nir.IF | nir.LIF | nir.CubaLIF):
         return True
-    neuron = discretise(node, semantics)
-    assert neuron.fire is not None
-    resting = not np.any(neuron.fire.v_reset) and not np.any(getattr(node, "v_leak", 0.0))
-    if not resting or any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
+    fire = discretise(node, semantics).fire
+    assert fire is not None
+    if any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
         return False
-    if isinstance(neuron.charge, Membrane):
-        unscaled = neuron.charge.gain is None and (neuron.charge.input_decays or isinstance(node, nir.IF))
-        return reader == "snntorch" or unscaled
-    return neuron.charge.v_gain is None
+    if reader == "spikingjelly" and not isinstance(node, nir.CubaLIF):
+        return _reads_gain(reader, node, semantics) and not np.any(
+            getattr(node, "v_leak", node.v_reset) - node.v_reset
+        )
+    resting = not np.any(fire.v_reset) and not np.any(getattr(node, "v_leak", 0.0))
+    return resting and _reads_gain(reader, node, semantics)
+
+
+def _reads_gain(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
+    charge = discretise(node, semantics).charge
+    if not isinstance(charge, Membrane):
+        return charge.v_gain is None and (reader != "spikingjelly" or charge.i_gain is None)
+    if charge.gain is not None:
+        return reader == "snntorch"
+    return reader != "norse" or isinstance(node, nir.IF) or charge.input_decays
 
 
 def _library(reader: str) -> Callable[[nir.NIRGraph, float], torch.nn.Module]:
@@ -121,6 +137,10 @@ def _library(reader: str) -> Callable[[nir.NIRGraph, float], torch.nn.Module]:
             from snntorch.import_nir import import_from_nir
 
             return lambda graph, _dt: import_from_nir(graph)
+        if reader == "spikingjelly":
+            from spikingjelly.activation_based import nir_exchange
+
+            return lambda graph, dt: nir_exchange.import_from_nir(graph, dt=dt)
         from norse.torch import from_nir
     except ImportError as error:
         raise MissingOptionalError(
@@ -167,3 +187,9 @@ def load_snntorch(path: Path) -> Foreign:
 def load_norse(path: Path) -> Foreign:
     """Norse's NIR importer, stepped through time."""
     return Foreign(path, "norse")
+
+
+@BACKENDS.register("spikingjelly")
+def load_spikingjelly(path: Path) -> Foreign:
+    """SpikingJelly's NIR importer, stepped through time."""
+    return Foreign(path, "spikingjelly")

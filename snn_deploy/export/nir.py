@@ -1,4 +1,4 @@
-"""The format ``nir``: one portable NIR file, with the discrete-time semantics in its metadata."""
+"""The format ``nir``: one NIR file, portable or for one reader, with the discrete-time semantics inside."""
 
 from __future__ import annotations
 
@@ -8,62 +8,159 @@ from typing import Any
 import nir
 import numpy as np
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.errors import ConfigError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.export.base import Calibration, Check, Written
 from snn_deploy.export.foreign import readers
-from snn_deploy.graph.io import name_problems, write_nir
+from snn_deploy.graph.io import COMPATIBLE, name_problems, reset_problems, write_nir
+from snn_deploy.graph.passes.consumers import CONSUMERS
+from snn_deploy.graph.passes.flavours import flavour, type_check
+from snn_deploy.graph.passes.plain_convs import is_plain
 from snn_deploy.graph.passes.portable import portable
+from snn_deploy.graph.passes.reader_rules import early_biases
 from snn_deploy.graph.plan import make_plan
-from snn_deploy.graph.semantics import Semantics, read_semantics
-from snn_deploy.graph.types import Plan
+from snn_deploy.graph.semantics import read_semantics
+from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.registry import FORMATS, Options
 
 FILE = "model.nir"
+RESET_RULE = "reset-in-metadata"
+
+
+class NirOptions(Options):
+    """Options of the format ``nir``."""
+
+    reader: str | None = None
+    nir_version: str = COMPATIBLE[0]
+    allow: tuple[str, ...] = ()
 
 
 class NirWriter:
-    """Writes the portable form of a graph; see :mod:`snn_deploy.graph.passes.portable`."""
+    """Writes the portable form of a graph, or the form that one reader executes exactly.
+
+    See :mod:`snn_deploy.graph.passes.portable` and :mod:`snn_deploy.graph.passes.flavours`.
+
+    Raises:
+        ConfigError: no such reader or version.
+    """
+
+    def __init__(self, options: NirOptions | None = None) -> None:
+        self._options = options or NirOptions()
+        reader, version = self._options.reader, self._options.nir_version
+        if reader is not None and reader not in CONSUMERS:
+            raise ConfigError(
+                f"There is no NIR flavour for '{reader}'.{did_you_mean(reader, CONSUMERS)}",
+                hint=f"Known: {', '.join(CONSUMERS)}",
+            )
+        if version not in COMPATIBLE:
+            raise ConfigError(
+                f"NIR files cannot be written for version '{version}'.",
+                hint=f"Known: {', '.join(COMPATIBLE)}",
+            )
+
+    @property
+    def _version(self) -> str:
+        """The oldest NIR library that must read the file."""
+        old = self._options.reader is not None and not CONSUMERS[self._options.reader].typed
+        return "1.0.4" if old else self._options.nir_version
 
     def check(self, graph: nir.NIRGraph) -> list[Problem]:
-        """Node names that HDF5 cannot store."""
-        return name_problems(make_plan(graph).order)
+        """Names that HDF5 cannot store, a reset that NIR cannot say, and what the reader cannot do."""
+        plan = make_plan(graph)
+        problems = name_problems(plan.order) + self._reset_problems(plan)
+        if self._options.reader is not None:
+            return problems + flavour(plan, self._options.reader, self._options.allow).problems
+        return problems + (reset_problems(plan.graph.nodes, "1.0.4") if self._version == "1.0.4" else [])
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
         """Write ``model.nir``; it is proven by the reference simulator and by one foreign reader."""
         if problems := self.check(graph):
             raise UnsupportedError("The graph cannot be written as NIR.", problems=problems)
         plan = make_plan(graph)
-        lowered, passes = portable(plan)
-        write_nir(lowered, folder / FILE)
-        foreign = tuple(Check("model", reader, exact=False) for reader in readers(make_plan(lowered))[:1])
+        lowered, passes = self._lowered(plan)
+        write_nir(lowered, folder / FILE, self._version)
         return Written(
             files={"model": FILE},
-            checks=(Check("model", "reference"), *foreign),
+            checks=(Check("model", "reference"), *self._foreign_checks(lowered)),
             passes=tuple(passes),
-            approximations=tuple(_stated_aside(plan, read_semantics(graph))),
+            approximations=tuple(self._stated_aside(plan, lowered)),
             lowered=lowered,
         )
 
+    def _lowered(self, plan: Plan) -> tuple[nir.NIRGraph, list[dict[str, Any]]]:
+        if self._options.reader is None:
+            return portable(plan)
+        made = flavour(plan, self._options.reader, self._options.allow)
+        assert made.graph is not None
+        return made.graph, made.passes
 
-def _stated_aside(plan: Plan, semantics: Semantics) -> list[str]:
-    """What other readers cannot know, because NIR has no field for it."""
-    notes = []
-    if semantics.reset == "subtract":
-        notes.append(
-            "NIR resets to v_reset; that this network subtracts the threshold is in the metadata only."
-        )
-    if semantics.integrator == "exponential":
-        notes.append(
-            "NIR states no integrator; that this network decays exponentially is in the metadata only."
-        )
-    if any(np.any(getattr(plan.node(name), "v_reset", 0.0)) for name in plan.order):
-        notes.append(
-            "NIR states no start value; neurons of this network start at v_reset, which is not zero."
-        )
+    def _foreign_checks(self, lowered: nir.NIRGraph) -> tuple[Check, ...]:
+        able = readers(make_plan(lowered))
+        if self._options.reader is not None:
+            able = tuple(name for name in able if name == self._options.reader)
+        return tuple(Check("model", name, exact=False) for name in able[:1])
+
+    def _resets(self) -> tuple[str, ...]:
+        """The kinds of reset that readers of the file do: NIR's text knows one."""
+        return CONSUMERS[self._options.reader].resets if self._options.reader else ("zero",)
+
+    def _reset_problems(self, plan: Plan) -> list[Problem]:
+        reset = read_semantics(plan.graph).reset
+        if reset in self._resets() or RESET_RULE in self._options.allow or not plan.of_type(*SPIKING_NODES):
+            return []
+        who = CONSUMERS[self._options.reader].title if self._options.reader else "NIR"
+        does = "subtracts the threshold" if self._resets()[0] == "subtract" else "resets to v_reset"
+        return [
+            Problem(
+                "graph",
+                f"its neurons {'subtract the threshold' if reset == 'subtract' else 'reset to a value'}",
+                rule=f"{who} {does} and has no field for another reset",
+                try_instead=f"--allow {RESET_RULE}: readers that ignore our metadata reset in their own way",
+            )
+        ]
+
+    def _stated_aside(self, plan: Plan, lowered: nir.NIRGraph) -> list[str]:
+        """What readers of the file cannot know, because NIR has no field for it, or must be told."""
+        semantics, reader = read_semantics(plan.graph), self._options.reader
+        notes = []
+        if semantics.reset not in self._resets():
+            does = "subtracts the threshold" if semantics.reset == "subtract" else "resets to v_reset"
+            notes.append(
+                f"That this network {does} is in the metadata only; its readers reset in their own way."
+            )
+        if reader is not None:
+            return notes + _reader_notes(plan, reader)
+        if semantics.integrator == "exponential":
+            notes.append(
+                "NIR states no integrator; that this network decays exponentially is in the metadata only."
+            )
+        if any(np.any(getattr(plan.node(name), "v_reset", 0.0)) for name in plan.order):
+            notes.append(
+                "NIR states no start value; neurons of this network start at v_reset, which is not zero."
+            )
+        odd = [n for n in plan.of_type(nir.Conv1d, nir.Conv2d) if not is_plain(plan.node(n))]
+        if odd and type_check(lowered):
+            notes.append(
+                f"NIR 1.0.8's own type check is wrong for grouped and non-square convolutions and refuses "
+                f"{', '.join(odd)}: read with type_check=False, or write with --for NAME."
+            )
+        return notes
+
+
+def _reader_notes(plan: Plan, name: str) -> list[str]:
+    reader = CONSUMERS[name]
+    notes = list(reader.setup)
+    if len(reader.resets) > 1 and plan.of_type(*SPIKING_NODES):
+        notes.append(f"Set the reset of {reader.title} to '{read_semantics(plan.graph).reset}'.")
+    if reader.late:
+        if early := early_biases(plan, plan.graph.nodes):
+            where = ", ".join(problem.where for problem in early)
+            notes.append(f"{reader.title} adds the biases of {where} before their first input arrives.")
+        layers = len(plan.of_type(*SPIKING_NODES))
+        notes.append(f"{reader.title} fires a step late in each of {layers} layers: run {layers} steps more.")
     return notes
 
 
-@FORMATS.register("nir", summary="portable NIR file (HDF5)")
-def writer(_options: Options) -> Any:
+@FORMATS.register("nir", options=NirOptions, summary="NIR file (HDF5), portable or --for one reader")
+def writer(options: NirOptions) -> Any:
     """The writer of the format ``nir``."""
-    return NirWriter()
+    return NirWriter(options)

@@ -110,7 +110,12 @@ def _unless(value: Array, neutral: float) -> Array | None:
     return None if (np.abs(value - neutral) <= ONE_TOLERANCE * neutral).all() else value
 
 
-def _rate(tau: Array, semantics: Semantics, name: str) -> Array:
+def step_share(tau: Array, semantics: Semantics, name: str) -> Array:
+    """The share k of the way to equilibrium that one step makes.
+
+    Raises:
+        DynamicsError: ``tau`` is not positive, or so short that forward Euler would overshoot.
+    """
     if not (tau > 0).all():
         raise DynamicsError(f"'{name}' must be positive; its minimum is {tau.min():g} s")
     if semantics.integrator == "exponential":
@@ -134,7 +139,7 @@ def _leak(rate: Array) -> Leak:
 def _membrane(node: nir.NIRNode, p: dict[str, Array], semantics: Semantics) -> Membrane:
     if isinstance(node, nir.I | nir.IF):
         return Membrane(gain=_unless(uniform(p["r"] * semantics.dt), 1.0))
-    rate = _rate(p["tau"], semantics, "tau")
+    rate = step_share(p["tau"], semantics, "tau")
     v_leak = None if not p["v_leak"].any() else p["v_leak"]
     gain = _unless(uniform(p["r"] * rate), 1.0)
     if gain is None:
@@ -143,8 +148,8 @@ def _membrane(node: nir.NIRNode, p: dict[str, Array], semantics: Semantics) -> M
 
 
 def _synaptic(p: dict[str, Array], semantics: Semantics) -> Synaptic:
-    k_syn = _rate(p["tau_syn"], semantics, "tau_syn")
-    k_mem = _rate(p["tau_mem"], semantics, "tau_mem")
+    k_syn = step_share(p["tau_syn"], semantics, "tau_syn")
+    k_mem = step_share(p["tau_mem"], semantics, "tau_mem")
     return Synaptic(
         i_decay=uniform(1.0 - k_syn),
         i_gain=_unless(uniform(k_syn * p["w_in"]), 1.0),

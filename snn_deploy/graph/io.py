@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from snn_deploy.errors import DataError, Problem, did_you_mean
 from snn_deploy.files import atomic_path
+from snn_deploy.graph.channel_order import channels_first
 from snn_deploy.graph.flatten import MAX_DEPTH, MAX_NODES
 from snn_deploy.graph.untrusted import (
     MAX_TEXT,
@@ -111,7 +112,10 @@ class _Reader:
         values = {name: self.field(group, name, f"{where}.{name}") for name in sorted(found)}
         node = _build(kind, values, where)
         node.metadata = self.metadata(group, where)
-        return node
+        try:
+            return channels_first(node)
+        except ValueError as error:
+            raise DamageError(where, str(error)) from None
 
     def field(self, group: h5py.Group, name: str, where: str) -> Any:
         """Read one field of a node: numbers, or the name of a padding."""
@@ -180,13 +184,36 @@ def name_problems(names: Iterable[str]) -> list[Problem]:
     return problems
 
 
-def write_nir(graph: nir.NIRGraph, path: Path | str) -> None:
-    """Write ``graph`` as a NIR file, atomically.
+COMPATIBLE = ("1.0.8", "1.0.4")
+"""Versions of NIR that files can be written for. Those before 1.0.6 refuse the field v_reset."""
+
+
+def write_nir(graph: nir.NIRGraph, path: Path | str, version: str = COMPATIBLE[0]) -> None:
+    """Write ``graph`` as a NIR file that the library of ``version`` (and later) reads, atomically.
 
     Raises:
-        DataError: a node name cannot be stored (``/``, empty, unprintable, too long).
+        DataError: a node name cannot be stored (``/``, empty, unprintable, too long), or a neuron resets to
+            another value than zero, which ``version`` cannot say.
     """
-    if problems := name_problems(graph.nodes):
+    problems = name_problems(graph.nodes)
+    if version != COMPATIBLE[0]:
+        problems += reset_problems(graph.nodes, version)
+    if problems:
         raise DataError("The graph cannot be written as NIR.", problems=problems)
     with atomic_path(Path(path)) as temporary:
         nir.write(temporary, graph)
+        if version != COMPATIBLE[0]:
+            with h5py.File(temporary, "r+") as file:
+                for node in file["node/nodes"].values():
+                    if "v_reset" in node:
+                        del node["v_reset"]
+
+
+def reset_problems(nodes: Mapping[str, nir.NIRNode], version: str) -> list[Problem]:
+    """Neurons whose reset value NIR ``version`` cannot say."""
+    rule = f"NIR {version} knows no v_reset and takes it for zero"
+    return [
+        Problem(name, f"resets to {np.asarray(node.v_reset).flat[0]:g}", rule, try_instead="--for NAME")
+        for name, node in nodes.items()
+        if np.any(getattr(node, "v_reset", 0.0))
+    ]

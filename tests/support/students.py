@@ -48,8 +48,19 @@ NEURONS: dict[str, MakeNeuron] = {
 }
 
 
-def student(make: MakeNeuron, *, norm: bool = False, pool: bool = True, seed: int = 0) -> nn.Sequential:
-    """conv, neuron, pool - strided conv, neuron - flatten, dropout - linear, neuron - linear, neuron."""
+def student(
+    make: MakeNeuron,
+    *,
+    norm: bool = False,
+    pool: bool = True,
+    seed: int = 0,
+    size: int = IN_SHAPE[1],
+    gain: float = 14.0,
+) -> nn.Sequential:
+    """conv, neuron, pool - strided conv, neuron - flatten, dropout - linear, neuron - linear, neuron.
+
+    Takes frames of ``size`` x ``size``; weights are ``gain`` times torch's initial ones.
+    """
     torch.manual_seed(seed)
 
     def block(conv: nn.Module, channels: int, **more: nn.Module) -> nn.Sequential:
@@ -57,7 +68,7 @@ def student(make: MakeNeuron, *, norm: bool = False, pool: bool = True, seed: in
         return nn.Sequential(OrderedDict(conv=conv, **normed, neuron=make(), **more))
 
     pools = {"pool": layer.AvgPool2d(2)} if pool else {}
-    side = 3 if pool else 6
+    side = size // 4 if pool else size // 2
     net = nn.Sequential(
         OrderedDict(
             block1=block(layer.Conv2d(2, 6, 3, padding=1, bias=False), 6, **pools),
@@ -76,7 +87,7 @@ def student(make: MakeNeuron, *, norm: bool = False, pool: bool = True, seed: in
             nn.init.uniform_(module.weight, 1.0, 2.0)
             nn.init.normal_(module.bias, 0, 0.2)
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            module.weight.data.mul_(14.0)
+            module.weight.data.mul_(gain)
     return net.eval()
 
 

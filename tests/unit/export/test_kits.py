@@ -14,7 +14,7 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.assets import asset_dir
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.nir import NirOptions, NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
@@ -92,3 +92,17 @@ def test_requirements_are_what_the_kits_import():
     for kit, names in (("nir", {"h5py", "numpy"}), ("onnx", {"numpy", "onnxruntime"})):
         lines = (asset_dir("export") / f"requirements-{kit}.txt").read_text().split()
         assert {line.partition(">=")[0] for line in lines} == names
+
+
+@pytest.mark.parametrize(("reader", "neuron"), [("sinabs", "LIF, soft reset"), ("spyx", "IF, soft reset")])
+def test_files_for_one_reader_run_too(reader, neuron, tmp_path):
+    """One value for a whole layer (sinabs), and dense weights for channels that come last (Spyx)."""
+    net = from_torch(student(NEURONS[neuron]), IN_SHAPE, semantics=Semantics(timesteps=6))
+    x = spikes_in()
+    expected = Reference(net).run(x).output
+    NirWriter(NirOptions(reader=reader, allow=("early-bias",))).write(net, tmp_path, Calibration(x))
+    np.savez(tmp_path / "example.npz", x=x.numpy(), nir_out=expected.numpy())
+    shutil.copy(asset_dir("export") / "run_nir.py", tmp_path)
+    done = start(tmp_path, "run_nir")
+    assert done.returncode == 0, done.stderr
+    assert "0 of 180 outputs differ" in done.stdout

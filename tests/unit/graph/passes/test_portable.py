@@ -14,7 +14,8 @@ from support.random_graphs import exact_cases
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.passes.portable import FEEDBACK_KEY, portable
+from snn_deploy.graph.passes.encoding import FEEDBACK_KEY
+from snn_deploy.graph.passes.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, read_semantics, write_semantics
 from snn_deploy.simulate.reference import Reference

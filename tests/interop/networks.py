@@ -1,0 +1,53 @@
+"""Networks with convolutions, pooling, flatten and dense layers on real samples, for the table of spikes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from spikingjelly.activation_based import neuron
+from support.students import NEURONS, student
+from torch import nn
+
+from interop.exchange import Case
+from snn_deploy.data.synthetic import DigitsDvsOptions, digits_dvs
+from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.semantics import Semantics
+
+STEPS = 8
+NETWORKS = (
+    "LIF",
+    "LIF, no decay of the input",
+    "LIF, v_reset -0.1",
+    "IF",
+    "PLIF",
+    "PLIF, no decay",
+    "CUBA",
+    "CUBA, other decays",
+    "LIF, soft reset",
+    "IF, soft reset",
+)
+
+
+def samples(count: int, cache: Path | None = None) -> torch.Tensor:
+    """The first samples of the test split of digits-dvs, ``[T, B, 2, 16, 16]``."""
+    data = digits_dvs(DigitsDvsOptions(), timesteps=STEPS, cache=cache)
+    return data.test.batch(torch.arange(count))
+
+
+def case(name: str, x: torch.Tensor, *, bias: bool = True) -> tuple[Case, nn.Module]:
+    """The network called ``name`` as a case, and the torch network it is made from."""
+    net = student(make(name), size=16, gain=10.0)
+    if not bias:
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+    graph = from_torch(net, tuple(x.shape[2:]), semantics=Semantics(timesteps=len(x)))
+    return Case(name if bias else f"{name}, no biases", graph, x), net
+
+
+def make(name: str):
+    """The maker of the neurons of a network; CUBA with soft reset besides those of the unit tests."""
+    if name == "CUBA, soft reset":
+        return lambda: neuron.CUBALIFNode(v_reset=None)
+    return NEURONS[name]
