@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -12,6 +13,8 @@ from torch import nn
 from snn_deploy.distill.losses import cross_entropy
 from snn_deploy.distill.method import DistillBatch, Method, StudentPass, Terms
 from snn_deploy.distill.taps import tap
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Objective(Protocol):
@@ -63,6 +66,8 @@ class DistillObjective:
 
     The teacher is put into eval mode, its parameters are frozen, and its state (if it spikes) is reset for
     every batch; it sees the mean over time of the frames. The student starts every pass from zero state.
+    The running statistics of its batch norms are those of the ordinary pass alone, because that is the one
+    that is deployed: finer frames of the same events are sparser.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module | None, method: Method, timesteps: int) -> None:
@@ -78,12 +83,11 @@ class DistillObjective:
         self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
     ) -> tuple[Terms, torch.Tensor]:
         """The method's terms."""
-        ordinary = inputs.get(self._timesteps, next(iter(inputs.values())))
-        teacher_logits, teacher_feats = self._ask_teacher(ordinary)
-        passes = {steps: self._run_student(x) for steps, x in inputs.items()}
+        ordinary = self._timesteps if self._timesteps in inputs else next(iter(inputs))
+        teacher_logits, teacher_feats = self._ask_teacher(inputs[ordinary])
+        passes = {steps: self._run_student(x, decides=steps == ordinary) for steps, x in inputs.items()}
         batch = DistillBatch(passes, self._timesteps, labels, generator, teacher_logits, teacher_feats)
-        scores = passes.get(self._timesteps, next(iter(passes.values()))).logits.mean(0)
-        return self._method.losses(batch), scores
+        return self._method.losses(batch), passes[ordinary].logits.mean(0)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over time of the student's logits."""
@@ -92,9 +96,10 @@ class DistillObjective:
         functional.reset_net(self.network)
         return logits.mean(0)
 
-    def _run_student(self, x: torch.Tensor) -> StudentPass:
+    def _run_student(self, x: torch.Tensor, *, decides: bool) -> StudentPass:
         functional.reset_net(self.network)
-        with tap(self.network, self._method.student_taps) as feats:
+        statistics = contextlib.nullcontext() if decides else frozen_statistics(self.network)
+        with statistics, tap(self.network, self._method.student_taps) as feats:
             logits = self.network(x) * self._scale
         functional.reset_net(self.network)
         return StudentPass(logits.float(), feats)
@@ -107,3 +112,17 @@ class DistillObjective:
         with torch.set_grad_enabled(gradients), tap(self._teacher, self._method.teacher_taps) as feats:
             logits = self._teacher(x.mean(0).requires_grad_(gradients))
         return logits.float(), feats
+
+
+@contextlib.contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms still normalise by their batch, but their running statistics stay as they are."""
+    norms = [module for module in network.modules() if isinstance(module, _NORMS)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

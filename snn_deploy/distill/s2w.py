@@ -3,15 +3,20 @@
 ::
 
     c(t) = (1/B) Σ_b max_k sigma(z(t))[b, k]          s = argmax_t c(t)     w = argmin_t c(t)
-    L_s2w = tau^2 KL( sigma(z(s)/tau) || sigma(z(w)/tau) )      z(s) constant
-    L_w2s = tau^2 KL( sigma(z(w)/tau) || sigma(z(s)/tau) )      z(w) constant
+    L_s2w = f KL( sigma(z(s)/tau) || sigma(z(w)/tau) )      z(s) constant
+    L_w2s = f KL( sigma(z(w)/tau) || sigma(z(s)/tau) )      z(w) constant
+                                                            f = 1, or tau^2 with ``tau_squared``
     L = ce CE(sigma(z_mean), y) + alpha (L_s2w or L_w2s or L_s2w + L_w2s)
 
 ``z(t) [B, K]`` student logits at step t, ``z_mean`` their mean over T, batch mean.
 Source: Strong2Weak and Weak2Strong, NeurIPS 2025, arXiv 2510.07924: the choice of the steps, softening
 ``tau`` 2, weight ``alpha`` 1 (0.01 for a transformer), cross entropy on the mean.
-Our choice: the factor ``tau^2`` (``tau_squared``), confidence without softening, the sum of both losses for
-``direction: both``, and the earliest of equally confident steps.
+Our choice: no factor ``tau^2``, confidence without softening, the sum of both losses for ``direction: both``,
+and the earliest of equally confident steps.
+
+On recordings the weak step is mostly the first, which has seen one frame and starts from rest: no weights can
+give it the strong step's answer. The loss then has a floor and pulls against the cross entropy as long as
+training lasts; ``tau_squared`` quadruples that pull. See "What can hurt" in ``METHODS.md``.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ class S2wOptions(Options):
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    tau_squared: bool = True
+    tau_squared: bool = False
 
 
 def extreme_steps(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

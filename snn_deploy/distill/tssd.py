@@ -13,14 +13,16 @@
 is constant. The weak classifier is a linear layer on the mean over positions of the output of ``weak_tap``,
 at every step of the short run; it is dropped after training, and the student runs ``T_s`` steps.
 
-``passes: 2`` runs the student twice, on data binned to ``T_s`` and to ``T_t`` frames; batch norm's running
-statistics see both. ``passes: 1`` runs it once for ``T_t`` steps and takes the first ``T_s`` of them for
-the short run. Its neurons' states are those of a run of its own, its batch statistics are not. The first
-frames of a longer recording are only its beginning, so one pass is refused for data that are not steady.
+``passes: 2`` runs the student twice, on data binned to ``T_s`` and to ``T_t`` frames; each run is normalised
+by its own batch, and running statistics are those of the short run, which is the one deployed. ``passes: 1``
+runs it once for ``T_t`` steps and takes the first ``T_s`` of them for the short run. Its neurons' states are
+those of a run of its own, its batch statistics are not. The first frames of a longer recording are only its
+beginning, so one pass is refused for data that are not steady.
 
 Source: L. Zuo et al., arXiv 2406.07862, of which the two parts with a weight each are reported, and that the
 weak classifier is supervised at every step. No official code was found. Our choice, each an option:
-``distance`` mse (as a re-implementation; the next paper of the group uses kl), ``long_timesteps`` 2 T_s,
+``distance`` kl with ``tau`` 2 (as the group's next paper; a re-implementation uses mse, which has no scale of
+its own: logits that grow in both runs cost nothing in cross entropy), ``long_timesteps`` 2 T_s,
 ``alpha`` and ``beta`` 1, ``weak_tap``, cross entropy on the longer output too (else its later steps see no
 label), none on the weak one, and ``detach``. The shape of the weak classifier is our choice too.
 """
@@ -52,7 +54,7 @@ class TssdOptions(Options):
     beta: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     long_timesteps: int | None = Field(default=None, ge=1, le=4096)
     weak_tap: str = "block2.neuron"
-    distance: Distance = "mse"
+    distance: Distance = "kl"
     tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     passes: Literal[1, 2] = 2
     detach: bool = True

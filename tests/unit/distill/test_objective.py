@@ -140,6 +140,34 @@ def test_a_single_longer_pass_stands_for_the_ordinary_one() -> None:
     torch.testing.assert_close(scores, method.seen.passes[6].logits.mean(0))
 
 
+def test_running_statistics_are_those_of_the_pass_that_is_deployed() -> None:
+    def norm_after(*passes: int) -> tuple[nn.BatchNorm2d, Probe]:
+        objective, method = probe(passes)
+        objective.network.train()
+        _, y = sample()
+        objective.losses({steps: sample(steps)[0] for steps in passes}, y, torch.Generator())
+        norm = objective.network.get_submodule("block1.norm")
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm, method
+
+    alone, short = norm_after(3)
+    for passes in ((3, 6), (6, 3)):
+        both, method = norm_after(*passes)
+        assert both.running_mean is not None and alone.running_mean is not None
+        assert not torch.equal(both.running_mean, torch.zeros(4))
+        assert torch.equal(both.running_mean, alone.running_mean)
+        assert both.running_var is not None and alone.running_var is not None
+        assert torch.equal(both.running_var, alone.running_var)
+        assert both.momentum == alone.momentum == 0.1
+        assert torch.equal(method.seen.student_logits, short.seen.student_logits)
+    # A longer pass that stands for the ordinary one decides the statistics, and every pass is normalised by
+    # its own batch.
+    longer, long = norm_after(6)
+    assert longer.running_mean is not None and alone.running_mean is not None
+    assert not torch.equal(longer.running_mean, alone.running_mean)
+    assert torch.equal(method.seen.passes[6].logits, long.seen.passes[6].logits)
+
+
 def test_losses_see_scaled_logits_and_decisions_do_not() -> None:
     objective, method = probe()
     objective.network.eval()

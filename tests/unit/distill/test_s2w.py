@@ -23,10 +23,10 @@ BOTH = S2wOptions(direction="both")
 
 
 def test_both_directions_by_hand() -> None:
-    terms = s2w_terms(Z, S2wOptions(direction="both", alpha=0.5))
+    terms = s2w_terms(Z, S2wOptions(direction="both", alpha=0.5, tau_squared=True))
     assert terms["s2w"].item() == pytest.approx(0.5 * 4 * STRONG_TO_WEAK)
     assert terms["w2s"].item() == pytest.approx(0.5 * 4 * WEAK_TO_STRONG)
-    plain = s2w_terms(Z, S2wOptions(direction="both", tau_squared=False))
+    plain = s2w_terms(Z, BOTH)
     assert plain["s2w"].item() == pytest.approx(STRONG_TO_WEAK)
     assert plain["w2s"].item() == pytest.approx(WEAK_TO_STRONG)
 

@@ -31,7 +31,7 @@ def terms_of(**options: Any) -> dict[str, float]:
 
 
 def test_all_terms_by_hand() -> None:
-    assert terms_of(ce_weak=1.0) == pytest.approx(
+    assert terms_of(ce_weak=1.0, distance="mse") == pytest.approx(
         {
             "ce": math.log(1 + math.exp(-1)),
             "ce_long": math.log(1 + math.exp(-2)),
@@ -43,10 +43,21 @@ def test_all_terms_by_hand() -> None:
 
 
 def test_kl_by_hand() -> None:
-    # At tau 2 the guide is (1/4, 3/4) and the taught side (1/2, 1/2).
+    # At tau 2, the default, the guide is (1/4, 3/4) and the taught side (1/2, 1/2).
     guide, taught = torch.tensor([[0.0, 2 * math.log(3)]]), torch.tensor([[7.0, 7.0]])
     expected = 4 * (0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5))
     assert distance(guide, taught, "kl", 2.0).item() == pytest.approx(expected)
+
+
+def test_all_distances_by_hand_at_the_defaults() -> None:
+    # tau 2: mean logits (1, 0) and (3, 1), steps (0, 0), (2, 0) and weak (1, 0), (0, 0) are halved.
+    def kl(a: float, b: float) -> float:
+        p, q = 1 / (1 + math.exp(-a)), 1 / (1 + math.exp(-b))
+        return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+
+    terms = terms_of()
+    assert terms["tsd"] == pytest.approx(4 * kl(1.0, 0.5))
+    assert terms["ssd"] == pytest.approx(4 * (kl(0.0, 0.5) + kl(1.0, 0.0)) / 2)
 
 
 def test_weights_scale_their_own_terms_and_zero_drops_them() -> None:
@@ -112,7 +123,7 @@ def test_the_weak_classifier_averages_positions() -> None:
 
 def test_two_passes_take_each_run_from_its_own_data() -> None:
     setting = toy_setting(teacher=False)
-    method = make("tssd", setting, ce=0, beta=0, ce_long=0)
+    method = make("tssd", setting, ce=0, beta=0, ce_long=0, distance="mse")
     assert method.passes == (3, 6)
     batch = offered(method, setting)
     short, long = (batch.passes[steps].logits for steps in (3, 6))
