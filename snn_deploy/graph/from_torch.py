@@ -1,7 +1,8 @@
 """A torch module built of spikingjelly and torch layers becomes the hub graph.
 
 The module is traced with torch.fx; layers and neurons are leaves, a sum of values becomes several edges into
-one node, dropout and identity disappear, batch norm is folded. Everything else is refused by module path,
+one node, dropout and identity disappear, batch norm is folded, the maximum over a window of spikes is a sum
+and a threshold. Everything else is refused by module path,
 all at once. Nodes are named by module path; a stateless module used again gets ``:2``, ``:3`` ...
 """
 
@@ -15,11 +16,21 @@ from torch import fx, nn
 
 from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
-from snn_deploy.graph.modules import CONVERTERS, DROPPED, FLATTENS, INSTEAD, NEURONS, ModuleError, is_known
+from snn_deploy.graph.modules import (
+    CONVERTERS,
+    DROPPED,
+    FLATTENS,
+    INSTEAD,
+    MAXIMA,
+    NEURONS,
+    ModuleError,
+    is_known,
+)
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.shapes import Shape, ShapeError, flatten_range, output_shape
 from snn_deploy.graph.tracing import Tracer, flatten_arguments, function_name, is_sum, leading_axes
+from snn_deploy.graph.types import SPIKING_NODES
 
 Terms = tuple[str, ...]
 """A value of the traced module: the nodes whose outputs it is the sum of."""
@@ -125,12 +136,25 @@ class _Builder:
             return self._flatten(path, terms, module.start_dim, module.end_dim, leading)
         if type(module) in NEURONS:
             self._check_neuron(path, module)
+        convert = {**CONVERTERS, **MAXIMA}[type(module)]
         try:
-            converted = CONVERTERS[type(module)](module, self._shape(path, terms), self._dt)
+            converted = convert(module, self._shape(path, terms), self._dt)
         except ModuleError as error:
             what = f"{type(module).__name__}: {error}"
             raise _RefusalError(path, what, "", error.try_instead) from None
-        return self._place(path, converted, terms)
+        return (self._maximum if type(module) in MAXIMA else self._place)(path, converted, terms)
+
+    def _maximum(self, path: str, total: nir.NIRNode, terms: Terms) -> Terms:
+        """The largest of a window of spikes is 1 where their ``total`` is at least 1."""
+        if not all(isinstance(self.nodes[term], SPIKING_NODES) for term in terms) or len(terms) > 1:
+            raise _RefusalError(
+                path,
+                f"MaxPool2d of {' + '.join(terms)}, which are not the spikes of one layer",
+                "a maximum over spikes, 0 or 1, is a neuron",
+                "pool right behind neurons, average (layer.AvgPool2d), or stride",
+            )
+        counted = self._place(f"{path}.sum", total, terms)
+        return self._place(path, nir.Threshold(np.full(self._shapes[counted[0]], 0.5)), counted)
 
     def _unknown(self, path: str) -> _RefusalError:
         kind = type(self._modules[path]).__name__

@@ -4,7 +4,7 @@ something else.
 Neurons, with tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the
 membrane, else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``.
 IF: ``r = 1 / dt``. CUBA-LIF with decays c, d: ``tau_syn = dt / (1 - c)``, ``w_in = tau_syn / dt``,
-``tau_mem = dt / (1 - d)``, ``r = tau_mem / dt``.
+``tau_mem = dt / (1 - d)``, ``r = tau_mem / dt``. The maximum over a window of spikes is their sum, above 0.5.
 """
 
 from __future__ import annotations
@@ -90,6 +90,16 @@ def _adaptive_pool(module: nn.AdaptiveAvgPool2d, shape: Shape, _dt: float) -> ni
     return nir.AvgPool2d(kernel, kernel.copy(), np.zeros(2, np.int64))
 
 
+def _max_pool(module: nn.MaxPool2d, _shape: Shape, _dt: float) -> nir.NIRNode:
+    if module.ceil_mode:
+        raise ModuleError("ceil_mode", "ceil_mode=False, or an input size that divides")
+    if module.return_indices or _pair(module.dilation).max() > 1:
+        raise ModuleError("returns indices, or skips positions", "a plain window")
+    kernel = _pair(module.kernel_size)
+    stride = kernel.copy() if module.stride is None else _pair(module.stride)
+    return nir.SumPool2d(kernel, stride, _pair(module.padding))
+
+
 def _batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, _shape: Shape, _dt: float) -> nir.NIRNode:
     if module.running_mean is None or module.running_var is None:
         raise ModuleError("no running statistics", "track_running_stats=True")
@@ -159,17 +169,18 @@ CONVERTERS: dict[type[nn.Module], Convert] = {
     **dict.fromkeys((nn.BatchNorm1d, layer.BatchNorm1d, nn.BatchNorm2d, layer.BatchNorm2d), _batch_norm),
     **dict.fromkeys((layer.ThresholdDependentBatchNorm1d, layer.ThresholdDependentBatchNorm2d), _batch_norm),
 }
+MAXIMA: dict[type[nn.Module], Convert] = dict.fromkeys((nn.MaxPool2d, layer.MaxPool2d), _max_pool)
+"""Maxima over windows, converted to the sums that are compared with 0.5."""
 FLATTENS = (nn.Flatten, layer.Flatten)
 DROPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, layer.Dropout, layer.Dropout2d)
 
 
 def is_known(module: nn.Module) -> bool:
     """Whether modules of this very type are converted or dropped."""
-    return type(module) in CONVERTERS or type(module) in DROPPED or type(module) in FLATTENS
+    return any(type(module) in kinds for kinds in (CONVERTERS, MAXIMA, DROPPED, FLATTENS))
 
 
 INSTEAD = {
-    "MaxPool2d": "average pooling (layer.AvgPool2d) or a strided convolution",
     "MaxPool1d": "a strided convolution",
     "AdaptiveMaxPool2d": "average pooling (layer.AdaptiveAvgPool2d)",
     "ReLU": "a spiking neuron",

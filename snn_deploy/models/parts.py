@@ -12,7 +12,8 @@ Down-sampling by ``k`` (``pooling``) stands behind a firing layer or in the conv
 
     average    mean of k x k windows
     stride     the convolution before it takes every k-th position
-    max        largest of k x k windows: as most papers have it, but no chip format can express it
+    max        largest of k x k windows: as most papers have it; behind neurons it is deployed as neurons that
+               fire when any in their window does
 """
 
 from __future__ import annotations

@@ -91,6 +91,20 @@ def student(
     return net.eval()
 
 
+def lively(network: nn.Module) -> nn.Module:
+    """Weights and statistics with which every layer spikes, and norms that are worth folding."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 1.0, 2.0)
+            nn.init.normal_(module.bias, 0.5, 0.5)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            gain = 10.0 if isinstance(module, nn.Linear) else 5.0
+            nn.init.normal_(module.weight, 0, gain / module.weight[0].numel() ** 0.5)
+    return network.eval()
+
+
 def spikes_in(steps: int = 6, batch: int = 3, rate: float = 0.3, shape=IN_SHAPE) -> torch.Tensor:
     """Random input spikes ``[T, B, *shape]``."""
     return (torch.rand(steps, batch, *shape) < rate).float()

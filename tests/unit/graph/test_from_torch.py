@@ -214,7 +214,8 @@ def test_everything_foreign_is_refused_at_once_by_path():
             OrderedDict(
                 conv=layer.Conv2d(2, 4, 3, padding_mode="reflect", padding=1),
                 relu=nn.ReLU(),
-                pool=layer.MaxPool2d(2),
+                pool=layer.AdaptiveAvgPool2d(2),
+                most=nn.AdaptiveMaxPool2d(2),
                 custom=Custom(),
                 block=nn.Sequential(layer.AvgPool2d(3, ceil_mode=True), layer.GroupNorm(2, 4)),
                 vote=layer.VotingLayer(2),
@@ -224,8 +225,7 @@ def test_everything_foreign_is_refused_at_once_by_path():
     text = refused(net)
     assert "conv: Conv2d: padding mode 'reflect'; try: zero padding" in text
     assert "relu: 'ReLU'; rule: NIR has no node for it; try: a spiking neuron" in text
-    assert "pool: 'MaxPool2d'" in text
-    assert "average pooling (layer.AvgPool2d) or a strided convolution" in text
+    assert "most: 'AdaptiveMaxPool2d'; rule: NIR has no node for it; try: average pooling" in text
     assert "custom: 'Custom'" in text
     assert "block.1: 'GroupNorm'" in text
     assert "vote: 'VotingLayer'" in text
@@ -236,15 +236,37 @@ def test_several_faults_in_parallel_branches_are_listed_together():
     class Branches(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.b, self.c = nn.ReLU(), layer.MaxPool2d(1), nn.Softmax(-1)
+            self.a, self.b, self.c = nn.ReLU(), layer.GroupNorm(2, 2), nn.Softmax(-1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (self.a(x) + self.b(x)) + self.c(x) * 2.0
 
     text = refused(multi(Branches()))
     assert "a: 'ReLU'" in text
-    assert "b: 'MaxPool2d'" in text
+    assert "b: 'GroupNorm'" in text
     assert "c: 'Softmax'" in text
+
+
+def _pooled(**options) -> nn.Module:
+    return multi(nn.Sequential(OrderedDict(neuron=neuron.IFNode(), pool=layer.MaxPool2d(**options))))
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 1, "padding": 1}])
+def test_the_maximum_over_spikes_is_a_sum_above_one_half(options) -> None:
+    net = _pooled(**options)
+    graph = from_torch(net, IN_SHAPE, semantics=Semantics(timesteps=5))
+    assert [type(graph.nodes[name]) for name in ("pool.sum", "pool")] == [nir.SumPool2d, nir.Threshold]
+    x = (torch.rand(5, 3, *IN_SHAPE) < 0.2).float()
+    expected = net(x)
+    assert 0 < expected.mean() < 1
+    assert torch.equal(Reference(graph).run(x).output, expected)
+
+
+def test_the_maximum_over_anything_else_is_refused() -> None:
+    net = multi(nn.Sequential(OrderedDict(conv=layer.Conv2d(2, 4, 3), pool=layer.MaxPool2d(2))))
+    assert "pool: MaxPool2d of conv, which are not the spikes of one layer" in refused(net)
+    assert "pool: MaxPool2d: ceil_mode" in refused(_pooled(kernel_size=2, ceil_mode=True))
+    assert "pool: MaxPool2d: returns indices" in refused(_pooled(kernel_size=2, dilation=2))
 
 
 class Forward(nn.Module):
