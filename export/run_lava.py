@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 def run(path, frames):
     """Outputs `[T, B, ...]` for `frames [T, B, ...]`, as if no layer cost a step, and the file's remarks."""
     with h5py.File(path, "r") as file:
-        about = json.loads(file.attrs["snn_deploy"])
+        about = json.loads(file["snn_deploy"][()].tobytes())
     low, high = about["input_range"]
     units = np.rint(frames.astype(float) / about["input_scale"]).astype(np.int32)
     bits = 0 if (low, high) == (0, 1) else max(-low, high).bit_length()

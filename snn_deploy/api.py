@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -111,6 +111,7 @@ def export_bundle(
     *,
     formats: Sequence[str] = ("nir", "onnx", "lava"),
     bits: int = 8,
+    scales: Literal["layer", "channel"] = "layer",
     models: Sequence[str] = ("step", "scan"),
     reader: str | None = None,
     nir_version: str = "1.0.8",
@@ -122,7 +123,7 @@ def export_bundle(
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
 
-    ``bits``, ``models``, ``reader``, ``nir_version``, ``allow``: see
+    ``bits``, ``scales``, ``models``, ``reader``, ``nir_version``, ``allow``: see
     :class:`snn_deploy.export.bundle.BundleOptions`.
 
     Raises:
@@ -134,7 +135,13 @@ def export_bundle(
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
         raise ConfigError(f"'{target}' exists and is not a bundle; it is not overwritten.")
     options = BundleOptions(
-        tuple(formats), bits, tuple(models), reader=reader, nir_version=nir_version, allow=tuple(allow)
+        tuple(formats),
+        bits=bits,
+        scales=scales,
+        models=tuple(models),
+        reader=reader,
+        nir_version=nir_version,
+        allow=tuple(allow),
     )
     opened = open_source(Path(source)) if isinstance(source, Path | str) else source
     network = opened.network(data, samples)

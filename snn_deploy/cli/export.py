@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,10 @@ def export(
         list[str] | None,
         typer.Option(help="Rule that may be broken, see docs/export.md; repeat for several."),
     ] = None,
+    scales: Annotated[
+        Literal["layer", "channel"],
+        typer.Option(help="One weight scale per layer, or per channel (lava format; simulation only)."),
+    ] = "layer",
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Annotated[
         str | None,
@@ -58,6 +62,7 @@ def export(
             target,
             formats=formats_of(to),
             bits=bits,
+            scales=scales,
             models=models_of(onnx),
             reader=reader,
             nir_version=nir_compat,

@@ -49,6 +49,7 @@ class BundleOptions:
 
     Attributes:
         bits: weight bits of ``lava``.
+        scales: one per ``layer`` of ``lava``, or per ``channel``.
         models: those that ``onnx`` writes.
         reader: the reader that the NIR file is for; None for the portable form.
         nir_version: the oldest NIR library that must read the file.
@@ -57,6 +58,7 @@ class BundleOptions:
 
     formats: tuple[str, ...] = ("nir", "onnx", "lava")
     bits: int = 8
+    scales: str = "layer"
     models: tuple[str, ...] = ("step", "scan")
     reader: str | None = None
     nir_version: str = "1.0.8"

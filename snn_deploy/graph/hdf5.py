@@ -1,19 +1,17 @@
-"""Access to HDF5 files that nobody vouches for.
-
-Links that leave their place are refused, and sizes are checked before anything is read.
-"""
+"""Integers, short texts and groups of a ``.net`` file, read through :mod:`snn_deploy.graph.untrusted`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.errors import DataError, Problem
+from snn_deploy.errors import Problem
+from snn_deploy.graph.untrusted import DamageError, UntrustedFile, checked_name
 
 MAX_ELEMENTS = 1 << 28
+MAX_MEMBERS = 1024
+MAX_TYPE_NAME = 80
 
 
 class FormatFaultError(Exception):
@@ -26,56 +24,72 @@ class FormatFaultError(Exception):
         super().__init__(what)
 
 
-def integers(group: h5py.Group, name: str, where: str) -> npt.NDArray[np.int64]:
-    """A dataset of integer values (stored as integers or floats), as int64.
+class NetFile:
+    """Checked access to the groups and datasets of one open ``.net`` file; ``where`` names their group."""
 
-    Raises:
-        DataError: missing, empty, too large, not numeric, or kept outside the file.
-        FormatFaultError: values that are no integers, or need more than 32 bits.
-    """
-    dataset = child(group, name, h5py.Dataset, where)
-    if dataset.is_virtual or dataset.external:
-        raise DataError(f"{where}: '{name}' keeps its data outside the file.")
-    if dataset.dtype.kind not in "iufb" or dataset.size is None or dataset.size > MAX_ELEMENTS:
-        raise DataError(f"{where}: '{name}' is {dataset.dtype} with {dataset.size} elements.")
-    if dataset.size == 0:
-        raise DataError(f"{where}: '{name}' is empty.")
-    values = np.asarray(dataset[()])
-    whole = np.rint(values) if values.dtype.kind == "f" else values
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (whole == values).all()):
-        raise FormatFaultError(
-            where, f"'{name}' holds values that are no integers", "integers", try_instead="round them first"
-        )
-    if np.abs(whole.astype(np.float64)).max() >= 2**31:
-        raise FormatFaultError(where, f"'{name}' exceeds 32 bits", "32-bit integers")
-    return whole.astype(np.int64)
+    def __init__(self, access: UntrustedFile) -> None:
+        self._access = access
 
+    def group(self, parent: h5py.Group, name: str, where: str) -> h5py.Group:
+        """The subgroup ``name``, whose members all lie in this file.
 
-def text(group: h5py.Group, name: str, where: str) -> str:
-    """One short string, or an array of one.
+        Raises:
+            DamageError: missing, no group, links out of it, or absurdly many members.
+        """
+        found = self._access.group(parent, name, where)
+        if len(found) > MAX_MEMBERS:
+            raise DamageError(where, f"'{name}' holds {len(found)} entries", f"at most {MAX_MEMBERS}")
+        for member in found:
+            if not isinstance(found.get(checked_name(member, where), getlink=True), h5py.HardLink):
+                raise DamageError(f"{where}/{member}", "is a link to another place")
+        return found
 
-    Raises:
-        DataError: missing, or something else.
-    """
-    dataset = child(group, name, h5py.Dataset, where)
-    if dataset.size != 1 or dataset.is_virtual or dataset.external:
-        raise DataError(f"{where}: '{name}' is not one short string.")
-    value = np.asarray(dataset[()]).reshape(-1)[0]
-    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value))[:80]
+    def integers(self, group: h5py.Group, name: str, where: str) -> npt.NDArray[np.int64]:
+        """A dataset of integer values (stored as integers or floats), as int64.
 
+        Raises:
+            DamageError: missing, empty, too large, no finite numbers, or kept outside the file.
+            FormatFaultError: values that are no integers, or need more than 32 bits.
+        """
+        dataset = self._access.dataset(group, name, f"{where}/{name}")
+        if not dataset.size or dataset.size > MAX_ELEMENTS:
+            raise DamageError(where, f"'{name}' has {dataset.size} elements", f"1 to {MAX_ELEMENTS}")
+        values = self._access.array(dataset, f"{where}/{name}")
+        whole = np.rint(values) if values.dtype.kind == "f" else values
+        if values.dtype.kind == "f" and not (whole == values).all():
+            raise FormatFaultError(
+                where,
+                f"'{name}' holds values that are no integers",
+                "integers",
+                try_instead="round them first",
+            )
+        if np.abs(whole.astype(np.float64)).max() >= 2**31:
+            raise FormatFaultError(where, f"'{name}' exceeds 32 bits", "32-bit integers")
+        return whole.astype(np.int64)
 
-def child(group: h5py.Group, name: str, kind: type, where: str) -> Any:
-    """A member of ``group`` that lies in the same file and is of ``kind``.
+    def text(self, group: h5py.Group, name: str, where: str) -> str:
+        """One short string, or an array of one.
 
-    Raises:
-        DataError: missing, a link, or something else.
-    """
-    link = group.get(name, getlink=True)
-    if link is None:
-        raise DataError(f"{where}: '{name}' is missing.")
-    if not isinstance(link, h5py.HardLink):
-        raise DataError(f"{where}: '{name}' is a link out of its place.")
-    member = group[name]
-    if not isinstance(member, kind):
-        raise DataError(f"{where}: '{name}' is not a {kind.__name__.lower()}.")
-    return member
+        Raises:
+            DamageError: missing, or something else.
+        """
+        dataset = self._access.dataset(group, name, f"{where}/{name}")
+        if dataset.size != 1 or not h5py.check_string_dtype(dataset.dtype):
+            raise DamageError(where, f"'{name}' is not one short string")
+        self._access.check_text(dataset, MAX_TYPE_NAME, f"{where}/{name}")
+        value = np.asarray(dataset[()]).reshape(-1)[0]
+        return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+    def bytes(self, group: h5py.Group, name: str, most: int) -> bytes | None:
+        """A dataset of at most ``most`` bytes; None when there is none.
+
+        Raises:
+            DamageError: something else.
+        """
+        if name not in group:
+            return None
+        dataset = self._access.dataset(group, name, name)
+        if dataset.dtype != np.uint8 or dataset.ndim != 1 or not 0 < dataset.size <= most:
+            what = f"is {dataset.dtype} of shape {dataset.shape}"
+            raise DamageError(name, what, f"1 to {most} bytes")
+        return self._access.array(dataset, name).tobytes()

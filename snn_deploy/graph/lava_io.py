@@ -1,8 +1,8 @@
 """Read and write lava-dl's ``.net`` (HDF5) files.
 
-A file is untrusted: links that leave it are refused, sizes are checked before anything is read, and every
-entry that is unknown, or that netx would ignore or refuse, is named. What the format cannot say (layer names,
-input scale, readout) is kept as JSON in the root attribute ``snn_deploy``; netx does not look at it.
+A file is untrusted (:mod:`snn_deploy.graph.untrusted`), and every entry that is unknown, or that netx would
+ignore or refuse, is named. What the format cannot say (layer names, input scale, readout, populations that
+share a layer) is kept as JSON in the dataset ``snn_deploy`` of bytes; netx does not look at it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from snn_deploy.errors import DataError, Problem, UnsupportedError
+from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.files import atomic_path
-from snn_deploy.graph.hdf5 import FormatFaultError, child
+from snn_deploy.graph.hdf5 import FormatFaultError, NetFile
 from snn_deploy.graph.lava_layers import read_layer
 from snn_deploy.graph.lava_net import (
     NEVER_FIRES,
@@ -33,11 +33,11 @@ from snn_deploy.graph.lava_net import (
     neuron_of,
 )
 from snn_deploy.graph.lava_rules import simulation_problems
+from snn_deploy.graph.untrusted import DamageError, open_untrusted
 
-ATTRIBUTE = "snn_deploy"
+REMARKS = "snn_deploy"
 VERSION = 1
-MAX_LAYERS = 1024
-MAX_ATTRIBUTE = 1 << 16
+MAX_REMARKS = 1 << 20
 
 
 def read_net(path: Path) -> LavaNet:
@@ -47,27 +47,23 @@ def read_net(path: Path) -> LavaNet:
         DataError: no such file, not HDF5, damaged, or too large.
         UnsupportedError: with every entry that has no meaning here, by name.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file, str(path.name))
-    except FileNotFoundError:
-        raise DataError(f"There is no file '{path}'.") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"'{path}' cannot be read as a .net file (HDF5): {error}") from None
+    with open_untrusted(path, ".net") as (content, access):
+        return _read(content, NetFile(access), path.name)
 
 
-def _read(file: h5py.File, origin: str) -> LavaNet:
-    group = child(file, "layer", h5py.Group, "layer")
+def _read(content: h5py.File, file: NetFile, origin: str) -> LavaNet:
+    group = file.group(content, "layer", "layer")
     count = len(group)
-    if not 0 < count <= MAX_LAYERS:
-        raise DataError(f"'{origin}' holds {count} layers; 1 to {MAX_LAYERS} are read.")
+    if not count:
+        raise DamageError("layer", "holds no layers")
     if missing := [str(i) for i in range(count) if str(i) not in group]:
-        raise DataError(f"'{origin}' numbers its layers 0..{count - 1}; missing: {', '.join(missing[:8])}.")
+        rule = f"layers are numbered 0..{count - 1}"
+        raise DamageError("layer", f"misses {', '.join(missing[:8])}", rule)
     layers: list[Layer] = []
     problems: list[Problem] = []
     for position in range(count):
         try:
-            layers.append(read_layer(group, position))
+            layers.append(read_layer(file, group, position))
         except FormatFaultError as fault:
             problems.append(fault.problem)
     if problems:
@@ -75,27 +71,23 @@ def _read(file: h5py.File, origin: str) -> LavaNet:
             f"{len(problems)} part{'s' if len(problems) > 1 else ''} of '{origin}' cannot be read.",
             problems=problems,
         )
-    return _annotated(file, tuple(layers), origin)
+    return _annotated(file.bytes(content, REMARKS, MAX_REMARKS), tuple(layers))
 
 
-def _annotated(file: h5py.File, layers: tuple[Layer, ...], origin: str) -> LavaNet:
+def _annotated(raw: bytes | None, layers: tuple[Layer, ...]) -> LavaNet:
     populations = LavaNet(layers, ()).populations
-    raw = file.attrs.get(ATTRIBUTE)
     if raw is None:
         names = tuple(f"layer{i}" for i in range(len(populations)))
         silent = populations and int(neuron_of(populations[-1]).threshold.min()) >= NEVER_FIRES
         return LavaNet(layers, names, readout=Readout("membrane", 64.0) if silent else None)
     try:
-        text = str(raw)
-        if len(text) > MAX_ATTRIBUTE:
-            raise ValueError(f"{len(text)} characters; at most {MAX_ATTRIBUTE}")
-        content = json.loads(text)
+        content = json.loads(raw)
         if content.pop("version") != VERSION:
             raise ValueError(f"this release reads version {VERSION}")
         readout = content.pop("readout")
         low, high = content.pop("input_range")
         names, classes = tuple(content.pop("names")), tuple(content.pop("classes"))
-        spans = tuple(tuple(Span(*span) for span in layer) for layer in content.pop("spans", ()))
+        spans = tuple(tuple(Span(*span) for span in layer) for layer in content.pop("spans"))
         net = LavaNet(
             layers,
             names=names,
@@ -113,7 +105,7 @@ def _annotated(file: h5py.File, layers: tuple[Layer, ...], origin: str) -> LavaN
         if net.readout is not None and net.readout.kind not in {"current", "membrane"}:
             raise ValueError(f"readout '{net.readout.kind}'")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"The '{ATTRIBUTE}' attribute of '{origin}' is damaged: {error}") from None
+        raise DamageError(REMARKS, f"cannot be read: {error}") from None
     return net
 
 
@@ -147,7 +139,8 @@ def write_net(net: LavaNet, path: Path) -> None:
             _write_layer(file.create_group(f"layer/{position}"), layer)
         file["simulation/Ts"] = 1
         file["simulation/tSample"] = net.timesteps or 1
-        file.attrs[ATTRIBUTE] = json.dumps(_annotations(net), sort_keys=True)
+        remarks = json.dumps(_annotations(net), sort_keys=True).encode()
+        file[REMARKS] = np.frombuffer(remarks, np.uint8)
 
 
 def _annotations(net: LavaNet) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class UntrustedFile:
         dataset = self.dataset(parent, name, where)
         if dataset.shape != () or not h5py.check_string_dtype(dataset.dtype):
             raise DamageError(where, f"'{name}' is not a text")
-        self._check_text(dataset, MAX_TEXT, where)
+        self.check_text(dataset, MAX_TEXT, where)
         return _decode(dataset[()], where)
 
     def name_pairs(self, dataset: h5py.Dataset, most: int, where: str) -> list[tuple[str, str]]:
@@ -140,11 +140,11 @@ class UntrustedFile:
             raise DamageError(where, what, "pairs of node names")
         if dataset.shape[0] > most:
             raise DamageError(where, f"lists {dataset.shape[0]} pairs", f"at most {most}")
-        self._check_text(dataset, 4 * MAX_NAME, where)
+        self.check_text(dataset, 4 * MAX_NAME, where)
         decoded = ((_decode(a, where), _decode(b, where)) for a, b in dataset[()])
         return [(checked_name(a, where), checked_name(b, where)) for a, b in decoded]
 
-    def _check_text(self, dataset: h5py.Dataset, longest: int, where: str) -> None:
+    def check_text(self, dataset: h5py.Dataset, longest: int, where: str) -> None:
         """Texts have at most ``longest`` bytes.
 
         One of variable length is stored as its length (4 bytes), heap address (8) and index (4).
