@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from snn_deploy.assets import find_asset
 from snn_deploy.documents import StrictLoader, parse_yaml, validation_problems
@@ -40,6 +40,27 @@ class Component(BaseModel):
         return registry.get(self.name).options.model_validate(self.model_extra or {})
 
 
+class MixSpec(Frozen):
+    """Mix pairs of training samples and their labels, by either way that is given (each batch draws one).
+
+    Attributes:
+        mixup, cutmix: alpha of the Beta distribution that shares are drawn from; 0 for none.
+        probability: with which a batch is mixed.
+        epochs: only in so many epochs from the beginning; by default in all.
+    """
+
+    mixup: float = Field(default=0.0, ge=0, le=100)
+    cutmix: float = Field(default=0.0, ge=0, le=100)
+    probability: float = Field(default=1.0, gt=0, le=1)
+    epochs: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.mixup == self.cutmix == 0:
+            raise ValueError("mixup and cutmix are both 0: nothing is mixed")
+        return self
+
+
 class TrainSpec(Frozen):
     """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up."""
 
@@ -53,6 +74,7 @@ class TrainSpec(Frozen):
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mix: MixSpec | None = None
     grad_clip: float | None = Field(default=None, gt=0)
     amp: Literal["auto", "off"] = "auto"
     checkpoint_seconds: float = Field(default=30.0, ge=0)

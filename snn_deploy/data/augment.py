@@ -6,8 +6,8 @@ stay frames of 0 and 1. A change of place is the same for all T frames of a samp
 ``nda`` is in the manner of neuromorphic data augmentation (Li, Kim, Park, Geller and Panda 2022): of roll,
 rotation, shear and cutout, each sample gets one, drawn with equal chance, at a strength drawn uniformly up to
 its limit. The limits are our choice: roll by 1/16 of a side, rotation and shear by 15 degrees, a square of
-1/4 of the shorter side. Unlike the paper's, it has no CutMix, which changes labels; the paper's flip is our
-``flip``.
+1/4 of the shorter side. Unlike the paper's, it has no CutMix, which changes labels: see ``train.mix`` of
+recipes; the paper's flip is our ``flip``.
 """
 
 from __future__ import annotations

@@ -107,7 +107,8 @@ OPERATIONS = (*GEOMETRY, *_ENHANCE, *_PLAIN, "solarize", "posterize")
 class Draw(NamedTuple):
     """What happens to each image at one of the two places of its sub-policy, all ``[B]``.
 
-    ``operation`` is an index into ``OPERATIONS``, -1 for none; ``bin`` from 0 to 9; ``sign`` -1 or 1.
+    ``operation`` is an index into ``OPERATIONS``, -1 for none; ``bin`` from 0 to 9, whole in a policy;
+    ``sign`` -1 or 1.
     """
 
     operation: torch.Tensor

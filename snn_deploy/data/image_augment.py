@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample
 
 from snn_deploy.data.augment import random_shift
 from snn_deploy.data.autoaugment import Policy, autoaugment
+from snn_deploy.data.randaugment import RandAugmentOptions, randaugment
 from snn_deploy.registry import Options
 
 ASPECT_CROP = (3 / 4, 4 / 3)
@@ -39,6 +40,7 @@ class ImageAugmentOptions(Options):
         crop_padding: cut out the full size from the image with a black border of this many pixels.
         flip: mirror half of the images left to right.
         autoaugment: AutoAugment with the policy found for this data set.
+        randaugment: RandAugment.
         erasing: probability that a rectangle is set to 0.
         erasing_area: its share of the area.
         cutout: side of a square set to 0 in every image.
@@ -48,6 +50,7 @@ class ImageAugmentOptions(Options):
     crop_padding: int = Field(default=0, ge=0, le=64)
     flip: bool = False
     autoaugment: Policy | None = None
+    randaugment: RandAugmentOptions | None = None
     erasing: float = Field(default=0.0, ge=0, le=1)
     erasing_area: Shares = (0.02, 0.4)
     cutout: int = Field(default=0, ge=0)
@@ -68,6 +71,8 @@ def augment_pixels(
         x = random_flip(x, generator)
     if options.autoaugment is not None:
         x = autoaugment(x, generator, options.autoaugment)
+    if options.randaugment is not None:
+        x = randaugment(x, generator, options.randaugment)
     return x
 
 
@@ -148,28 +153,6 @@ def cutout(x: torch.Tensor, generator: torch.Generator, side: int) -> torch.Tens
     left = (place[1] * W).floor() - side // 2
     length = torch.full_like(top, side)
     return torch.where(_rectangle(top, left, length, length, H, W)[:, None], 0, x)
-
-
-def mixup(
-    x: torch.Tensor, y: torch.Tensor, alpha: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Convex combinations of pairs of samples and of their labels (Zhang et al. 2018, equation 1).
-
-    ``x' = l x + (1 - l) x[p]``, ``y' = l y + (1 - l) y[p]`` with a random permutation p of the batch and one
-    ``l ~ Beta(alpha, alpha)`` per batch.
-
-    Args:
-        x: directly coded inputs ``[T, B, C, H, W]``.
-        y: class probabilities ``[B, K]``.
-        alpha: above 0; 1 is uniform, smaller values mix less.
-        generator: source of p and l.
-    """
-    where = generator.device
-    # The first component of a Dirichlet(alpha, alpha) variable is a Beta(alpha, alpha) variable.
-    parameters = torch.full((2,), alpha, device=where)
-    share = torch._sample_dirichlet(parameters, generator=generator)[0].to(x.device)
-    order = torch.randperm(len(y), generator=generator, device=where).to(x.device)
-    return torch.lerp(x[:, order], x, share), torch.lerp(y[order], y, share)
 
 
 def _random_sides(

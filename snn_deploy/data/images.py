@@ -4,7 +4,8 @@ Images lie as uint8 on the device and become float32 batch by batch. An input is
 by 255, normalising each channel, and encoding over T steps::
 
     train, validation, test     pixels -> normalise -> encode, without random numbers: what a network sees
-    training, with augment      pixels -> crop, flip, AutoAugment -> normalise -> erase, cutout -> encode
+    training, with augment      pixels -> crop, flip, AutoAugment, RandAugment -> normalise
+                                -> erase, cutout -> encode
 
 So that an image is augmented once and not step by step, and not after it became spikes, the batches that
 ``DataSet.augment`` takes are pixels: uint8 ``[T, B, C, H, W]`` with T views of one image, read from

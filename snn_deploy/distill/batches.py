@@ -6,51 +6,91 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import one_hot
 
+from snn_deploy.data.mixing import Mix, draw_cutmix, draw_mixup, mixed
 from snn_deploy.data.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split
+from snn_deploy.recipes import MixSpec
 
 
 class Batch(NamedTuple):
-    """``inputs [T, B, C, H, W]`` by T and ``labels [B]`` of the same samples, on the device."""
+    """``inputs [T, B, C, H, W]`` by T, and ``labels`` of the same samples: class numbers ``[B]``, or class
+    probabilities ``[B, K]`` of mixed ones. All on the device."""
 
     inputs: dict[int, torch.Tensor]
     labels: torch.Tensor
 
 
 class Batches:
-    """Augmented training batches.
+    """Augmented and mixed training batches.
 
-    Their random numbers come from a stream of their own, so that methods which draw different amounts of
-    noise see the same augmentations at the same seed. All binnings of a sample are augmented alike.
+    Their random numbers come from streams of their own, so that methods which draw different amounts of
+    noise see the same batches at the same seed. All binnings of a sample are augmented and mixed alike.
 
     Args:
         data: gives the augmentation.
         train: the training split for each number of steps, in the same order of samples.
         device: where batches go.
         seed: of the run.
+        mix: how samples are mixed after augmentation, if they are.
     """
 
-    def __init__(self, data: DataSet, train: Mapping[int, Split], device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        train: Mapping[int, Split],
+        device: torch.device,
+        seed: int,
+        mix: MixSpec | None = None,
+    ) -> None:
         self._augment = data.augment
         self._train = train
         self._device = device
         self._labels = next(iter(train.values())).labels
-        self.generator = torch.Generator(device).manual_seed(derived_seed("augmentation", seed))
+        self._classes = len(data.classes)
+        self._mix = mix
+        self._augmentation = torch.Generator(device).manual_seed(derived_seed("augmentation", seed))
+        self._mixing = torch.Generator().manual_seed(derived_seed("mixing", seed))
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._labels)
 
-    def make(self, indices: torch.Tensor) -> Batch:
-        """The batch of the samples ``indices [B]``."""
+    def make(self, indices: torch.Tensor, epoch: int) -> Batch:
+        """The batch of the samples ``indices [B]`` in the ``epoch``, counted from 0."""
         labels = self._labels[indices].to(self._device)
-        state = self.generator.get_state()
+        state = self._augmentation.get_state()
         inputs = {}
         for steps, split in self._train.items():
             x = split.batch(indices).to(self._device, non_blocking=True)
             if self._augment is not None:
-                self.generator.set_state(state)
-                x = self._augment(x, self.generator)
+                self._augmentation.set_state(state)
+                x = self._augment(x, self._augmentation)
             inputs[steps] = x
-        return Batch(inputs, labels)
+        mix = self._draw(len(indices), epoch)
+        if mix is None:
+            return Batch(inputs, labels)
+        targets = one_hot(labels, self._classes).float()
+        pairs = {steps: mixed(x, targets, mix) for steps, x in inputs.items()}
+        return Batch({steps: x for steps, (x, _) in pairs.items()}, next(iter(pairs.values()))[1])
+
+    def _draw(self, samples: int, epoch: int) -> Mix | None:
+        spec = self._mix
+        if spec is None or (spec.epochs is not None and epoch >= spec.epochs):
+            return None
+        happens, way = torch.rand(2, generator=self._mixing).tolist()
+        if happens >= spec.probability:
+            return None
+        if spec.cutmix and (not spec.mixup or way < 0.5):
+            return draw_cutmix(samples, spec.cutmix, self._mixing)
+        return draw_mixup(samples, spec.mixup, self._mixing)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Where the streams of random numbers stand."""
+        return {"augmentation": self._augmentation.get_state(), "mixing": self._mixing.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue where ``state`` was taken."""
+        self._augmentation.set_state(state["augmentation"])
+        self._mixing.set_state(state["mixing"])

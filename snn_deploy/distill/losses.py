@@ -11,6 +11,11 @@ import torch
 from torch.nn import functional
 
 
+def class_numbers(y: torch.Tensor) -> torch.Tensor:
+    """Class numbers ``[B]`` of labels ``y``: itself, or the likeliest class of each row of ``[B, K]``."""
+    return y if y.ndim == 1 else y.argmax(1)
+
+
 def cross_entropy(z: torch.Tensor, y: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
     """``mean -Σ_k y_k log sigma(z)_k`` over the leading axes of ``z [B, K]``."""
     return functional.cross_entropy(z, y, label_smoothing=label_smoothing)

@@ -34,7 +34,8 @@ noise_gradient      false                         false                     true
 
 ``ours`` scales each map to its own range: raw spike counts make P_st nearly one-hot, and L_samd of ``paper``
 then outweighs the rest; lower ``samd`` there if the student falls silent. Our choice too: the class explained
-is the one the teacher predicts, as in the code (``cam_class: label`` explains the true one); the noise is
+is the one the teacher predicts, as in the code (``cam_class: label`` explains the true one, of mixed
+samples the likelier); the noise is
 constant in ``ours`` and ``paper``. Not reproduced of the code: its teacher in train mode, whose statistics
 drift, and the ReLU at the end of its student, which could not be deployed.
 """
@@ -47,7 +48,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from snn_deploy.distill.losses import cross_entropy, kl_of_logs
+from snn_deploy.distill.losses import class_numbers, cross_entropy, kl_of_logs
 from snn_deploy.distill.maps import MapNorm, classifier_cam, grad_cam, map_divergence, scale_map, spike_map
 from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms, need_teacher, required_teacher
 from snn_deploy.distill.probe import axes_problems, common_grid, pool_to, student_shapes, teacher_shapes
@@ -213,16 +214,12 @@ class SamdNld(Method):
         """``M_te [B, H, W]`` on the teacher's own grid."""
         options, u = self._options, required_teacher(batch)
         features = batch.teacher_feats[options.teacher_tap]
-        classes = u.argmax(1) if options.cam_class == "predicted" else _class_numbers(batch.labels)
+        classes = u.argmax(1) if options.cam_class == "predicted" else class_numbers(batch.labels)
         if options.cam == "grad-cam":
             maps = grad_cam(u, features, classes)
         else:
             maps = classifier_cam(self._head[0].weight, features, classes)
         return maps.relu() if options.cam_relu else maps
-
-
-def _class_numbers(labels: torch.Tensor) -> torch.Tensor:
-    return labels if labels.ndim == 1 else labels.argmax(1)
 
 
 def _find_head(teacher: nn.Module | None, path: str, channels: int, classes: int) -> nn.Linear:

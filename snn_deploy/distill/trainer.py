@@ -27,6 +27,7 @@ from snn_deploy.distill.divergence import check_loss, check_weights
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
+from snn_deploy.distill.losses import class_numbers
 from snn_deploy.distill.metrics import Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
@@ -131,7 +132,7 @@ class _Trainer:
     ) -> None:
         self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
         self.device, self.stop, self.report = device, stop, report
-        self.batches = Batches(data, train, device, phase.seed)
+        self.batches = Batches(data, train, device, phase.seed, spec.mix)
         self.modules = (objective.network, objective.helpers)
         self.optimizer = make_optimizer(spec, self.modules)
         self.order = BatchOrder(len(self.batches), spec.batch_size, seed=phase.seed)
@@ -174,7 +175,7 @@ class _Trainer:
         lr = learning_rate(self.spec, self.now.step, len(self.order))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        inputs, labels = self.batches.make(indices)
+        inputs, labels = self.batches.make(indices, self.now.epoch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
             terms, scores = self.objective.losses(inputs, labels, self.generator)
         loss = torch.stack(list(terms.values())).sum()
@@ -185,7 +186,7 @@ class _Trainer:
             torch.nn.utils.clip_grad_norm_(parameters, self.spec.grad_clip)
         self.optimizer.step()
         self.now.step += 1
-        hits = (scores.argmax(1) == labels).sum()
+        hits = (scores.argmax(1) == class_numbers(labels)).sum()
         values = torch.stack([loss, *terms.values(), hits]).detach()
         self.pending.append(_Pending(self.now.step, lr, tuple(terms), values, len(indices)))
 
@@ -273,10 +274,8 @@ class _Trainer:
                 "helpers": self.objective.helpers.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "order": self.order.state_dict(),
-                "generators": {
-                    "augmentation": self.batches.generator.get_state(),
-                    "method": self.generator.get_state(),
-                },
+                "batches": self.batches.state_dict(),
+                "generator": self.generator.get_state(),
                 "rng": rng_state(),
                 "metrics_bytes": self.metrics.flush(),
             },
@@ -293,8 +292,8 @@ class _Trainer:
         self.objective.helpers.load_state_dict(content["helpers"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.order.load_state_dict(content["order"])
-        self.batches.generator.set_state(content["generators"]["augmentation"])
-        self.generator.set_state(content["generators"]["method"])
+        self.batches.load_state_dict(content["batches"])
+        self.generator.set_state(content["generator"])
         set_rng_state(content["rng"])
         return int(content["metrics_bytes"])
 

@@ -15,7 +15,6 @@ from snn_deploy.data.image_augment import (
     augment_inputs,
     augment_pixels,
     cutout,
-    mixup,
     random_crop,
     random_erasing,
     random_flip,
@@ -177,8 +176,7 @@ def test_augmentation_is_repeatable_and_leaves_global_generators_alone():
         source = generator(seed)
         pixels = augment_pixels(x, source, EVERYTHING, (10, 10))
         inputs = augment_inputs(pixels.float(), source, EVERYTHING)
-        y = torch.eye(16)
-        return pixels, inputs, mixup(inputs[None], y, 0.4, source)[0]
+        return pixels, inputs
 
     first, again, other = run(1), run(1), run(2)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -194,32 +192,6 @@ def test_nothing_asked_for_changes_nothing_and_draws_nothing():
     assert augment_pixels(x, source, ImageAugmentOptions(), (9, 7)) is x
     assert augment_inputs(x, source, ImageAugmentOptions()) is x
     assert torch.equal(source.get_state(), state)
-
-
-def test_mixup_by_hand():
-    x = torch.tensor([[[1.0], [2.0], [4.0]], [[10.0], [20.0], [40.0]]])[..., None, None]  # T = 2, B = 3
-    y = torch.eye(3)
-    for seed in range(20):
-        mixed, labels = mixup(x, y, 0.5, generator(seed))
-        share = labels.diagonal().min()  # a sample paired with itself has 1
-        order = torch.where(
-            labels.diagonal() < 1, (labels - torch.diag(labels.diagonal())).argmax(1), torch.arange(3)
-        )
-        torch.testing.assert_close(labels.sum(1), torch.ones(3))
-        torch.testing.assert_close(mixed, share * x + (1 - share) * x[:, order])
-        assert sorted(order.tolist()) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
-def test_mixup_shares_are_beta_distributed(alpha):
-    source = generator(3)
-    y = torch.eye(2)
-    shares = []
-    while len(shares) < 3000:
-        diagonal = mixup(torch.zeros(1, 2, 1, 1, 1), y, alpha, source)[1].diagonal()
-        if diagonal[0] < 1:  # the permutation exchanged the two
-            shares.append(diagonal[0].item())
-    assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("shares", [(0.0, 0.5), (0.5, 0.4), (0.1, 1.1)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy import CLASSES, SHAPE, flip_some, toy_data
+from support.toy import CLASSES, SHAPE, flip_some, toy_data, toy_recipe
 from torch import nn
 
 from snn_deploy.data.seeds import derived_seed
@@ -16,7 +16,8 @@ from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.trainer import Phase, fit
-from snn_deploy.recipes import TrainSpec
+from snn_deploy.errors import ConfigError
+from snn_deploy.recipes import MixSpec, TrainSpec
 
 CPU = torch.device("cpu")
 SOME = torch.tensor([3, 0, 17, 8])
@@ -34,7 +35,7 @@ def zeros(timesteps: int) -> DataSet:
 
 def test_all_binnings_of_a_sample_are_augmented_alike() -> None:
     batches = Batches(zeros(3), {3: zeros(3).train, 6: zeros(6).train}, CPU, seed=0)
-    first, second = batches.make(SOME), batches.make(SOME)
+    first, second = batches.make(SOME, 0), batches.make(SOME, 0)
     assert torch.equal(first.inputs[3][0], first.inputs[6][5])
     assert not torch.equal(first.inputs[3], second.inputs[3])
 
@@ -42,10 +43,76 @@ def test_all_binnings_of_a_sample_are_augmented_alike() -> None:
 def test_labels_belong_to_their_samples() -> None:
     data = toy_data()
     batches = Batches(replace(data, augment=None), {3: data.train}, CPU, seed=0)
-    made = batches.make(SOME)
+    made = batches.make(SOME, 0)
     assert torch.equal(made.labels, data.train.labels[SOME])
     assert torch.equal(made.inputs[3], data.train.batch(SOME))
     assert len(batches) == 40
+
+
+MIX = MixSpec(mixup=0.7)
+
+
+def by_class(timesteps: int) -> DataSet:
+    """Every pixel of a sample holds the number of its class."""
+    data = toy_data(timesteps)
+    frames = data.train.labels.to(torch.uint8).view(40, 1, 1, 1, 1).expand(40, timesteps, *SHAPE)
+    return replace(data, train=replace(data.train, frames=frames, rows=torch.arange(40)), augment=None)
+
+
+@pytest.mark.parametrize("mix", [MIX, MixSpec(cutmix=1.0)])
+def test_all_binnings_are_mixed_alike_and_labels_like_inputs(mix: MixSpec) -> None:
+    batches = Batches(by_class(3), {3: by_class(3).train, 6: by_class(6).train}, CPU, seed=0, mix=mix)
+    for _ in range(9):
+        inputs, targets = batches.make(SOME, 0)
+        assert torch.equal(inputs[3], inputs[6][3:])
+        torch.testing.assert_close(targets.sum(1), torch.ones(4))
+        torch.testing.assert_close(inputs[3].mean((0, 2, 3, 4)), targets @ torch.arange(3.0))
+
+
+def test_samples_are_mixed_as_often_as_asked_and_only_in_the_first_epochs() -> None:
+    data = toy_data()
+    spec = MixSpec(mixup=1.0, cutmix=1.0, probability=0.6, epochs=2)
+    batches = Batches(replace(data, augment=None), {3: data.train}, CPU, seed=0, mix=spec)
+    plain = data.train.batch(SOME)
+    ways = {"none": 0, "mixup": 0, "cutmix": 0}
+    for _ in range(300):
+        inputs, targets = batches.make(SOME, 1)
+        if targets.ndim == 1:
+            assert torch.equal(inputs[3], plain)
+            ways["none"] += 1
+        else:
+            ways["cutmix" if set(inputs[3].unique().tolist()) <= {0.0, 1.0} else "mixup"] += 1
+    # Of 300: 40, 30 and 30 %. Partners may be the samples themselves, which looks like CutMix.
+    assert 90 < ways["none"] < 150 and 60 < ways["mixup"] < 120 and 60 < ways["cutmix"] < 120
+    assert all(batches.make(SOME, epoch).labels.ndim == 1 for epoch in (2, 3) for _ in range(9))
+
+
+def test_mixing_does_not_change_the_augmentation() -> None:
+    data = toy_data()
+    plain, mixing = (Batches(data, {3: data.train}, CPU, seed=1, mix=mix) for mix in (None, MIX))
+    for _ in range(4):
+        expected, found = plain.make(SOME, 0), mixing.make(SOME, 0)
+        # Pairs exchange what they give away, so the batch's sum stays.
+        torch.testing.assert_close(found.inputs[3].sum(1), expected.inputs[3].sum(1))
+        assert found.labels.shape == (4, CLASSES)
+
+
+def test_both_streams_go_on_where_they_were() -> None:
+    data = toy_data()
+    first, second = (Batches(data, {3: data.train}, CPU, seed=seed, mix=MIX) for seed in (1, 2))
+    first.make(SOME, 0)
+    second.load_state_dict(first.state_dict())
+    expected, found = first.make(SOME, 0), second.make(SOME, 0)
+    assert torch.equal(found.inputs[3], expected.inputs[3]) and torch.equal(found.labels, expected.labels)
+
+
+def test_nothing_to_mix_is_refused_with_the_recipe() -> None:
+    with pytest.raises(ConfigError) as failure:
+        toy_recipe("train.mix.probability=0.5", "teacher.train.mix.cutmix=-1")
+    faults = {p.where: p.what for p in failure.value.problems}
+    assert faults.keys() == {"train.mix", "teacher.train.mix.cutmix"}
+    assert "nothing is mixed" in faults["train.mix"]
+    assert toy_recipe("train.mix.mixup=0.5").train.mix == MixSpec(mixup=0.5)
 
 
 def test_streams_of_one_seed_differ_by_purpose_and_number() -> None:

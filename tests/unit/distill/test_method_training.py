@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from spikingjelly.activation_based import neuron
 from support.methods import TAPS, TOY_OPTIONS, offered, toy_setting
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
+from torch.nn.functional import one_hot
 
 from snn_deploy.data.types import Split
 from snn_deploy.distill.interrupt import StopRequest
@@ -181,6 +183,21 @@ def test_helpers_leave_no_trace_in_weights_graph_and_logits(case: str) -> None:
     assert safetensors.torch.save(student.state_dict()) == safetensors.torch.save(plain.state_dict())
     assert sum(p.numel() for p in student.parameters()) == sum(p.numel() for p in plain.parameters())
     assert graph_bytes(student) == graph_bytes(plain)
+
+
+@every_case
+def test_certain_probabilities_are_class_numbers(case: str) -> None:
+    setting, method = prepared(case)
+    batch = offered(method, setting)
+    certain = replace(batch, labels=one_hot(batch.labels, CLASSES).float())
+    mixed = replace(batch, labels=0.7 * certain.labels + 0.3 * certain.labels.flip(0))
+    by_number, by_probability, by_both = (
+        method.losses(replace(b, generator=torch.Generator().manual_seed(0))) for b in (batch, certain, mixed)
+    )
+    torch.testing.assert_close(by_number, by_probability)
+    assert by_number.keys() == by_both.keys()
+    assert all(term.isfinite() for term in by_both.values())
+    assert any(by_number[name] != by_both[name] for name in by_both)
 
 
 @every_case

@@ -23,11 +23,11 @@ from snn_deploy.distill.objective import DistillObjective, LabelObjective, Objec
 from snn_deploy.distill.trainer import Fit, Phase, fit
 from snn_deploy.errors import ConfigError, DivergedError, InterruptedRunError
 from snn_deploy.models.load import build_student
-from snn_deploy.recipes import TrainSpec
+from snn_deploy.recipes import MixSpec, TrainSpec
 
 CPU = torch.device("cpu")
 RECIPE = toy_recipe()
-SPEC = RECIPE.train
+SPEC = RECIPE.train.model_copy(update={"mix": MixSpec(mixup=0.5, cutmix=1.0, probability=0.7)})
 PLAIN_SGD = TrainSpec(epochs=1, batch_size=16, optimizer="sgd", momentum=0.0, schedule="constant")
 STEPS = 9  # 3 epochs of 40 samples in batches of 16
 
@@ -161,6 +161,19 @@ def test_a_finished_training_is_not_repeated(whole: tuple[Path, Fit]) -> None:
     again = train(folder, objective=noisy_objective(7), report=events.append)
     assert events == [PhaseStarted("student", 3, STEPS, STEPS)]
     assert all(torch.equal(again.weights[name], w) for name, w in result.weights.items())
+
+
+def test_mixed_samples_count_as_right_when_their_likelier_class_is_found(tmp_path: Path) -> None:
+    class Knows(LabelObjective):
+        def losses(self, inputs: Any, labels: torch.Tensor, generator: torch.Generator) -> Any:
+            terms, _ = super().losses(inputs, labels, generator)
+            scores = labels.clone()
+            scores[0] = -scores[0]  # one of a batch is wrong
+            return terms, scores
+
+    spec = PLAIN_SGD.model_copy(update={"mix": MixSpec(mixup=0.3)})
+    train(tmp_path, objective=Knows(nn.Sequential(nn.Flatten(), nn.Linear(72, CLASSES)), 3, 0.0), spec=spec)
+    assert records(tmp_path, "epoch")[0]["train_accuracy"] == 37 / 40
 
 
 def test_every_weight_of_the_student_is_trained(whole: tuple[Path, Fit]) -> None:
