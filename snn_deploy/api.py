@@ -17,6 +17,8 @@ from snn_deploy.export.manifest import read_manifest
 from snn_deploy.export.parity import compared_layers, decisions
 from snn_deploy.export.verify import Samples
 from snn_deploy.files import atomic_dir
+from snn_deploy.graph.reading import NOTHING_STATED
+from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
 from snn_deploy.registry import BACKENDS
@@ -119,6 +121,7 @@ def export_bundle(
     samples: int | None = 64,
     data: str | None = None,
     profiles: Sequence[str] | None = None,
+    reading: Reading = NOTHING_STATED,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
@@ -143,7 +146,9 @@ def export_bundle(
         nir_version=nir_version,
         allow=tuple(allow),
     )
-    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    opened = _opened(source, reading)
+    for line in opened.assumptions:
+        report(line)
     network = opened.network(data, samples)
     with atomic_dir(target) as folder:
         manifest = write_bundle(network, folder, options, report)
@@ -168,6 +173,10 @@ def export_bundle(
     return Bundle(target, manifest)
 
 
+def _opened(source: Source | Path | str, reading: Reading) -> Source:
+    return open_source(Path(source), reading) if isinstance(source, Path | str) else source
+
+
 def open_bundle(path: Path | str) -> Bundle:
     """Open a bundle after checking that its files are those that were verified."""
     return Bundle(Path(path), read_manifest(Path(path)))
@@ -180,13 +189,14 @@ def write_report(
     profiles: Sequence[str] | None = None,
     data: str | None = None,
     samples: int | None = 64,
+    reading: Reading = NOTHING_STATED,
 ) -> dict[str, Path]:
     """Count, price and explain a run, a bundle or a NIR file; write the report into the folder ``out``.
 
     Returns:
         The files written: ``html``, ``json``, ``csv``.
     """
-    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    opened = _opened(source, reading)
     network = opened.network(data, samples)
     return report_source(
         opened,
@@ -198,14 +208,16 @@ def write_report(
     )
 
 
-def check_network(source: Source | Path | str, targets: Sequence[str]) -> tuple[Answer, ...]:
+def check_network(
+    source: Source | Path | str, targets: Sequence[str], *, reading: Reading = NOTHING_STATED
+) -> tuple[Answer, ...]:
     """Say for every target (chip profiles, formats) whether a run, a bundle or a NIR file can go there.
 
     Raises:
         ConfigError: unknown targets; all of them at once.
     """
     wanted = resolve(targets)
-    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    opened = _opened(source, reading)
     return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
 
 
@@ -225,10 +237,15 @@ class Simulation:
 
 
 def simulate_network(
-    source: Source | Path | str, backend: str, *, data: str | None = None, samples: int | None = 64
+    source: Source | Path | str,
+    backend: str,
+    *,
+    data: str | None = None,
+    samples: int | None = 64,
+    reading: Reading = NOTHING_STATED,
 ) -> Simulation:
     """Run a network in ``backend`` on real samples and compare it, layer by layer, with the reference."""
-    opened = open_source(Path(source)) if isinstance(source, Path | str) else source
+    opened = _opened(source, reading)
     network = opened.network(data, samples)
     candidate = open_backend(opened, backend)
     expected = [network.executable.run(part.x, record=True) for part in network.samples.chunks()]

@@ -123,9 +123,4 @@ def _metrics(source: Source) -> list[dict[str, Any]]:
 
 def _warnings(source: Source, data: Mapping[str, Any]) -> Iterator[str]:
     yield from data["notes"]
-    if source.semantics.assumed:
-        yield (
-            "The NIR file does not state its discrete-time semantics; assumed by default: "
-            + ", ".join(f"{name} = {getattr(source.semantics, name)}" for name in source.semantics.assumed)
-            + "."
-        )
+    yield from source.assumptions

@@ -19,7 +19,9 @@ from snn_deploy.files import sha256_file
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.reading import NOTHING_STATED, read_plan
 from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.types import Plan
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import load_student
@@ -62,6 +64,17 @@ class Source:
         """Discrete-time semantics of the hub graph."""
         return read_semantics(self.plan.graph)
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What a NIR file left open and how it is taken, one sentence each."""
+        found = tuple(self.provenance.get("assumed", ()))
+        semantics = self.semantics
+        if not semantics.assumed:
+            return found
+        taken = ", ".join(f"{name} = {getattr(semantics, name)}" for name in semantics.assumed)
+        default = f"The NIR file does not state its discrete-time semantics; assumed by default: {taken}."
+        return (*found, default)
+
     def network(self, data: str | None, samples: int | None) -> Network:
         """This network with real samples of the test split and calibration samples of the training split."""
         loaded = load_samples(self, data, samples)
@@ -84,14 +97,20 @@ class LoadedSamples:
     description: dict[str, Any]
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
     """Open a run folder, a ``.nir`` file or a bundle folder.
+
+    ``reading`` states what a ``.nir`` file leaves open about discrete time.
 
     Raises:
         DataError: nothing that can be opened lies there.
+        ConfigError: ``reading`` contradicts what the file states, or is given for a run or bundle.
     """
     if path.is_file() and path.suffix == ".nir":
-        return _open_nir(path)
+        return _open_nir(path, reading)
+    if reading.stated():
+        given = ", ".join(reading.stated())
+        raise ConfigError(f"Only a .nir file can be told its {given}; '{path}' states its own discrete time.")
     if (path / "manifest.json").is_file():
         return _open_bundle(path)
     if (path / "recipe.yaml").is_file():
@@ -128,9 +147,9 @@ def _open_run(run: Run) -> Source:
     )
 
 
-def _open_nir(path: Path) -> Source:
-    plan = make_plan(read_nir(path))
-    provenance = {"file": path.name, "sha256": sha256_file(path)}
+def _open_nir(path: Path, reading: Reading) -> Source:
+    plan, assumed = read_plan(path, reading)
+    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": list(assumed)}
     return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+
 if TYPE_CHECKING:
     from snn_deploy.checking import Answer
     from snn_deploy.hardware.findings import Finding
@@ -22,6 +24,10 @@ def check(
     target: Annotated[
         str, typer.Option(help="Chips, profiles and formats, separated by commas: loihi2,speck2f,lava.")
     ],
+    dt: Dt = None,
+    integrator: Integrator = None,
+    fires_at: FiresAt = None,
+    reset: Reset = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every reason why a network cannot go to a target, with the number, the limit and its source."""
@@ -31,7 +37,7 @@ def check(
     from snn_deploy.errors import FitError, UnsupportedError
 
     names = [part.strip() for part in target.split(",") if part.strip()]
-    answers = api.check_network(source, names)
+    answers = api.check_network(source, names, reading=stated(dt, integrator, fires_at, reset))
     code = exit_code(answers)
     if json:
         render.emit_json([_as_dict(answer) for answer in answers])

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+
 
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder or a .nir file.")],
@@ -48,6 +50,10 @@ def export(
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
     ] = None,
+    dt: Dt = None,
+    integrator: Integrator = None,
+    fires_at: FiresAt = None,
+    reset: Reset = None,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Write model files, run each in its own runtime on real samples, compare spike by spike, and report."""
@@ -70,6 +76,7 @@ def export(
             samples=sample_count(samples),
             data=data,
             profiles=profile,
+            reading=stated(dt, integrator, fires_at, reset),
             report=render.note,
         )
     except ParityError:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+
 
 def report(
     source: Annotated[Path, typer.Argument(help="A run, a bundle or a .nir file.")],
@@ -20,6 +22,10 @@ def report(
         str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
     ] = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
+    dt: Dt = None,
+    integrator: Integrator = None,
+    fires_at: FiresAt = None,
+    reset: Reset = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Count synaptic events exactly, price them by chip profile, and write the report."""
@@ -30,7 +36,14 @@ def report(
     from snn_deploy.report.terminal import summary
 
     folder = out or (source / "report" if source.is_dir() else Path(f"{source.stem}-report"))
-    written = api.write_report(source, folder, profiles=profile, data=data, samples=sample_count(samples))
+    written = api.write_report(
+        source,
+        folder,
+        profiles=profile,
+        data=data,
+        samples=sample_count(samples),
+        reading=stated(dt, integrator, fires_at, reset),
+    )
     if json:
         typer.echo(written["json"].read_text())
         return

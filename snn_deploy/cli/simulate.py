@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+
 
 def simulate(
     source: Annotated[Path, typer.Argument(help="A bundle folder or a .nir file.")],
@@ -18,6 +20,10 @@ def simulate(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Show the firing rate of each layer.")
     ] = False,
+    dt: Dt = None,
+    integrator: Integrator = None,
+    fires_at: FiresAt = None,
+    reset: Reset = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a network in a backend and compare it with the reference, spike by spike."""
@@ -27,7 +33,13 @@ def simulate(
     from snn_deploy.cli import render
     from snn_deploy.cli.export import sample_count
 
-    result = api.simulate_network(source, backend, data=data, samples=sample_count(samples))
+    result = api.simulate_network(
+        source,
+        backend,
+        data=data,
+        samples=sample_count(samples),
+        reading=stated(dt, integrator, fires_at, reset),
+    )
     if json:
         render.emit_json(asdict(result))
         return

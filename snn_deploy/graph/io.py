@@ -14,6 +14,7 @@ from snn_deploy.errors import DataError, Problem, did_you_mean
 from snn_deploy.files import atomic_path
 from snn_deploy.graph.channel_order import channels_first
 from snn_deploy.graph.flatten import MAX_DEPTH, MAX_NODES
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.untrusted import (
     MAX_TEXT,
     DamageError,
@@ -63,14 +64,21 @@ def read_nir(path: Path | str) -> nir.NIRGraph:
     Raises:
         DataError: missing, truncated, not HDF5, not NIR, or beyond the limits of this module.
     """
+    return read_nir_and_shapes(path)[0]
+
+
+def read_nir_and_shapes(path: Path | str) -> tuple[nir.NIRGraph, dict[str, Shape]]:
+    """Like :func:`read_nir`; besides, the input shapes that convolutions and Flatten nodes say they have."""
     with open_untrusted(Path(path), "NIR") as (file, access):
-        return _Reader(access).graph(access.group(file, "node", "node"), "", 0)
+        reader = _Reader(access)
+        return reader.graph(access.group(file, "node", "node"), "", 0), reader.shapes
 
 
 class _Reader:
     def __init__(self, access: UntrustedFile) -> None:
         self._access = access
         self._nodes = 0
+        self.shapes: dict[str, Shape] = {}
 
     def graph(self, group: h5py.Group, where: str, depth: int) -> nir.NIRGraph:
         """Read a NIRGraph group; ``where`` is its name in the file, empty for the outermost."""
@@ -110,6 +118,8 @@ class _Reader:
         if extra := found - required - optional:
             raise DamageError(where, f"{kind} with the unknown fields {', '.join(sorted(extra))}")
         values = {name: self.field(group, name, f"{where}.{name}") for name in sorted(found)}
+        if shape := _said_shape(values):
+            self.shapes[where] = shape
         node = _build(kind, values, where)
         node.metadata = self.metadata(group, where)
         try:
@@ -145,6 +155,16 @@ class _Reader:
             elif dataset.dtype.kind in "fiub" and dataset.shape is not None and dataset.nbytes <= MAX_TEXT:
                 found[name] = self._access.array(dataset, place)
         return found
+
+
+def _said_shape(values: dict[str, Any]) -> Shape:
+    """The input shape in the fields of a node; empty where they do not say one."""
+    if "input_type" in values:
+        return tuple(int(n) for n in values["input_type"].reshape(-1))
+    if "input_shape" not in values or values["weight"].ndim < 3 or values["groups"].size != 1:
+        return ()
+    channels = values["weight"].shape[1] * int(values["groups"].item())
+    return (channels, *(int(n) for n in values["input_shape"].reshape(-1)))
 
 
 def _build(kind: str, values: dict[str, Any], where: str) -> nir.NIRNode:

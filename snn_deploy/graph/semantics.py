@@ -29,6 +29,7 @@ from snn_deploy.errors import DataError
 
 KEY = "snn_deploy"
 VERSION = 1
+MAX_DT = 1e3
 MAX_TIMESTEPS = 1_000_000
 
 Integrator = Literal["euler", "exponential"]
@@ -98,7 +99,7 @@ def _check(semantics: Semantics) -> None:
         value = getattr(semantics, name)
         if value not in get_args(literal):
             raise DataError(f"Semantics field '{name}' is {value!r}; known: {get_args(literal)}.")
-    if not (isinstance(semantics.dt, float | int) and 0 < semantics.dt < 1e3):
+    if not (isinstance(semantics.dt, float | int) and 0 < semantics.dt < MAX_DT):
         raise DataError(f"Semantics field 'dt' is {semantics.dt!r}; it must be a time in seconds.")
     steps = semantics.timesteps
     if steps is not None and not (isinstance(steps, int) and 0 < steps <= MAX_TIMESTEPS):
