@@ -101,6 +101,30 @@ class Accumulator:
 _ONE = torch.ones(1, dtype=torch.int32)
 
 
+def centred(counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Counts ``[T, C, H, W]`` moved so that the median row and the median column of all their events become
+    row ``H // 2`` and column ``W // 2``; of an even number of events the lower median. What leaves the frame
+    is lost, what comes in is empty, and frames without events stay as they are.
+    """
+    moved = counts
+    for axis in (2, 3):
+        along = counts.sum(axis=tuple({0, 1, 2, 3} - {axis}), dtype=np.int64).cumsum()
+        if along[-1]:
+            median = int(along.searchsorted((along[-1] + 1) // 2))
+            moved = _moved(moved, axis, counts.shape[axis] // 2 - median)
+    return moved
+
+
+def _moved(counts: NDArray[np.int32], axis: int, by: int) -> NDArray[np.int32]:
+    result = np.zeros_like(counts)
+    source, target = [slice(None)] * 4, [slice(None)] * 4
+    size = counts.shape[axis]
+    source[axis] = slice(max(0, -by), size - max(0, by))
+    target[axis] = slice(max(0, by), size - max(0, -by))
+    result[tuple(target)] = counts[tuple(source)]
+    return result
+
+
 def accumulate(events: Events, bounds: Bounds, sensor: Sensor, *, by_time: bool) -> NDArray[np.int32]:
     """Exact event counts ``[T, C, H, W]``: entry ``[k, p, y, x]`` counts the events of frame ``k``."""
     accumulator = Accumulator(bounds, sensor, by_time=by_time)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from snn_deploy.data import views
 from snn_deploy.data.augment import AugmentOptions
 from snn_deploy.data.events import MAX_TIME, NEVER, Events, Sensor, denoise, quiet
-from snn_deploy.data.frames import Accumulator, Extent, count_bounds, time_bounds
+from snn_deploy.data.frames import Accumulator, Extent, centred, count_bounds, time_bounds
 from snn_deploy.data.views import View
 from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.registry import Options
@@ -30,6 +30,8 @@ class FrameOptions(Options):
 
     Attributes:
         denoise_us: drop events without an earlier event on a neighbouring pixel within this time.
+        centre: move each sample so that the median row and column of its events are in the middle of the
+            sensor. Its frames are divided before, so with a crop they may hold different numbers of events.
         crop: keep the central ``crop x crop`` pixels.
         downsample: join blocks of this many by this many pixels.
         resize: join pixels to an image of this height and width; instead of ``downsample``.
@@ -45,6 +47,7 @@ class FrameOptions(Options):
     """Whether the mirror image of a sample belongs to the same class."""
 
     denoise_us: int | None = Field(default=None, ge=1)
+    centre: bool = False
     crop: int | None = Field(default=None, ge=1)
     downsample: int = Field(default=1, ge=1, le=64)
     resize: tuple[int, int] | None = None
@@ -113,22 +116,24 @@ class Binner:
         self.sensor = sensor
         self.view = view_of(sensor, options)
         self.shape = (timesteps, *self.view.sensor)
-        self._changed = self.view.sensor != sensor
+        self._counted = sensor if options.centre else self.view.sensor
         self._timesteps = timesteps
         self._options = options
-        if (entries := timesteps * self.view.sensor.size) > MAX_SAMPLE:
+        if (entries := timesteps * self._counted.size) > MAX_SAMPLE:
             raise ConfigError(
-                f"A sample of shape {self.shape} has {entries} entries; the limit is {MAX_SAMPLE}.",
-                hint="Lower timesteps, or set data.downsample, data.resize or data.crop.",
+                f"A sample of shape {(timesteps, *self._counted)} has {entries} entries; the limit is "
+                f"{MAX_SAMPLE}.",
+                hint="Lower timesteps"
+                + ("." if options.centre else ", or set data.downsample, data.resize or data.crop."),
             )
 
     def shown(self, parts: Iterable[Events]) -> Iterator[Events]:
-        """What is left of a recording before it is binned."""
+        """What is left of a recording before it is binned; what is centred is cropped and joined after."""
         within = self._options.denoise_us
         if within is not None:
             last = quiet(self.sensor)
             parts = (denoise(events, self.sensor, within, last) for events in parts)
-        yield from map(self.view, parts) if self._changed else parts
+        yield from parts if self._counted == self.sensor else map(self.view, parts)
 
     def measure(self, parts: Iterable[Events], cuts: Sequence[Cut]) -> list[Extent]:
         """The extent of each cut of a recording given by its ``shown`` parts.
@@ -168,17 +173,20 @@ class Binner:
                 if cut.stop > first:
                     accumulator.add(_within(events, cut))
             while begun and begun[0][0].stop <= last:
-                yield begun.pop(0)[1].counts()
+                yield self._seen(begun.pop(0)[1].counts())
         begun += [(cut, self._accumulator(cut, extent)) for cut, extent in waiting]
         for _, accumulator in begun:
-            yield accumulator.counts()
+            yield self._seen(accumulator.counts())
+
+    def _seen(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
+        return self.view.frames(centred(counts)) if self._options.centre else counts
 
     def _accumulator(self, cut: Cut, extent: Extent) -> Accumulator:
         if cut.exact:
             extent = Extent(extent.events, cut.start, cut.stop)
         by_time = self._options.binning == "time"
         bounds = (time_bounds if by_time else count_bounds)(extent, self._timesteps, self._options.window)
-        return Accumulator(bounds, self.view.sensor, by_time=by_time)
+        return Accumulator(bounds, self._counted, by_time=by_time)
 
     def entries(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.uint8], int]:
         """Frames as they are kept, uint8, and how many entries were limited to 255."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from snn_deploy.data.events import Events, Sensor
@@ -38,6 +39,14 @@ class View:
         if seen.all():
             return Events(events.t, address)
         return Events(events.t[seen], address[seen])
+
+    def frames(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Frames ``[T, C, H, W]`` of the camera's field of view as they are shown."""
+        seen = self.table >= 0
+        shown = torch.zeros(len(counts), self.sensor.size, dtype=torch.int32)
+        flat = torch.from_numpy(counts.reshape(len(counts), -1)[:, seen])
+        shown.index_add_(1, torch.from_numpy(self.table[seen]), flat)
+        return shown.numpy().reshape(len(counts), *self.sensor)
 
 
 def whole(sensor: Sensor) -> View:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from support.events import recording
 
 from snn_deploy.data import pipeline
-from snn_deploy.data.events import Events, Sensor, make_events
+from snn_deploy.data.events import Events, Sensor, coordinates, make_events
 from snn_deploy.data.frames import Extent
 from snn_deploy.data.pipeline import Binner, Cut, FrameOptions
 from snn_deploy.errors import ConfigError, DataError
@@ -58,6 +58,31 @@ def test_order_is_denoise_crop_downsample_merge():
     options = changed(denoise_us=20, crop=4, downsample=2, polarity="merged")
     # The crop's corner is (row 1, column 1), so (row 2, column 2) becomes (1, 1), then (0, 0).
     assert to_counts(given_events, 1, options).tolist() == [[[[1, 0], [0, 0]]]]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([{}, {"crop": 4}, {"downsample": 2}]))
+def test_centred_samples_are_recordings_moved_by_their_medians(seed, count, options):
+    """Oracle: sort the coordinates, move the events, drop what leaves the sensor, bin as if never centred."""
+    given_events = events(seed, count)
+    x, y, p = coordinates(given_events, SENSOR)
+    middle = (count - 1) // 2
+    x, y = x - np.sort(x)[middle] + 3, y - np.sort(y)[middle] + 3
+    inside = (x >= 0) & (x < 7) & (y >= 0) & (y < 6)
+    moved = make_events(x[inside], y[inside], given_events.t[inside], p[inside], SENSOR)
+    cut = (Cut(0, 1000, 6001, exact=True),)
+    (centred,) = counted([given_events], changed(centre=True, **options), 3, cut)
+    (expected,) = counted([moved], changed(**options), 3, cut)
+    np.testing.assert_array_equal(centred, expected)
+
+
+def test_noise_does_not_move_the_centre_and_nothing_is_left_where_nothing_was():
+    # Two events support a third; the lone one at the right border would move the median column by 2.
+    given_events = make_events([0, 1, 0, 6], [0, 0, 0, 0], [0, 1, 2, 900], [0, 0, 0, 0], SENSOR)
+    options = changed(denoise_us=20, centre=True)
+    (counts,) = counted([given_events], options, 1)
+    assert np.argwhere(counts).tolist() == [[0, 0, 3, 3], [0, 0, 3, 4]]
+    (empty,) = counted([given_events], options, 1, (Cut(0, 500, 800, exact=True),))
+    assert not empty.any()
 
 
 def test_binning_is_chosen():
@@ -147,6 +172,8 @@ def test_frames_that_would_not_fit_are_refused_before_they_are_made(monkeypatch)
     monkeypatch.setattr(pipeline, "MAX_SAMPLE", 4 * 2 * 6 * 7 - 1)
     with pytest.raises(ConfigError, match=r"A sample of shape \(4, 2, 6, 7\) has 336 entries"):
         Binner(SENSOR, 4, COUNTS)
+    with pytest.raises(ConfigError, match="has 336 entries"):
+        Binner(SENSOR, 4, changed(centre=True, crop=1))
 
 
 @pytest.mark.parametrize(
