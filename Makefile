@@ -7,14 +7,16 @@ STAMP := $(VENV)/.installed
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 EXTRAS := events,interop,dev
 RUNS := runs
+MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow lint build clean
+.PHONY: help install lava demo test test-slow fuzz lint build clean
 
 help:
 	@echo "make demo       set up, distil, export, prove, price and report on the embedded data set"
 	@echo "make test       set up and run the tests"
 	@echo "make test-slow  also run the slow tests"
+	@echo "make fuzz       feed damaged files to the readers for MINUTES (5)"
 	@echo "make lint       ruff, mypy and the floors of the design"
 	@echo "make build      sdist and wheel, checked in an empty environment"
 
@@ -40,6 +42,9 @@ test: lava
 
 test-slow: lava
 	$(PYTEST) -n 2
+
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_readers.py --minutes $(MINUTES)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -52,7 +52,10 @@ def step_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
 
 
 def scan_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
-    """A whole sequence from the start state: a Scan over the step, with free time and batch axes."""
+    """A whole sequence from the start state: a Scan over the step, with free time and batch axes.
+
+    The constants lie inside the Scan, where shape inference sees their values and ONNX Runtime packs weights.
+    """
     step = build_step(plan, quantized)
     shape, out = plan.shapes[plan.input], plan.shapes[plan.output]
     body = helper.make_graph(
@@ -60,6 +63,7 @@ def scan_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
         "step",
         [*(_value(s.input, s.shape) for s in step.states), _value(step.x, shape)],
         [*(_value(s.output, s.shape) for s in step.states), _value(step.out, out)],
+        initializer=step.constants,
     )
     outer = Step(step.x + SEQ, step.out + SEQ)
     starts = _starts(outer, step.states)
@@ -123,7 +127,7 @@ def _sequence_model(
         kind,
         [x],
         [_value(outer.out, out, time), *(_value(s.output, s.shape) for s in step.states)],
-        initializer=[*outer.constants, *step.constants],
+        initializer=outer.constants if kind == "scan" else [*outer.constants, *step.constants],
     )
     return _model(graph, kind, plan, step, time if isinstance(time, int) else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.errors import DataError
+from snn_deploy.simulate.onnx_bounds import check_operators, check_sizes
 from snn_deploy.simulate.onnx_info import OnnxInfo, Value, at_step
 
 MAX_FILE_BYTES = 2**31
@@ -20,7 +21,7 @@ _INDEX = "surgery/step"
 
 
 def load_model(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file; external data, foreign operators and functions are refused.
+    """Read and check an ONNX file; what our files do not hold is refused (:mod:`.onnx_bounds`).
 
     Raises:
         DataError: missing, too large, damaged, or refused.
@@ -31,43 +32,13 @@ def load_model(path: Path) -> onnx.ModelProto:
         raise DataError(f"'{path}' is larger than {MAX_FILE_BYTES} bytes.")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
-        _refuse_foreign_parts(model, path)
+        check_operators(model, str(path))
         onnx.checker.check_model(model)
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
         text = str(error).strip().partition("\n")[0]
         raise DataError(f"'{path}' is not a sound ONNX file: {text}") from None
+    check_sizes(model, str(path))
     return model
-
-
-def _refuse_foreign_parts(model: onnx.ModelProto, path: Path) -> None:
-    if model.functions or model.training_info:
-        raise DataError(f"'{path}' holds functions or training graphs; neither is expected.")
-    for graph in _graphs(model.graph):
-        for tensor in _tensors(graph):
-            if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-                raise DataError(f"'{path}' keeps the data of '{tensor.name}' in another file.")
-        for node in graph.node:
-            if node.domain not in {"", "ai.onnx"}:
-                raise DataError(f"'{path}' uses the operator '{node.domain}.{node.op_type}'.")
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-                yield from _graphs(inner)
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
 
 
 def opened(model: onnx.ModelProto, info: OnnxInfo, *, record: bool, forced: Sequence[str]) -> onnx.ModelProto:

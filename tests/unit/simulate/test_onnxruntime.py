@@ -127,6 +127,49 @@ def _foreign_operator(model) -> None:
     model.opset_import.append(helper.make_opsetid("evil", 1))
 
 
+def _loop(model) -> None:
+    """Counts to 2**62."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"])],
+        "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []),
+         helper.make_tensor_value_info("go", TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("go_on", TensorProto.BOOL, [])],
+    )  # fmt: skip
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int64(2**62), "rounds"))
+    model.graph.node.append(helper.make_node("Loop", ["rounds"], [], body=body))
+
+
+def _huge(model) -> None:
+    """Asks for a tebibyte that no output needs."""
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2**20, 2**20]), "size"))
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["size"], ["huge"]))
+
+
+def _grown(model) -> None:
+    """A size that is computed: the product of the axes of the input, squared."""
+    name = model.graph.input[0].name
+    for node in (
+        helper.make_node("Shape", [name], ["s"]),
+        helper.make_node("Mul", ["s", "s"], ["s2"]),
+        helper.make_node("ConstantOfShape", ["s2"], ["grown"]),
+    ):
+        model.graph.node.append(node)
+
+
+def _padded(model) -> None:
+    graphs = [model.graph, *(a.g for n in model.graph.node for a in n.attribute if a.HasField("g"))]
+    node = next(n for graph in graphs for n in graph.node if n.op_type == "Conv")
+    next(a for a in node.attribute if a.name == "pads").ints[:] = [2**20] * 4
+
+
+def _sparse(model) -> None:
+    sparse = model.graph.sparse_initializer.add()
+    sparse.dims[:] = [2**20, 2**20]
+    sparse.values.CopyFrom(onnx.numpy_helper.from_array(np.ones(1, np.float32), "sparse"))
+    sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.zeros(1, np.int64), "sparse_at"))
+
+
 def _type(model) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
 
@@ -154,6 +197,11 @@ DAMAGE = {
     "metadata of unknown layers": (lambda m: _metadata(m, layers=[{"name": "ghost", "shape": [3]}]), "ghost"),
     "external data": (_external, "in another file"),
     "foreign operator": (_foreign_operator, "evil.Run"),
+    "a loop without end": (_loop, "the operator 'Loop'"),
+    "a tensor beyond memory": (_huge, "[1048576, 1048576]"),
+    "computed sizes": (_grown, "Mul of integers"),
+    "padding beyond memory": (_padded, "contradict each other"),
+    "sparse constants": (_sparse, "sparse constants"),
     "dangling tensor": (lambda m: m.graph.node[0].input.__setitem__(0, "ghost"), "not a sound ONNX file"),
     "missing constant": (lambda m: m.graph.initializer.__delitem__(0), "not a sound ONNX file"),
     "no nodes": (lambda m: m.graph.ClearField("node"), ""),
