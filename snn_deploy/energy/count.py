@@ -6,7 +6,8 @@ time while each block is still in the cache: blocks join to the same counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
@@ -21,11 +22,14 @@ from snn_deploy.energy.touched import Touched
 from snn_deploy.graph.plan import observed_layers
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
 from snn_deploy.simulate.reference import Record, Reference, State
-from snn_deploy.synapses.events import Activity, classify
-from snn_deploy.synapses.rows import count_rows
+from snn_deploy.synapses.events import Activity, classify, mask
+from snn_deploy.synapses.rows import Reduced, count_rows, join, reduce
 
 BLOCK_ELEMENTS = 2**19
 """Elements of the largest activation in one block of time: what the cache holds (our choice)."""
+
+WAITING_ELEMENTS = 2**20
+"""Sums over channels wait until there are so many of them, and are then multiplied at once (our choice)."""
 
 
 def count(plan: Plan, trace: Trace) -> Counts:
@@ -47,7 +51,7 @@ class Counter:
         self._touched = Touched(plan)
         self._layers = layer_of(plan)
         self._observed = observed_layers(plan)
-        self._spiking = frozenset(plan.of_type(*SPIKING_NODES))
+        self._spiking = plan.of_type(*SPIKING_NODES)
         self._uncounted = plan.of_type(nir.Scale, nir.AvgPool2d, nir.SumPool2d)
         self._masks = _masks(plan)
         self._record: Record = "all" if plan.of_type(nir.Delay) else True
@@ -65,72 +69,136 @@ class Counter:
         largest = max(prod(shape) for shape in self._plan.shapes.values())
         length = max(1, BLOCK_ELEMENTS // (largest * max(x.shape[1], 1)))
         parts: list[Counts] = []
+        waiting: list[_Reading] = []
         before: dict[str, torch.Tensor] = {}
         state: State | None = None
         for begin in range(0, x.shape[0], length):
             trace = reference.run(x[begin : begin + length], record=self._record, state=state)
             block, state = Block(self._plan, trace.records, self._shaping, before), trace.state
             del trace
-            parts.append(self._count(block, spikes_are_01=True))
+            waiting.append(self._read(block, self._masks))
             before = block.last
             del block  # so that the next block finds this one's memory
+            if sum(reading.elements for reading in waiting) >= WAITING_ELEMENTS:
+                parts.append(self._counted(_join(waiting)))
+                waiting = []
+        if waiting:
+            parts.append(self._counted(_join(waiting)))
         return concatenate(parts, axis="time")
 
     def count(self, trace: Trace) -> Counts:
         """Counts of one run; see :func:`count`."""
-        return self._count(Block(self._plan, trace.records, self._shaping))
+        return self._counted(self._read(Block(self._plan, trace.records, self._shaping), frozenset()))
 
-    def _count(self, block: Block, *, spikes_are_01: bool = False) -> Counts:
-        run = _Run(block, self._masks if spikes_are_01 else frozenset())
-        edges = tuple(self._edge(run, name) for name in self._fans)
+    def _read(self, block: Block, masks: frozenset[str]) -> _Reading:
+        """Read every record once; ``masks`` names nodes whose output is 0 or 1 without a look at it."""
+        known: dict[tuple[int, torch.Size, Fraction | None], Activity] = {}
+
+        def activity(values: torch.Tensor, quantum: Fraction | None, is_mask: bool) -> Activity:
+            rows = values.flatten(0, 1).flatten(1)
+            key = (rows.data_ptr(), rows.shape, quantum)
+            if key not in known:
+                # It keeps its rows alive, so that no other tensor can take their place in memory.
+                known[key] = mask(rows) if is_mask else classify(rows, quantum)
+            return known[key]
+
+        edges = {}
+        for name, fan in self._fans.items():
+            sources = self._inputs[name]
+            is_mask = len(sources) == 1 and sources[0] in masks
+            entering = activity(block.entering(name), self._meaning[name].quantum, is_mask)
+            edges[name] = reduce(entering, fan, self._plan.shapes[sources[0]])
+        return _Reading(
+            block.timesteps,
+            block.samples,
+            edges,
+            {n: activity(block.leaving(n), Fraction(1), n in masks).active for n in self._spiking},
+            {n: y.flatten(0, 1) for n, y in self._touched.direct(block).items()},
+        )
+
+    def _counted(self, reading: _Reading) -> Counts:
         return Counts(
-            timesteps=block.timesteps,
-            samples=block.samples,
-            edges=edges,
-            neurons=tuple(self._neurons(run, name) for name in self._observed),
+            timesteps=reading.timesteps,
+            samples=reading.samples,
+            edges=tuple(self._edge(reading, name) for name in self._fans),
+            neurons=tuple(self._neurons(reading, name) for name in self._observed),
             uncounted=self._uncounted,
         )
 
-    def _edge(self, run: _Run, name: str) -> EdgeCounts:
-        fan, meaning = self._fans[name], self._meaning[name]
-        activity = run.entering(name, meaning.quantum)
-        shape = self._plan.shapes[self._inputs[name][0]]
-        rows = count_rows(activity, fan, shape)
-        grouped = activity.sites_by_group(fan.groups, shape)
-        run.grouped[name] = grouped.reshape(run.block.timesteps, -1, *grouped.shape[1:])
-        sites = run.by_step(rows.sites)
-        sites_nonzero = run.by_step(rows.sites_nonzero) if fan.pruned else sites
+    def _edge(self, reading: _Reading, name: str) -> EdgeCounts:
+        fan, reduced = self._fans[name], reading.edges[name]
+        rows = count_rows(reduced, fan)
+        sites = reading.by_step(rows.sites)
+        sites_nonzero = reading.by_step(rows.sites_nonzero) if fan.pruned else sites
         units, units_nonzero = sites, sites_nonzero
-        if activity.edge_class == "graded" and rows.units is not None and rows.units_nonzero is not None:
-            units, units_nonzero = run.by_step(rows.units), run.by_step(rows.units_nonzero)
-        analog = activity.edge_class == "analog"
+        if rows.units is not rows.sites and rows.units is not None and rows.units_nonzero is not None:
+            units, units_nonzero = reading.by_step(rows.units), reading.by_step(rows.units_nonzero)
+        analog = reduced.edge_class == "analog"
         return EdgeCounts(
             name=name,
             layer=self._layers[name],
             sources=self._inputs[name],
-            edge_class=activity.edge_class,
-            pooled=meaning.pooled,
-            quantum=activity.quantum,
-            source_size=prod(shape),
+            edge_class=reduced.edge_class,
+            pooled=self._meaning[name].pooled,
+            quantum=reduced.quantum,
+            source_size=prod(self._plan.shapes[self._inputs[name][0]]),
             connections=fan.dense,
             connections_nonzero=fan.dense_nonzero,
-            active=run.by_step(rows.active),
+            active=reading.by_step(rows.active),
             sites=sites,
             sites_nonzero=sites_nonzero,
             units=None if analog else units,
             units_nonzero=None if analog else units_nonzero,
         )
 
-    def _neurons(self, run: _Run, name: str) -> NeuronCounts:
-        spiking = name in self._spiking
-        received = self._touched.count(run.block, name, run.grouped).cpu().numpy()
+    def _neurons(self, reading: _Reading, name: str) -> NeuronCounts:
+        sites = {edge: reduced.sites for edge, reduced in reading.edges.items()}
+        received = reading.by_step(self._touched.count(name, sites, reading.direct))
+        spiking = name in reading.spikes
         return NeuronCounts(
             name=name,
             size=prod(self._plan.shapes[name]),
             spiking=spiking,
-            spikes=run.by_step(run.leaving(name).active) if spiking else np.zeros_like(received),
+            spikes=reading.by_step(reading.spikes[name]) if spiking else np.zeros_like(received),
             touched=received,
         )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What was read from one or several blocks of time; first axis: rows, step by step."""
+
+    timesteps: int
+    samples: int
+    edges: Mapping[str, Reduced]
+    spikes: Mapping[str, torch.Tensor]
+    direct: Mapping[str, torch.Tensor]
+
+    @property
+    def elements(self) -> int:
+        """Size of what waits in memory."""
+        return sum(r.sites.numel() for r in self.edges.values()) + sum(
+            y.numel() for y in self.direct.values()
+        )
+
+    def by_step(self, rows: torch.Tensor) -> IntArray:
+        """Whole numbers ``[T * B]`` as int64 ``[T, B]``."""
+        result: IntArray = rows.reshape(self.timesteps, self.samples).long().cpu().numpy()
+        return result
+
+
+def _join(readings: Sequence[_Reading]) -> _Reading:
+    """Successive blocks as one."""
+    first = readings[0]
+    if len(readings) == 1:
+        return first
+    return _Reading(
+        sum(reading.timesteps for reading in readings),
+        first.samples,
+        {name: join([reading.edges[name] for reading in readings]) for name in first.edges},
+        {name: torch.cat([reading.spikes[name] for reading in readings]) for name in first.spikes},
+        {name: torch.cat([reading.direct[name] for reading in readings]) for name in first.direct},
+    )
 
 
 def layer_of(plan: Plan) -> dict[str, str]:
@@ -152,44 +220,6 @@ def layer_of(plan: Plan) -> dict[str, str]:
                 queue += follow[here]
         result[name] = found
     return result
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One block while it is counted; a record that enters several nodes is classified and summed once.
-
-    ``masks`` names nodes whose output is 0 or 1 without a look at it.
-    """
-
-    block: Block
-    masks: frozenset[str]
-    grouped: dict[str, torch.Tensor] = field(default_factory=dict)
-    _known: dict[tuple[int, torch.Size, Fraction | None], Activity] = field(default_factory=dict)
-
-    def entering(self, name: str, quantum: Fraction | None) -> Activity:
-        """Activity that enters the node ``name``."""
-        sources = (*self.block.plan.sources[name], *self.block.plan.feedback.get(name, ()))
-        mask = len(sources) == 1 and sources[0] in self.masks
-        return self._classified(self.block.entering(name), quantum, mask)
-
-    def leaving(self, name: str) -> Activity:
-        """Activity at the output of the spiking node ``name``."""
-        return self._classified(self.block.leaving(name), Fraction(1), name in self.masks)
-
-    def by_step(self, rows: torch.Tensor) -> IntArray:
-        """Whole numbers ``[T * B]`` as int64 ``[T, B]``."""
-        result: IntArray = rows.reshape(self.block.timesteps, -1).long().cpu().numpy()
-        return result
-
-    def _classified(self, values: torch.Tensor, quantum: Fraction | None, mask: bool) -> Activity:
-        rows = values.flatten(0, 1).flatten(1)
-        key = (rows.data_ptr(), rows.shape, quantum)
-        if key not in self._known:
-            # The activity keeps its rows alive, so that no other tensor can take their place in memory.
-            self._known[key] = (
-                Activity(rows, "binary", 1.0, is_mask=True) if mask else classify(rows, quantum)
-            )
-        return self._known[key]
 
 
 def _masks(plan: Plan) -> frozenset[str]:

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from snn_deploy.energy.activity import Block
 from snn_deploy.energy.fanout import window
+from snn_deploy.graph.plan import observed_layers
 from snn_deploy.graph.shapes import Pads, Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
 from snn_deploy.synapses.events import EXACT_FLOAT32
@@ -25,9 +26,9 @@ Spread = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Touched:
-    """Counts touched neurons of a plan, block after block.
+    """Counts touched neurons of a plan.
 
-    Amounts are ``[T, B, C or 1, *rest]``, positive exactly where an element holds an event. They stay
+    Amounts are ``[rows, C or 1, *rest]``, positive exactly where an element holds an event. They stay
     floating point: their maximum is several times faster than making and summing boolean masks.
     """
 
@@ -35,30 +36,62 @@ class Touched:
         self._plan = plan
         self._spread = {name: _spread(plan, name) for name in plan.order}
         self._weights = frozenset(plan.of_type(*WEIGHT_NODES))
+        self._now, self._before = self._needed()
 
-    def count(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Neurons of node ``name`` that received an event, per step and sample: int64 ``[T, B]``.
+    def direct(self, block: Block) -> dict[str, torch.Tensor]:
+        """Amounts ``[T, B, *shape]`` that reach neurons without weights; ``name@t-1`` comes one step late."""
+        found = {name: block.leaving(name).abs() for name in self._now}
+        return found | {_late(name): block.delayed(name).abs() for name in self._before}
 
-        ``grouped`` holds, per weight node, the active source elements summed over the channels of each group:
-        ``[T, B, groups, *spatial]``.
+    def count(
+        self, name: str, sites: Mapping[str, torch.Tensor], direct: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Neurons of node ``name`` that received an event, per row.
+
+        Args:
+            name: a node of neurons.
+            sites: per weight node, active source elements per group: ``[rows, groups, *spatial]``.
+            direct: see :meth:`direct`, with T and B as one axis of rows.
         """
-        amount = self._entering(block, name, grouped).flatten(2)
+        amount = self._entering(name, sites, direct).flatten(1)
         size = prod(self._plan.shapes[name])
-        dtype = None if amount.shape[2] < EXACT_FLOAT32 else torch.float64
+        dtype = None if amount.shape[1] < EXACT_FLOAT32 else torch.float64
         # There is one channel where all channels agree.
-        return amount.sign().sum(2, dtype=dtype).long() * (size // amount.shape[2])
+        return amount.sign().sum(1, dtype=dtype).long() * (size // amount.shape[1])
 
-    def _entering(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def _entering(
+        self, name: str, sites: Mapping[str, torch.Tensor], direct: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
         """Elements entering ``name`` of which any source holds an event."""
-        amounts = [self._leaving(block, source, grouped) for source in self._plan.sources[name]]
-        amounts += [block.delayed(source).abs() for source in self._plan.feedback.get(name, ())]
+        amounts = []
+        for source in self._plan.sources[name]:
+            spread = self._spread[source]
+            if spread is None:
+                amounts.append(direct[source])
+            else:
+                known = source in self._weights
+                amounts.append(spread(sites[source] if known else self._entering(source, sites, direct)))
+        amounts += [direct[_late(source)] for source in self._plan.feedback.get(name, ())]
         return _largest(amounts)
 
-    def _leaving(self, block: Block, name: str, grouped: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        spread = self._spread[name]
-        if spread is None:
-            return block.leaving(name).abs()
-        return spread(grouped[name] if name in self._weights else self._entering(block, name, grouped))
+    def _needed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Nodes whose output reaches neurons without passing weights: in the same step, and one step late."""
+        now: dict[str, None] = {}
+        before: dict[str, None] = {}
+        waiting = list(observed_layers(self._plan))
+        while waiting:
+            name = waiting.pop()
+            before |= dict.fromkeys(self._plan.feedback.get(name, ()))
+            for source in self._plan.sources[name]:
+                if self._spread[source] is None:
+                    now[source] = None
+                elif source not in self._weights:
+                    waiting.append(source)
+        return tuple(now), tuple(before)
+
+
+def _late(name: str) -> str:
+    return f"{name}@t-1"
 
 
 def _spread(plan: Plan, name: str) -> Spread | None:
@@ -73,7 +106,7 @@ def _spread(plan: Plan, name: str) -> Spread | None:
 
         def reach(amount: torch.Tensor) -> torch.Tensor:
             found = _window_maximum(amount, kernel, geometry.stride, geometry.dilation, padding)
-            return found if repeats == 1 else found.repeat_interleave(repeats, 2)
+            return found if repeats == 1 else found.repeat_interleave(repeats, 1)
 
         return reach
     if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
@@ -83,16 +116,16 @@ def _spread(plan: Plan, name: str) -> Spread | None:
     if isinstance(node, nir.Flatten):
         source = plan.shapes[plan.sources[name][0]]
         first, last = flatten_axes(node, len(source))
-        return lambda amount: amount.expand(*amount.shape[:2], *source).flatten(2 + first, 2 + last)
+        return lambda amount: amount.expand(amount.shape[0], *source).flatten(1 + first, 1 + last)
     return None
 
 
 def _window_maximum(
     amount: torch.Tensor, kernel: Shape, stride: Shape, dilation: Shape, padding: Pads
 ) -> torch.Tensor:
-    """Largest element in each window of ``[T, B, C, *spatial]``, one axis after the other."""
+    """Largest element in each window of ``[rows, C, *spatial]``, one axis after the other."""
     padded = pad(amount, [amount for pair in reversed(padding) for amount in pair])
-    for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), start=3):
+    for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), start=2):
         count = (padded.shape[axis] - d * (k - 1) - 1) // s + 1
         taps = [_every(padded, axis, tap * d, count, s) for tap in range(k)]
         padded = _largest(taps)

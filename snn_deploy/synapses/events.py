@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -42,30 +43,25 @@ class Activity:
     """Activity of one edge, one row per step and sample.
 
     Attributes:
-        values: ``[T * B, n]``, what entered the weight node; float32 or float64.
+        values: ``[rows, n]``, what entered the weights; float32 or float64.
         edge_class: which values occur.
         quantum: value of one unit; None for analog activity, and where nothing was active and none is known.
-        is_mask: whether every value is exactly 0 or 1.
+        units: number of units per element, whole numbers; None where there are none.
+        largest: the highest of them.
     """
 
     values: torch.Tensor
     edge_class: EdgeClass
     quantum: float | None
-    is_mask: bool = False
+    units: torch.Tensor | None = None
+    largest: int = 1
 
     @cached_property
     def sites(self) -> torch.Tensor:
-        """1 where an element is not zero, in the values' dtype."""
-        if self.is_mask:
-            return self.values
+        """1 where an element is not zero, in a floating dtype."""
+        if self.units is not None and self.largest <= 1:
+            return self.units
         return (self.values != 0).to(self.values.dtype)
-
-    @cached_property
-    def units(self) -> torch.Tensor:
-        """Number of units per element, float64."""
-        if self.quantum is None:
-            raise ValueError("analog activity has no units")
-        return (self.values.double() / self.quantum).abs().round()
 
     @cached_property
     def _grouped(self) -> dict[tuple[int, Shape], torch.Tensor]:
@@ -94,6 +90,11 @@ def sum_by_group(amount: torch.Tensor, groups: int, shape: Shape) -> torch.Tenso
     return split.sum(2, dtype=None if channels < EXACT_FLOAT32 else torch.float64)
 
 
+def mask(values: torch.Tensor) -> Activity:
+    """Activity of ``values [rows, n]`` that are known to be 0 or 1."""
+    return Activity(values, "binary", 1.0, units=values)
+
+
 def classify(values: torch.Tensor, quantum: Fraction | None) -> Activity:
     """Decide the class of ``values [rows, n]`` whose structural quantum is ``quantum``.
 
@@ -103,15 +104,16 @@ def classify(values: torch.Tensor, quantum: Fraction | None) -> Activity:
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
     if quantum == 1 and _is_binary(values):
-        return Activity(values, "binary", 1.0, is_mask=True)
-    largest = float(torch.nan_to_num(values.abs(), nan=float("inf")).max()) if values.numel() else 0.0
-    if largest == float("inf"):
+        return mask(values)
+    low, high = (float(v) for v in torch.aminmax(values)) if values.numel() else (0.0, 0.0)
+    if not isfinite(low) or not isfinite(high):
         raise DataError("The recorded activity holds values that are not finite.")
+    largest = max(-low, high)
     if largest == 0.0:
         return Activity(values, "binary", None if quantum is None else float(quantum))
     for candidate in (quantum, Fraction(largest)):
-        if candidate is not None and (found := _whole_class(values, candidate)):
-            return Activity(values, found, float(candidate))
+        if candidate is not None and (found := _in_units(values, candidate, low, high)):
+            return found
     return Activity(values, "analog", None)
 
 
@@ -123,18 +125,22 @@ def _is_binary(values: torch.Tensor) -> bool:
     return all(bool(((block == 0) | (block == 1)).all()) for block in blocks)
 
 
-def _whole_class(values: torch.Tensor, quantum: Fraction) -> EdgeClass | None:
+def _in_units(values: torch.Tensor, quantum: Fraction, low: float, high: float) -> Activity | None:
+    """The activity in whole multiples of ``quantum``; None where some value is none."""
     power_of_two = quantum.numerator == 1 and quantum.denominator & (quantum.denominator - 1) == 0
-    multiples = (values if power_of_two else values.double()) / float(quantum)
+    multiples = values if quantum == 1 else values * float(1 / quantum)
+    if not power_of_two:
+        multiples = values.double() / float(quantum)
     whole = multiples.round()
     if not torch.equal(multiples, whole):
         outside = (multiples - whole).abs() > WHOLE * whole.abs().clamp(min=1.0)
         if bool((outside | ((whole == 0) & (values != 0))).any()):
             return None
-    low, high = (float(v) for v in torch.aminmax(whole))
-    if high > 1 or low < -1:
-        return "graded"
-    return "binary" if low >= 0 else "signed unary"
+    bottom, top = round(low / float(quantum)), round(high / float(quantum))
+    edge_class: EdgeClass = "graded" if max(-bottom, top) > 1 else "binary" if bottom >= 0 else "signed unary"
+    return Activity(
+        values, edge_class, float(quantum), whole if bottom >= 0 else whole.abs(), max(-bottom, top)
+    )
 
 
 def join_classes(

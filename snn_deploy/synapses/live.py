@@ -29,7 +29,10 @@ from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.synapses.events import CLASSES, EdgeClass, classify, join_classes
 from snn_deploy.synapses.maps import FanOut, Shape
 from snn_deploy.synapses.products import PRODUCTS, REFUSED, Pairs, Product, Weighted
-from snn_deploy.synapses.rows import count_rows
+from snn_deploy.synapses.rows import count_rows, reduce
+
+BLOCK_ELEMENTS = 2**17
+"""A CPU counts so many elements at a time: they stay in the cache (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,10 @@ class EventCounter(TorchFunctionMode):
         axes = product.weight.ndim - 1  # of one row: channels and space, or the one axis of a vector
         shape = tuple(product.x.shape[-axes:])
         fan = self._fan_out(product, shape, tuple(result.shape[-axes:]))
-        tally.weights(product.x.reshape(-1, *shape).flatten(1), fan, shape)
+        rows = product.x.reshape(-1, *shape).flatten(1)
+        size = rows.shape[0] if rows.is_cuda else max(1, BLOCK_ELEMENTS // rows.shape[1])
+        for block in torch.split(rows, max(size, 1)):
+            tally.weights(block, fan, shape)
 
     def _fan_out(self, product: Weighted, source: Shape, target: Shape) -> FanOut:
         """Maps of parameters are kept until they change; those of other tensors are made each time."""
@@ -203,7 +209,7 @@ class _Tally:
 
     def weights(self, rows: torch.Tensor, fan: FanOut, shape: Shape) -> None:
         activity = classify(rows, Fraction(1))
-        counted = count_rows(activity, fan, shape)
+        counted = count_rows(reduce(activity, fan, shape), fan)
         active = _whole(counted.active)
         self._rows += rows.shape[0]
         self._active += active

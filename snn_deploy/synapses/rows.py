@@ -10,14 +10,44 @@ one message per unit of value. Both are integers and both are exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from snn_deploy.synapses.events import EXACT_FLOAT32, Activity, Shape, sum_by_group
+from snn_deploy.synapses.events import (
+    EXACT_FLOAT32,
+    Activity,
+    EdgeClass,
+    Shape,
+    join_classes,
+    sum_by_group,
+)
 from snn_deploy.synapses.maps import FanOut
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """Activity as far as it must be read element by element; the rest follows from sums over channels.
+
+    Attributes:
+        edge_class, quantum: see :class:`~snn_deploy.synapses.events.Activity`.
+        active: non-zero elements per row.
+        sites: non-zero elements per group of channels and position, ``[rows, groups, *spatial]``.
+        units: units likewise; None for analog activity; ``sites`` itself where every site is one unit.
+        sites_nonzero, units_nonzero: events per row over weights that are not zero; None unless pruned.
+        largest: most units in one element.
+    """
+
+    edge_class: EdgeClass
+    quantum: float | None
+    active: torch.Tensor
+    sites: torch.Tensor
+    units: torch.Tensor | None
+    sites_nonzero: torch.Tensor | None
+    units_nonzero: torch.Tensor | None
+    largest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +61,71 @@ class Rows:
     units_nonzero: torch.Tensor | None
 
 
-def count_rows(activity: Activity, fan: FanOut, shape: Shape) -> Rows:
-    """Events of ``activity``, whose rows have ``shape [channels, *spatial]``, over the weights of ``fan``."""
-    grouped = activity.sites_by_group(fan.groups, shape)
-    if fan.dense < EXACT_FLOAT32 and grouped.dtype == torch.float32 and not grouped.is_cuda:
-        every, used = fan.rounded
-        sites = _times32(grouped, every)
-        nonzero = _times32(activity.sites, used) if fan.pruned else sites
-    else:
-        sites = times(grouped, fan.by_group)
-        nonzero = times(activity.sites, fan.nonzero) if fan.pruned else sites
-    if activity.edge_class == "analog":
-        return Rows(activity.active, sites, nonzero, None, None)
-    if activity.edge_class != "graded":
-        return Rows(activity.active, sites, nonzero, sites, nonzero)
-    units = times(sum_by_group(activity.units, fan.groups, shape), fan.by_group)
-    return Rows(
-        activity.active, sites, nonzero, units, times(activity.units, fan.nonzero) if fan.pruned else units
+def reduce(activity: Activity, fan: FanOut, shape: Shape) -> Reduced:
+    """Everything that must be read from ``activity``, whose rows have ``shape [channels, *spatial]``."""
+    units = sites_nonzero = units_nonzero = None
+    sites = activity.sites_by_group(fan.groups, shape)
+    if fan.pruned:
+        sites_nonzero = _product(activity.sites, fan, 1, used=True)
+    if activity.edge_class == "graded" and activity.units is not None:
+        units = sum_by_group(activity.units, fan.groups, shape)
+        units_nonzero = _product(activity.units, fan, activity.largest, used=True) if fan.pruned else None
+    elif activity.edge_class != "analog":
+        units, units_nonzero = sites, sites_nonzero
+    return Reduced(
+        activity.edge_class,
+        activity.quantum,
+        activity.active,
+        sites,
+        units,
+        sites_nonzero,
+        units_nonzero,
+        activity.largest,
     )
 
 
-def _times32(amount: torch.Tensor, fan: npt.NDArray[np.float32]) -> torch.Tensor:
-    """``amount · fan`` in float32, by NumPy; see :func:`times`."""
-    return torch.from_numpy(amount.detach().flatten(1).numpy() @ fan)
+def join(parts: Sequence[Reduced]) -> Reduced:
+    """Successive rows of one edge as one; the class is that of all of them."""
+    edge_class, quantum = join_classes([(p.edge_class, p.quantum, bool(p.active.any())) for p in parts])
+    sites = torch.cat([part.sites for part in parts])
+    units: torch.Tensor | None = sites
+    if edge_class == "analog":
+        units = None
+    elif any(part.units is not part.sites for part in parts):
+        units = torch.cat([part.units.to(sites.dtype) for part in parts if part.units is not None])
+    return Reduced(
+        edge_class,
+        quantum,
+        torch.cat([part.active for part in parts]),
+        sites,
+        units,
+        _cat([part.sites_nonzero for part in parts]),
+        None if units is None else _cat([part.units_nonzero for part in parts]),
+        max(part.largest for part in parts),
+    )
+
+
+def _cat(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
+
+
+def count_rows(reduced: Reduced, fan: FanOut) -> Rows:
+    """Events of ``reduced`` over the weights of ``fan``."""
+    sites = _product(reduced.sites, fan, 1)
+    nonzero = sites if reduced.sites_nonzero is None else reduced.sites_nonzero
+    if reduced.units is None:
+        return Rows(reduced.active, sites, nonzero, None, None)
+    units = sites if reduced.units is reduced.sites else _product(reduced.units, fan, reduced.largest)
+    units_nonzero = units if reduced.units_nonzero is None else reduced.units_nonzero
+    return Rows(reduced.active, sites, nonzero, units, units_nonzero)
+
+
+def _product(amount: torch.Tensor, fan: FanOut, largest: int, *, used: bool = False) -> torch.Tensor:
+    """``amount`` times the map by group, or times that of the weights ``used``: float32 where it is exact."""
+    if largest * fan.dense < EXACT_FLOAT32 and amount.dtype == torch.float32 and not amount.is_cuda:
+        return torch.from_numpy(amount.detach().flatten(1).numpy() @ fan.rounded[used])
+    return times(amount, fan.nonzero if used else fan.by_group)
 
 
 def times(amount: torch.Tensor, fan: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,278 @@
+"""Counting synaptic operations: our counters, spikingjelly, NeuroBench and syops on one network and input.
+
+    PYTHONPATH=tests python tests/support/other_counters.py     # NeuroBench and syops, into .interop
+    PYTHONPATH=tests python benchmarks/counting.py
+
+Time is CPU time of one thread, all tools in turn, median; memory: growth of the peak of a fresh process.
+The exact count is that of float64 convolutions of ones over the recorded inputs of every layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import io
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import date
+from importlib.metadata import version
+
+import torch
+from spikingjelly.activation_based import functional, layer, neuron
+from support import other_counters
+from torch import nn
+
+from snn_deploy.energy.count import Counter
+from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.semantics import Semantics
+from snn_deploy.simulate.reference import Reference
+from snn_deploy.synapses.live import EventCounter
+
+SHAPE, STEPS, BATCH, LONG = (2, 64, 64), 8, 4, 100
+
+
+class Residual(nn.Module):
+    """x + depthwise 3 x 3, neurons, 1 x 1, neurons: the sum is graded."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = layer.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
+        self.bn1, self.neuron1 = layer.BatchNorm2d(width), neuron.LIFNode()
+        self.pointwise = layer.Conv2d(width, width, 1, bias=False)
+        self.bn2, self.neuron2 = layer.BatchNorm2d(width), neuron.LIFNode()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.neuron2(self.bn2(self.pointwise(self.neuron1(self.bn1(self.depthwise(x))))))
+
+
+def network(width: int = 32) -> nn.Module:
+    """conv3, strided conv3, residual, grouped strided conv3, average pool, linear."""
+    torch.manual_seed(0)
+
+    def conv(inputs: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+        part = layer.Conv2d(inputs, width, 3, stride, 1, groups=groups, bias=False)
+        return [part, layer.BatchNorm2d(width), neuron.LIFNode()]
+
+    side = SHAPE[1] // 8
+    parts = [*conv(2), *conv(width, 2), Residual(width), *conv(width, 2, 4)]
+    tail = [layer.AvgPool2d(2, 2), layer.Flatten(), layer.Linear(width * side * side, 10), neuron.LIFNode()]
+    made = nn.Sequential(*parts, *tail).eval()
+    for module in made.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+            module.weight.data.mul_(2.5).add_(0.01)
+    functional.set_step_mode(made, "m")
+    return made
+
+
+def blobs(steps: int) -> torch.Tensor:
+    """A disc that moves over the frame, ON before it and OFF behind it, with 1 % of noise: 0 or 1."""
+    generator = torch.Generator().manual_seed(1)
+    rows, columns = torch.meshgrid(*[torch.arange(float(n)) for n in SHAPE[1:]], indexing="ij")
+    frames = torch.zeros(steps, BATCH, *SHAPE)
+    for t in range(steps):
+        for b in range(BATCH):
+            centre = 12 + 40 * (t / max(steps - 1, 1)), 14 + 9 * b
+            disc = ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) < 81
+            frames[t, b, 0] = (disc & (columns > centre[1])).float()
+            frames[t, b, 1] = (disc & (columns <= centre[1])).float()
+    return ((frames + (torch.rand(frames.shape, generator=generator) < 0.01)) > 0).float()
+
+
+def plain(made: nn.Module, x: torch.Tensor) -> None:
+    functional.reset_net(made)
+    made(x)
+
+
+def exact(made: nn.Module, x: torch.Tensor) -> dict[str, int]:
+    """Per weighted module: ones in place of weights and of what is not zero, in float64."""
+    found: dict[str, int] = {}
+
+    def hook(name: str, part: nn.Module) -> Callable[..., None]:
+        ones = copy.deepcopy(part).double()
+        ones.weight.data.fill_(1)
+        ones.bias = None
+
+        def count(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+            found[name] = found.get(name, 0) + int(ones((inputs[0] != 0).double()).sum())
+
+        return count
+
+    parts = [(n, m) for n, m in made.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    handles = [module.register_forward_pre_hook(hook(name, module)) for name, module in parts]
+    plain(made, x)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def ours(made: nn.Module, x: torch.Tensor) -> float:
+    functional.reset_net(made)
+    with EventCounter(made) as counter:
+        made(x)
+    return counter.counts(samples=1).total
+
+
+def spikingjelly(made: nn.Module, x: torch.Tensor) -> float:
+    from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+
+    functional.reset_net(made)
+    counter = SynOpCounter()
+    with DispatchCounterMode([counter]):
+        made(x)
+    return counter.get_total()
+
+
+def neurobench(made: nn.Module, x: torch.Tensor) -> float:
+    model = other_counters.load("neurobench.models").TorchModel(made)
+    metric = other_counters.load("neurobench.metrics.workload").SynapticOperations()
+    functional.reset_net(made)
+    model.register_hooks()
+    predictions = model(x)
+    found = metric(model, predictions, (x.transpose(0, 1), None))
+    model.cleanup_hooks()
+    return (found["Effective_MACs"] + found["Effective_ACs"]) * x.shape[1]
+
+
+class Stepped(nn.Module):
+    """For syops: batch first, single steps, and torch's own classes, since it looks up exact types."""
+
+    def __init__(self, made: nn.Module) -> None:
+        super().__init__()
+        self.made = copy.deepcopy(made)
+        functional.set_step_mode(self.made, "s")
+        for module in self.made.modules():
+            if type(module).__module__.startswith("spikingjelly") and hasattr(nn, type(module).__name__):
+                module.__class__ = getattr(nn, type(module).__name__)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum(self.made(step) for step in x.transpose(0, 1))  # type: ignore[return-value]
+
+
+def syops(made: Stepped, x: torch.Tensor) -> float:
+    module = other_counters.load("syops")
+    functional.reset_net(made)
+    silent = dict.fromkeys((nn.BatchNorm2d, nn.AvgPool2d, neuron.LIFNode), _nothing)
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, _ = module.get_model_complexity_info(
+            made, SHAPE, [(x.transpose(0, 1), 0)], print_per_layer_stat=False, as_strings=False,
+            custom_modules_hooks=silent,
+        )  # fmt: skip
+    return float(found[1] + found[2]) * x.shape[1]
+
+
+def _nothing(module: nn.Module, _inputs: object, _output: object) -> None:
+    module.__syops__ += 0.0
+
+
+def graph(made: nn.Module) -> tuple[Reference, Counter]:
+    plan = make_plan(from_torch(made, SHAPE, semantics=Semantics()))
+    return Reference(plan), Counter(plan)
+
+
+TOOLS: dict[str, Callable[..., float]] = {
+    "ours, live": ours,
+    "spikingjelly SynOpCounter": spikingjelly,
+    "NeuroBench SynapticOperations": neurobench,
+    "syops": syops,
+}
+BASE = {"syops": "plain forward, step by step", "ours, graph": "reference simulator"}
+
+
+def runs(steps: int) -> dict[str, Callable[[], object]]:
+    """Everything that is measured, by name."""
+    made, x = network(), blobs(steps)
+    stepped, (reference, counter) = Stepped(made), graph(made)
+
+    def step_by_step() -> None:
+        functional.reset_net(stepped)
+        stepped(x.transpose(0, 1))
+
+    found: dict[str, Callable[[], object]] = {
+        "plain forward": lambda: plain(made, x),
+        "ours, live": lambda: ours(made, x),
+        "spikingjelly SynOpCounter": lambda: spikingjelly(made, x),
+        "NeuroBench SynapticOperations": lambda: neurobench(made, x),
+        "plain forward, step by step": step_by_step,
+        "syops": lambda: syops(stepped, x),
+        "reference simulator": lambda: reference.run(x),
+        "ours, graph": lambda: int(counter.run(reference, x).sops().sum()),
+    }
+    return found
+
+
+def growth(name: str) -> float:
+    """MiB by which the peak of a fresh process grows over ``LONG`` steps."""
+    command = [sys.executable, __file__, "--grow", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def grow(name: str) -> None:
+    """In the fresh process: a short run first, so that libraries and caches are there."""
+    runs(1)[name]()
+    run = runs(LONG)[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--grow", metavar="NAME", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    if options.grow:
+        grow(options.grow)
+        return
+    made, x = network(), blobs(STEPS)
+    truth = exact(made, x)
+    total = sum(truth.values())
+    measured, counts, times = runs(STEPS), {}, {}
+    for name, run in list(measured.items()):
+        try:
+            counts[name] = run()
+        except ModuleNotFoundError as missing:
+            print(f"{name}: not measured, {missing}")
+            del measured[name]
+    times = {name: [] for name in measured}
+    for _ in range(options.repeats):
+        for name, run in measured.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    middle = {name: statistics.median(found) for name, found in times.items()}
+    packages = ("torch", "spikingjelly", "snntorch")
+    print(
+        f"{date.today()}, {platform.machine()}, one thread; "
+        + ", ".join(f"{p} {version(p)}" for p in packages)
+    )
+    print(f"{STEPS} steps, batch {BATCH}, input {SHAPE}; exact: {total:,} events; memory over {LONG} steps\n")
+    print("| | ms | x plain | more memory, MiB | events | deviation |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in measured:
+        base = BASE.get(name, "plain forward")
+        ratio = "" if name in (*BASE.values(), "plain forward") else f"{middle[name] / middle[base]:.2f}"
+        events, deviation = "", ""
+        if isinstance(counts[name], int | float):
+            events = f"{round(counts[name]):,}"
+            deviation = "0" if round(counts[name]) == total else f"{100 * (counts[name] / total - 1):+.2f} %"
+        print(
+            f"| {name} | {1e3 * middle[name]:.1f} | {ratio} | {growth(name):.0f} | {events} | {deviation} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
