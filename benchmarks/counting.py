@@ -88,6 +88,7 @@ def blobs(steps: int) -> torch.Tensor:
 
 
 def plain(made: nn.Module, x: torch.Tensor) -> None:
+    """One pass from zero state."""
     functional.reset_net(made)
     made(x)
 
@@ -115,6 +116,7 @@ def exact(made: nn.Module, x: torch.Tensor) -> dict[str, int]:
 
 
 def ours(made: nn.Module, x: torch.Tensor) -> float:
+    """All events, by our live counter."""
     functional.reset_net(made)
     with EventCounter(made) as counter:
         made(x)
@@ -122,6 +124,7 @@ def ours(made: nn.Module, x: torch.Tensor) -> float:
 
 
 def spikingjelly(made: nn.Module, x: torch.Tensor) -> float:
+    """All events, by SynOpCounter."""
     from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
 
     functional.reset_net(made)
@@ -132,6 +135,7 @@ def spikingjelly(made: nn.Module, x: torch.Tensor) -> float:
 
 
 def neurobench(made: nn.Module, x: torch.Tensor) -> float:
+    """All events, by SynapticOperations: MACs and ACs."""
     model = other_counters.load("neurobench.models").TorchModel(made)
     metric = other_counters.load("neurobench.metrics.workload").SynapticOperations()
     functional.reset_net(made)
@@ -143,14 +147,14 @@ def neurobench(made: nn.Module, x: torch.Tensor) -> float:
 
 
 class Stepped(nn.Module):
-    """For syops: batch first, single steps, and torch's own classes, since it looks up exact types."""
+    """For syops: batch first, single steps, and torch's own layers, since it looks up exact types."""
 
     def __init__(self, made: nn.Module) -> None:
         super().__init__()
         self.made = copy.deepcopy(made)
         functional.set_step_mode(self.made, "s")
         for module in self.made.modules():
-            if type(module).__module__.startswith("spikingjelly") and hasattr(nn, type(module).__name__):
+            if type(module).__module__.startswith(layer.__name__):
                 module.__class__ = getattr(nn, type(module).__name__)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -158,6 +162,7 @@ class Stepped(nn.Module):
 
 
 def syops(made: Stepped, x: torch.Tensor) -> float:
+    """All events of convolutions and linear layers: MACs and ACs."""
     module = other_counters.load("syops")
     functional.reset_net(made)
     silent = dict.fromkeys((nn.BatchNorm2d, nn.AvgPool2d, neuron.LIFNode), _nothing)
@@ -175,6 +180,7 @@ def _nothing(module: nn.Module, _inputs: object, _output: object) -> None:
 
 
 def graph(made: nn.Module) -> tuple[Reference, Counter]:
+    """The reference simulator of the exported graph, and its counter."""
     plan = make_plan(from_torch(made, SHAPE, semantics=Semantics()))
     return Reference(plan), Counter(plan)
 
@@ -227,6 +233,7 @@ def grow(name: str) -> None:
 
 
 def main() -> None:
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--grow", metavar="NAME", help=argparse.SUPPRESS)
