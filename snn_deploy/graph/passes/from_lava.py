@@ -34,8 +34,12 @@ def to_graph(
             weight units.
         weights_names: name of every population's weights; ``NAME.weights`` unless given.
 
+    A population that is driven through its bias becomes one weight per channel; recurrent weights become a
+    node ``NAME.recurrent`` that is fed back.
+
     Raises:
-        UnsupportedError: delays, analog input, recurrence, or biases beside a current that remembers.
+        UnsupportedError: delays; analog input that is no image; currents or voltages without leak beside
+            others that leak; a readout with a bias and a current that remembers.
     """
     if problems := _problems(net):
         raise UnsupportedError("The network has no NIR graph.", problems=problems)
@@ -52,7 +56,7 @@ def to_graph(
         previous = name
 
     for layer in net.layers:
-        if isinstance(layer, Input):
+        if isinstance(layer, Input) and layer.neuron is None:
             continue
         if isinstance(layer, Flatten):
             add(f"{previous}.flatten", nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1))
@@ -63,6 +67,10 @@ def to_graph(
         readout = position == len(net.names) - 1 and net.readout is not None
         if not (readout and weights_name == name):
             add(name, _neurons(layer, scale, readout))
+        if isinstance(layer, Dense) and layer.recurrent is not None:
+            back = f"{name}.recurrent"
+            nodes[back] = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
+            edges += [(name, back), (back, name)]
         shape, position = layer.shape, position + 1
     add("output", nir.Output({"output": np.array(shape)}))
     graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
@@ -75,17 +83,21 @@ def to_graph(
 
 
 def _problems(net: LavaNet) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
+    last = net.names[-1] if net.readout is not None else None
     for name, layer in zip(net.names, net.populations, strict=True):
         neuron = neuron_of(layer)
-        remembers = bool((neuron.current_decay < DECAY_ONE).any())
-        if isinstance(layer, Input):
-            problems.append(Problem(name, "neurons driven through their bias", "spikes or currents as input"))
-        elif isinstance(layer, Dense) and (layer.recurrent is not None or layer.delay is not None):
-            problems.append(Problem(name, "recurrence or delays", "a chain without delays"))
-        elif remembers and layer.bias is not None and layer.bias.any():
-            problems.append(Problem(name, "a bias beside a current that remembers", "biases in the current"))
-        elif remembers and not ((neuron.current_decay > 0).all() and (neuron.voltage_decay > 0).all()):
+        remembers = _remembers(layer)
+        biased = not isinstance(layer, Input) and layer.bias is not None and bool(layer.bias.any())
+        if isinstance(layer, Input) and (len(layer.shape) < 3 or remembers):
+            what = f"neurons of shape {layer.shape} driven through their bias"
+            problems.append(Problem(name, what, "an image (C, H, W), and currents without memory"))
+        if isinstance(layer, Dense) and layer.delay is not None and layer.delay.any():
+            problems.append(Problem(name, "delays of single synapses", "one delay per neuron"))
+        if remembers and biased and name == last:
+            what = "a readout with a bias and a current that remembers"
+            problems.append(Problem(name, what, "integrators start at their resting potential"))
+        if remembers and not ((neuron.current_decay > 0).all() and (neuron.voltage_decay > 0).all()):
             problems.append(Problem(name, "currents or voltages without leak", "finite time constants"))
         elif (neuron.voltage_decay > 0).any() and not (neuron.voltage_decay > 0).all():
             problems.append(Problem(name, "neurons with and without leak", "one kind of neuron per layer"))
@@ -93,14 +105,23 @@ def _problems(net: LavaNet) -> list[Problem]:
 
 
 def _weights(layer: Population, unit: Scale, scale: Scale, shape: tuple[int, ...]) -> nir.NIRNode:
-    assert not isinstance(layer, Input)
+    if isinstance(layer, Input):
+        weight = np.full((shape[0], 1, 1, 1), layer.weight, np.float32) / _wide(unit, 4)
+        bias = np.full(shape[0], layer.bias, np.float32) / _wide(scale, 1)
+        return nir.Conv2d((shape[1], shape[2]), weight, 1, 0, 1, shape[0], bias)
     weight = (layer.weight / _wide(unit, layer.weight.ndim)).astype(np.float32)
-    bias = np.zeros(len(weight)) if layer.bias is None else layer.bias / scale
-    bias = bias.astype(np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    if layer.bias is not None and not _remembers(layer):
+        bias += layer.bias / _wide(scale, 1)
     if isinstance(layer, Dense):
         return nir.Affine(weight, bias) if bias.any() else nir.Linear(weight)
     geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return nir.Conv2d((shape[1], shape[2]), weight, *geometry, bias)
+
+
+def _remembers(layer: Population) -> bool:
+    """Whether a bias, which acts on the voltage, must not go through the current."""
+    return bool((neuron_of(layer).current_decay < DECAY_ONE).any())
 
 
 def _wide(values: Scale, rank: int) -> FloatArray:
@@ -109,7 +130,8 @@ def _wide(values: Scale, rank: int) -> FloatArray:
 
 
 def _neurons(layer: Population, scale: Scale, readout: bool) -> nir.NIRNode:
-    """IF, LIF or CubaLIF in a form whose input gain is 1; their integrators for a readout."""
+    """IF, LIF or CubaLIF in a form whose input gain is 1; their integrators for a readout. The bias of a
+    CubaLIF is the potential that its membrane leaks to, times the leak."""
     neuron = neuron_of(layer)
 
     def full(value: FloatArray) -> FloatArray:
@@ -120,12 +142,13 @@ def _neurons(layer: Population, scale: Scale, readout: bool) -> nir.NIRNode:
     zero, threshold = np.zeros_like(leak), full((neuron.threshold + resolution / 2) / scale)
     fires = {} if readout else {"v_threshold": threshold, "v_reset": zero}
     if (current_leak < 1).any():
-        kind = nir.CubaLI if readout else nir.CubaLIF
-        return kind(
+        bias = None if isinstance(layer, Input) else layer.bias
+        offset = zero if bias is None else full(bias / scale)
+        return (nir.CubaLI if readout else nir.CubaLIF)(
             tau_syn=DT / current_leak,
             tau_mem=DT / leak,
             r=1 / leak,
-            v_leak=zero,
+            v_leak=offset / leak,
             w_in=1 / current_leak,
             **fires,
         )

@@ -84,7 +84,40 @@ def test_foreign_networks_get_a_graph_in_weight_units(seed: int) -> None:
     assert (found.records[first] != expected.records[first]).float().mean() < 0.01
 
 
-@pytest.mark.parametrize("kind", ["recurrent", "delays", "analog"])
-def test_what_the_hub_cannot_say_is_refused(kind: str) -> None:
-    with pytest.raises(UnsupportedError, match="no NIR graph"):
-        to_graph(random_net(1, kind))
+@pytest.mark.parametrize(("kind", "current"), [("recurrent", 4096), ("analog", 4096), ("plain", 1500)])
+def test_recurrence_analog_input_and_biases_beside_memory_fire_alike(kind: str, current: int) -> None:
+    fired = 0.0
+    for seed in range(8):
+        net = random_net(seed, kind)
+        leak = 1024 if current < 4096 else 0
+        layers = [
+            replace(layer, neuron=Cuba.of(current, leak, 90)) if getattr(layer, "neuron", None) else layer
+            for layer in net.layers
+        ]
+        net = replace(net, layers=tuple(layers))
+        if net.analog and len(net.input_shape) < 3:
+            continue
+        x = torch.from_numpy(random_input(net, seed, 8, 4)).float()
+        found = Reference(make_plan(to_graph(net)), dtype=torch.float64).run(x.double(), record=True)
+        expected = Loihi(net).run(x, record=True)
+        name = net.names[0]
+        fired += float(expected.records[name].mean())
+        flips = (found.records[name] != expected.records[name]).float().mean()
+        assert flips <= (0.01 if leak else 0), seed
+        if not leak:
+            assert torch.equal(found.output.float(), expected.output), seed
+    assert fired > 0.1
+
+
+def test_what_the_hub_cannot_say_is_refused() -> None:
+    neuron, remembers = Cuba.of(4096, 0, 20), Cuba.of(1000, 0, 20)
+    weight, delay = np.full((2, 4), 6), np.full((2, 4), 3)
+    read = Dense(np.full((2, 2), 6), Cuba.of(1000, 2000, NEVER_FIRES), np.array([1, 2]))
+    net = LavaNet(
+        (Input((4,), neuron), Dense(weight, neuron, delay=delay), Dense(np.full((2, 2), 6), remembers), read),
+        ("driven", "late", "endless", "read"),
+        readout=Readout("membrane", 64.0),
+    )
+    with pytest.raises(UnsupportedError, match="no NIR graph") as caught:
+        to_graph(net)
+    assert [problem.where for problem in caught.value.problems] == ["driven", "late", "endless", "read"]
