@@ -9,23 +9,19 @@ from typing import Any, Literal
 
 from torch import nn
 
-from snn_deploy.checking import Answer, check_plan, lava_file, resolve
+from snn_deploy.checking import Answer, check_net, check_plan, lava_file, resolve
 from snn_deploy.distill.run import distill
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
-from snn_deploy.export.parity import compared_layers, decisions
-from snn_deploy.export.verify import Samples
 from snn_deploy.files import atomic_dir
 from snn_deploy.graph.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
-from snn_deploy.registry import BACKENDS
 from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
-from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.onnx_info import MODELS
+from snn_deploy.simulating import Simulation, default_backend, simulate_source
 from snn_deploy.sources import Source, load_data, open_source
 
 Report = Callable[[str], None]
@@ -147,6 +143,10 @@ def export_bundle(
         allow=tuple(allow),
     )
     opened = _opened(source, reading)
+    if opened.kind == "net" and "lava" in formats:
+        raise ConfigError(
+            f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
+        )
     for line in opened.assumptions:
         report(line)
     network = opened.network(data, samples)
@@ -191,7 +191,7 @@ def write_report(
     samples: int | None = 64,
     reading: Reading = NOTHING_STATED,
 ) -> dict[str, Path]:
-    """Count, price and explain a run, a bundle or a NIR file; write the report into the folder ``out``.
+    """Count, price and explain a run, a bundle, a ``.nir`` or a ``.net`` file; write the report into ``out``.
 
     Returns:
         The files written: ``html``, ``json``, ``csv``.
@@ -211,99 +211,31 @@ def write_report(
 def check_network(
     source: Source | Path | str, targets: Sequence[str], *, reading: Reading = NOTHING_STATED
 ) -> tuple[Answer, ...]:
-    """Say for every target (chip profiles, formats) whether a run, a bundle or a NIR file can go there.
+    """Say for every target (chip profiles, formats) whether a run, a bundle, a ``.nir`` or a ``.net`` file
+    can go there.
 
     Raises:
         ConfigError: unknown targets; all of them at once.
     """
     wanted = resolve(targets)
+    if not isinstance(source, Source) and Path(source).suffix == ".net":
+        return check_net(Path(source), wanted)
     opened = _opened(source, reading)
     return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction."""
-
-    backend: str
-    samples: int
-    timesteps: int
-    accuracy: float | None
-    accuracy_reference: float | None
-    same_decision: int
-    spikes_compared: int
-    spikes_differing: int
-    rates: dict[str, float]
-
-
 def simulate_network(
     source: Source | Path | str,
-    backend: str,
+    backend: str | None = None,
     *,
     data: str | None = None,
     samples: int | None = 64,
     reading: Reading = NOTHING_STATED,
 ) -> Simulation:
-    """Run a network in ``backend`` on real samples and compare it, layer by layer, with the reference."""
-    opened = _opened(source, reading)
-    network = opened.network(data, samples)
-    candidate = open_backend(opened, backend)
-    expected = [network.executable.run(part.x, record=True) for part in network.samples.chunks()]
-    found = [candidate.run(part.x, record=True) for part in network.samples.chunks()]
-    names = compared_layers(expected[0].records, found[0].records, candidate.layers)
-    pairs = [(a.records[n], b.records[n]) for a, b in zip(expected, found, strict=True) for n in names]
-    decode = network.samples.decode
-    before = [decisions(trace.output, decode) for trace in expected]
-    after = [decisions(trace.output, decode) for trace in found]
-    return Simulation(
-        backend=backend,
-        samples=len(network.samples),
-        timesteps=int(network.samples.x.shape[0]),
-        accuracy=_accuracy(after, network.samples),
-        accuracy_reference=_accuracy(before, network.samples),
-        same_decision=sum(int((a == b).sum()) for a, b in zip(before, after, strict=True)),
-        spikes_compared=sum(a.numel() for a, _ in pairs),
-        spikes_differing=sum(int((a != b).sum()) for a, b in pairs),
-        rates={
-            name: sum(float(t.records[name].sum()) for t in found)
-            / sum(t.records[name].numel() for t in found)
-            for name in candidate.layers
-        },
-    )
+    """Run a network in ``backend`` on real samples and compare it, layer by layer, with what it should do.
 
-
-def open_backend(source: Source, backend: str) -> Executable:
-    """The file of a bundle (or NIR file) that ``backend`` runs, opened in it.
-
-    Raises:
-        ConfigError: the source holds no file for that backend.
+    By default ``.net`` files run in our fixed-point simulator, everything else in the reference.
     """
-    entry = BACKENDS.get(backend)
-    if source.kind == "nir" and backend == "reference":
-        return source.executable
-    if source.manifest is None:
-        raise ConfigError(
-            f"'{source.path}' is a {source.kind}; backend '{backend}' runs the files of a bundle.",
-            hint=f"Export first: snn-deploy export {source.path} --to nir,onnx,lava",
-        )
-    wanted = {
-        "reference": ("nir", ("model",)),
-        "onnxruntime": ("onnx", ("scan", *MODELS)),
-    }
-    name, roles = wanted.get(backend, ("lava", ("net",)))
-    files = source.manifest["formats"].get(name, {}).get("files", {})
-    role = next((role for role in roles if role in files), None)
-    if role is None:
-        raise ConfigError(
-            f"The bundle '{source.path}' holds no {name} file, which backend '{backend}' runs.",
-            hint=f"Export again with --to {name}.",
-        )
-    executable: Executable = entry.factory(source.path / Path(files[role]).name)
-    return executable
-
-
-def _accuracy(predicted: Sequence[Any], samples: Samples) -> float | None:
-    if samples.labels is None:
-        return None
-    parts = zip(predicted, samples.chunks(), strict=True)
-    return sum(int((p == part.labels).sum()) for p, part in parts) / len(samples)
+    opened = _opened(source, reading)
+    chosen = backend or default_backend(opened.path)
+    return simulate_source(opened, chosen, data=data, samples=samples)

@@ -12,6 +12,8 @@ from snn_deploy.errors import EXIT_OK, ConfigError, FitError, Problem, Unsupport
 from snn_deploy.graph.lava_io import read_net
 from snn_deploy.graph.lava_net import LavaNet
 from snn_deploy.graph.lava_rules import chip_problems, simulation_problems
+from snn_deploy.graph.passes.from_lava import to_graph
+from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Plan
 from snn_deploy.hardware.findings import Finding, cited
 from snn_deploy.hardware.fit import Fit, fit
@@ -19,6 +21,7 @@ from snn_deploy.hardware.profile import load_profile, profile_names
 from snn_deploy.hardware.schema import Profile
 from snn_deploy.registry import FORMATS
 
+WITHIN = "within the published limits"
 Verdict = Literal["yes", "no", "fits", "does not fit", "cannot tell"]
 
 
@@ -58,7 +61,45 @@ def check_plan(plan: Plan, targets: Sequence[Target], net: Path | None = None) -
         targets: from :func:`resolve`.
         net: a ``.net`` file already written for Lava; its integers are then judged too.
     """
-    return tuple(answer for target in targets for answer in _answers(plan, target, net))
+    written = None if net is None else read_net(net)
+    return tuple(
+        answer
+        for target in targets
+        for answer in (
+            *_written_answer(target, [*_format_problems(plan, target), *_stored_problems(target, written)]),
+            *_chip_answer(plan, target, written),
+        )
+    )
+
+
+def check_net(path: Path, targets: Sequence[Target]) -> tuple[Answer, ...]:
+    """Every question about every target for a ``.net`` file: its integers are judged as they are stored for
+    Lava, its graph for everything else.
+
+    Raises:
+        DataError: the file is damaged.
+        UnsupportedError: it holds entries without meaning, all of them at once.
+    """
+    net = read_net(path)
+    plan, refused = None, []
+    try:
+        plan = make_plan(to_graph(net))
+    except UnsupportedError as error:
+        refused = list(error.problems)
+
+    def written(target: Target) -> list[Problem]:
+        if target.format == "lava":
+            return list(_stored_problems(target, net))
+        return _format_problems(plan, target) if plan is not None else refused
+
+    return tuple(
+        answer
+        for target in targets
+        for answer in (
+            *_written_answer(target, written(target)),
+            *(_chip_answer(plan, target, net) if plan is not None else _without_graph(target, net, refused)),
+        )
+    )
 
 
 def resolve(names: Sequence[str]) -> tuple[Target, ...]:
@@ -108,29 +149,46 @@ def _chip_names() -> dict[str, str]:
     return chips
 
 
-def _answers(plan: Plan, target: Target, net: Path | None) -> Iterator[Answer]:
+def _written_answer(target: Target, problems: Sequence[Problem]) -> Iterator[Answer]:
+    """Whether the format of a target can say the network."""
     if target.format:
-        problems = _format_problems(plan, target.format)
-        if net is not None and target.format == "lava":
-            problems += simulation_problems(read_net(net))
         yield Answer(
             target=target.name,
             question=_question(target.format),
             verdict="no" if problems else "yes",
             findings=tuple(_as_finding(problem, target.format) for problem in problems),
         )
-    if target.profile is not None:
-        result = fit(plan, target.profile)
-        more = _beyond(read_net(net), target.profile) if net is not None and target.format == "lava" else ()
-        if more:
-            result = replace(result, verdict="does not fit", problems=(*result.problems, *more))
-        yield Answer(
-            target=target.name,
-            question="within the published limits",
-            verdict=result.verdict,
-            findings=(*result.problems, *result.unknowns, *result.changes),
-            fit=result,
-        )
+
+
+def _stored_problems(target: Target, net: LavaNet | None) -> Sequence[Problem]:
+    return simulation_problems(net) if net is not None and target.format == "lava" else ()
+
+
+def _chip_answer(plan: Plan, target: Target, net: LavaNet | None) -> Iterator[Answer]:
+    """Whether the network keeps the published limits of a chip; ``net`` is its file for Lava."""
+    if target.profile is None:
+        return
+    result = fit(plan, target.profile)
+    more = _beyond(net, target.profile) if net is not None and target.format == "lava" else ()
+    if more:
+        result = replace(result, verdict="does not fit", problems=(*result.problems, *more))
+    yield Answer(
+        target=target.name,
+        question=WITHIN,
+        verdict=result.verdict,
+        findings=(*result.problems, *result.unknowns, *result.changes),
+        fit=result,
+    )
+
+
+def _without_graph(target: Target, net: LavaNet, refused: Sequence[Problem]) -> Iterator[Answer]:
+    """What can be said of a ``.net`` file that no graph says: only its integers are judged."""
+    if target.profile is None:
+        return
+    found = _beyond(net, target.profile) if target.format == "lava" else ()
+    unknown = (replace(_as_finding(problem, "graph"), state="unknown") for problem in refused)
+    verdict: Verdict = "does not fit" if found else "cannot tell"
+    yield Answer(target.name, WITHIN, verdict, (*found, *unknown))
 
 
 def _beyond(net: LavaNet, profile: Profile) -> tuple[Finding, ...]:
@@ -158,8 +216,10 @@ def _question(name: str) -> str:
     return "runs in Lava simulation" if name == "lava" else f"can be written as {name}"
 
 
-def _format_problems(plan: Plan, name: str) -> list[Problem]:
-    entry = FORMATS.get(name)
+def _format_problems(plan: Plan, target: Target) -> list[Problem]:
+    if not target.format:
+        return []
+    entry = FORMATS.get(target.format)
     problems: list[Problem] = entry.factory(entry.options()).check(plan.graph)
     return list(problems)
 

@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import nir
 import numpy as np
 import torch
 
 from snn_deploy.data.types import DataSet
-from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.manifest import Network, read_manifest
 from snn_deploy.export.verify import Samples
 from snn_deploy.files import sha256_file
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.io import read_nir
+from snn_deploy.graph.lava_io import read_net
+from snn_deploy.graph.lava_net import LavaNet
+from snn_deploy.graph.passes.from_lava import to_graph
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.reading import NOTHING_STATED, read_plan
-from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.graph.semantics import Decode, Semantics, read_semantics, write_semantics
 from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.types import Plan
 from snn_deploy.models.executable import StudentExecutable
@@ -29,9 +33,14 @@ from snn_deploy.recipes import Component, Recipe
 from snn_deploy.registry import DATASETS
 from snn_deploy.runs import Run
 from snn_deploy.simulate.base import Executable
+from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
 
 CALIBRATION_SAMPLES = 128
+GRAPH_OF_NET = (
+    "The graph of a .net file has its synapses and thresholds in real numbers: no rounding toward zero, no "
+    "24-bit limits, no delay per layer."
+)
 MAX_SAMPLES_BYTES = 4 << 30
 
 
@@ -43,21 +52,24 @@ class Source:
         name: for titles and file names.
         kind: what it was opened from.
         path: where from.
-        plan: the hub graph, ready to execute.
-        executable: what judges exports: the student itself for a run, else the reference simulator.
+        plan: the hub graph, ready to execute; only input and output where a ``.net`` file has none.
+        executable: what judges: the student itself for a run, our fixed-point simulator for a ``.net`` file,
+            else the reference simulator.
         recipe: the recipe of a run, and of a bundle made from one.
         provenance: goes into manifests and reports.
         manifest: of a bundle.
+        refusal: why a ``.net`` file has no graph.
     """
 
     name: str
-    kind: Literal["run", "nir", "bundle"]
+    kind: Literal["run", "nir", "net", "bundle"]
     path: Path
     plan: Plan
     executable: Executable
     recipe: Recipe | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] | None = None
+    refusal: UnsupportedError | None = None
 
     @property
     def semantics(self) -> Semantics:
@@ -76,12 +88,20 @@ class Source:
         return (*found, default)
 
     def network(self, data: str | None, samples: int | None) -> Network:
-        """This network with real samples of the test split and calibration samples of the training split."""
+        """This network with real samples of the test split and calibration samples of the training split.
+
+        That of a ``.net`` file is its graph, in real numbers: what other formats can say of it.
+
+        Raises:
+            UnsupportedError: a ``.net`` file has no graph.
+        """
+        if self.refusal is not None:
+            raise self.refusal
         loaded = load_samples(self, data, samples)
         return Network(
             name=self.name,
             plan=self.plan,
-            executable=self.executable,
+            executable=Reference(self.plan) if self.kind == "net" else self.executable,
             samples=loaded.test,
             calibration=loaded.calibration,
             provenance={**self.provenance, "data": loaded.description},
@@ -98,7 +118,7 @@ class LoadedSamples:
 
 
 def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
-    """Open a run folder, a ``.nir`` file or a bundle folder.
+    """Open a run folder, a ``.nir`` or ``.net`` file, or a bundle folder.
 
     ``reading`` states what a ``.nir`` file leaves open about discrete time.
 
@@ -111,13 +131,15 @@ def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
     if reading.stated():
         given = ", ".join(reading.stated())
         raise ConfigError(f"Only a .nir file can be told its {given}; '{path}' states its own discrete time.")
+    if path.is_file() and path.suffix == ".net":
+        return _open_net(path)
     if (path / "manifest.json").is_file():
         return _open_bundle(path)
     if (path / "recipe.yaml").is_file():
         return _open_run(Run.open(path))
     what = "does not exist" if not path.exists() else "is none of them"
     raise DataError(
-        f"A run folder, a bundle folder or a .nir file is needed; '{path}' {what}.",
+        f"A run folder, a bundle folder, a .nir or a .net file is needed; '{path}' {what}.",
         hint="Make a run with: snn-deploy distill quickstart",
     )
 
@@ -151,6 +173,27 @@ def _open_nir(path: Path, reading: Reading) -> Source:
     plan, assumed = read_plan(path, reading)
     provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": list(assumed)}
     return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance)
+
+
+def _open_net(path: Path) -> Source:
+    net = read_net(path)
+    refusal = None
+    try:
+        plan = make_plan(to_graph(net))
+    except UnsupportedError as error:
+        plan, refusal = _ends(net), error
+    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": [GRAPH_OF_NET]}
+    return Source(path.stem, "net", path, plan, Loihi(net), provenance=provenance, refusal=refusal)
+
+
+def _ends(net: LavaNet) -> Plan:
+    """Input and output of a network without a graph, for whoever loads samples."""
+    ends = nir.Input({"input": np.array(net.input_shape)}), nir.Output({"output": np.array(net.input_shape)})
+    edge = (net.input_name, "output")
+    graph = nir.NIRGraph(dict(zip(edge, ends, strict=True)), [edge], metadata={}, type_check=False)
+    decode: Decode = "last" if net.decode == "last" else "mean"
+    write_semantics(graph, Semantics(timesteps=net.timesteps, decode=decode, classes=net.classes))
+    return make_plan(graph)
 
 
 def _open_bundle(path: Path) -> Source:

@@ -20,7 +20,7 @@ NODES_SHOWN = 3
 
 
 def check(
-    source: Annotated[Path, typer.Argument(help="A run, a bundle or a .nir file.")],
+    source: Annotated[Path, typer.Argument(help="A run, a bundle, a .nir or a .net file.")],
     target: Annotated[
         str, typer.Option(help="Chips, profiles and formats, separated by commas: loihi2,speck2f,lava.")
     ],

@@ -12,7 +12,7 @@ from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A run folder or a .nir file.")],
+    source: Annotated[Path, typer.Argument(help="A run folder, a .nir or a .net file.")],
     to: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "nir,onnx,lava",
     out: Annotated[
         Path | None,

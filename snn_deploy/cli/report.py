@@ -11,7 +11,7 @@ from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 
 def report(
-    source: Annotated[Path, typer.Argument(help="A run, a bundle or a .nir file.")],
+    source: Annotated[Path, typer.Argument(help="A run, a bundle, a .nir or a .net file.")],
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile (name or file); repeat for several.")
     ] = None,

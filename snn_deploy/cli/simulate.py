@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
+if TYPE_CHECKING:
+    from snn_deploy.simulating import LayerSpikes, Simulation
+
+COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first: sample, step, neuron")
+
 
 def simulate(
-    source: Annotated[Path, typer.Argument(help="A bundle folder or a .nir file.")],
-    backend: Annotated[str, typer.Option(help="reference, loihi, onnxruntime or lava.")] = "reference",
+    source: Annotated[Path, typer.Argument(help="A bundle folder, a .nir or a .net file.")],
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="reference, loihi, onnxruntime or lava. Default: loihi for .net, else reference.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
     ] = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
     per_layer: Annotated[
-        bool, typer.Option("--per-layer", help="Show the firing rate of each layer.")
+        bool, typer.Option("--per-layer", help="Spikes of each layer, and how many differ.")
     ] = False,
     dt: Dt = None,
     integrator: Integrator = None,
@@ -26,7 +37,7 @@ def simulate(
     reset: Reset = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run a network in a backend and compare it with the reference, spike by spike."""
+    """Run a network in a backend and compare it with what it should do, spike by spike."""
     from dataclasses import asdict
 
     from snn_deploy import api
@@ -42,19 +53,37 @@ def simulate(
     )
     if json:
         render.emit_json(asdict(result))
-        return
+    else:
+        _show(source, result, per_layer)
+    result.require_equal()
+
+
+def _show(source: Path, result: Simulation, per_layer: bool) -> None:
+    from snn_deploy.cli import render
+
     rows = [("samples x steps", f"{result.samples} x {result.timesteps}")]
-    if result.accuracy is not None and result.accuracy_reference is not None:
+    if result.accuracy is not None:
         rows.append(("accuracy", f"{100 * result.accuracy:.2f} %"))
-        rows.append(("accuracy of the reference", f"{100 * result.accuracy_reference:.2f} %"))
-    rows.append(("same decision", f"{result.same_decision} of {result.samples}"))
+    if result.accuracy_reference is not None:
+        rows.append((f"accuracy in {result.against}", f"{100 * result.accuracy_reference:.2f} %"))
+    if result.same_decision is not None:
+        rows.append(("same decision", f"{result.same_decision} of {result.samples}"))
     if result.spikes_compared:
         agreement = 100 * (1 - result.spikes_differing / result.spikes_compared)
-        rows.append(("equal spikes", f"{agreement:.3f} % of {result.spikes_compared:,}"))
-    render.table(["", ""], rows, title=f"{source} in {result.backend}", numeric=())
+        rows.append((f"as in {result.against}", f"{agreement:.3f} % of {result.spikes_compared:,} spikes"))
+    render.table(["", ""], rows, title=f"{source} in {result.backend}")
     if per_layer:
+        render.say()
         render.table(
-            ["layer", "spikes per neuron and step"],
-            ((name, f"{rate:.4f}") for name, rate in result.rates.items()),
-            numeric=("spikes per neuron and step",),
+            COLUMNS if result.against else COLUMNS[:4],
+            (_layer(layer)[: None if result.against else 4] for layer in result.layers),
+            title=f"{result.backend} against {result.against}" if result.against else "",
+            numeric=COLUMNS[1:5],
         )
+
+
+def _layer(layer: LayerSpikes) -> list[str]:
+    first = ", ".join(str(number) for number in layer.first) if layer.first else ""
+    differ = "" if layer.differing is None else f"{layer.differing:,}"
+    rate = f"{layer.spikes / layer.elements:.4f}"
+    return [layer.layer, f"{layer.elements:,}", f"{layer.spikes:,}", rate, differ, first]

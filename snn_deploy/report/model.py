@@ -40,7 +40,7 @@ class Header(Block):
     """
 
     title: str
-    kind: Literal["run", "bundle", "nir"]
+    kind: Literal["run", "bundle", "nir", "net"]
     verdict: Literal["verified", "failed"] | None = None
     network_digest: str = ""
     input_shape: tuple[int, ...] = ()

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ProfilePrice, ReportData
 
-KINDS = {"run": "distillation run", "bundle": "deployment bundle", "nir": "NIR graph"}
+KINDS = {
+    "run": "distillation run",
+    "bundle": "deployment bundle",
+    "nir": "NIR graph",
+    "net": "lava-dl network",
+}
 
 
 @dataclass(frozen=True, slots=True)
