@@ -2,7 +2,7 @@
 
 Per inference, with q_k the mean number of occurrences of term k and e_k its interval:
 
-    E_dynamic = Σ_layers Σ_k q_k e_k                 E_static = (P_chip n_chips + P_clock f) t
+    E_dynamic = Σ_layers Σ_k q_k e_k            E_static = (P_chip n_chips + P_core n_cores + P_clock f) t
 
 Dynamic and static energy are never merged: one belongs to the network, the other to the time it runs. A term
 whose energy is unknown, or whose number cannot be counted, is named and leaves a *lower bound*, never a 0.
@@ -65,6 +65,8 @@ class StaticPrice:
 class Twin:
     """A non-spiking network of the same connections: one dense pass of multiply-accumulates per inference.
 
+    Where the profile prices memory traffic, every multiply-accumulate has that of one event.
+
     ``ratio`` is spiking / non-spiking. Both share the profile's constants, so its bounds, which let them err
     in opposite directions, are the widest possible.
     """
@@ -121,6 +123,7 @@ def price(
     timestep_seconds: float | None = None,
     runtime_seconds: float | None = None,
     chips: int = 1,
+    cores: int | None = None,
 ) -> Price:
     """Price ``counts`` per inference (mean over samples).
 
@@ -130,6 +133,7 @@ def price(
         timestep_seconds: duration of one step; default: the profile's real-time step.
         runtime_seconds: duration of one inference, instead of steps times their duration.
         chips: chips that are powered.
+        cores: cores that are powered, for profiles that price power per core.
 
     Raises:
         ConfigError: both durations are given, or an all-in profile is used away from the event rate that it
@@ -148,7 +152,7 @@ def price(
         for layer, quantities in layer_quantities(counts, profile)
     )
     unknown = dict.fromkeys(term.unknown for layer in layers for term in layer.terms if term.unknown)
-    power = static_power(profile, chips=chips)
+    power = static_power(profile, chips=chips, cores=cores)
     static = None
     if power is not None and seconds is not None:
         basis = "given run time" if step is None or runtime_seconds else _steps(counts.timesteps, step)
@@ -168,12 +172,19 @@ def _steps(timesteps: int, seconds: float) -> str:
     return f"{timesteps} steps of {1e3 * seconds:g} ms"
 
 
-def static_power(profile: Profile, *, chips: int = 1) -> Interval | None:
-    """Power without activity of ``chips`` chips, in watts; None where the profile knows none."""
+def static_power(profile: Profile, *, chips: int = 1, cores: int | None = None) -> Interval | None:
+    """Power without activity of ``chips`` chips, in watts.
+
+    None where the profile knows none, and where it prices cores whose number is not known.
+    """
     terms = profile.terms.present()
     parts = []
     if (term := terms.get("static_per_chip")) and (power := term.interval()):
         parts.append(power * chips)
+    if (term := terms.get("static_per_core")) and (power := term.interval()):
+        if cores is None:
+            return None
+        parts.append(power * cores)
     if (term := terms.get("idle_clock_per_mhz")) and (power := term.interval()):
         parts.append(power * (profile.operating_point.clock_mhz or 0.0) * chips)
     return total(parts) if parts else None
@@ -196,6 +207,8 @@ def _priced(quantity: Quantity, profile: Profile) -> TermPrice:
 
 
 def _static_unknown(profile: Profile, power: Interval | None, seconds: float | None) -> str:
+    if power is None and profile.terms.static_per_core is not None:
+        return "power per core needs a placement onto cores"
     if power is None:
         return (
             "not part of an arithmetic profile" if profile.kind == "arithmetic" else "no static power known"
@@ -228,7 +241,19 @@ def _twin(result: Price, counts: Counts, profile: Profile) -> Twin | None:
         return None
     skip = profile.counting.zero_weights == "skip"
     macs = sum(edge.connections_nonzero if skip else edge.connections for edge in counts.edges)
-    energy = mac * macs
+    energy = (mac + _traffic(profile)) * macs
     spiking = result.dynamic
     ratio = None if spiking is None or result.lower_bound or not macs else spiking.over(energy)
     return Twin(macs, energy, ratio)
+
+
+def _traffic(profile: Profile) -> Interval:
+    """Memory traffic of one connection that is used once, under the rule that events are priced by."""
+    memory, terms = profile.counting.memory, profile.terms.present()
+    if memory is None:
+        return ZERO
+    bits = {"weight_read_bit": memory.weight_bits}
+    if memory.state_access == "event":
+        bits["state_rw_bit"] = 2 * memory.state_bits
+    known = [(terms[name].interval(), number) for name, number in bits.items() if name in terms]
+    return total(interval * number for interval, number in known if interval is not None)

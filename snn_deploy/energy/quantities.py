@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts
@@ -29,12 +29,14 @@ class Quantity:
 def layer_quantities(counts: Counts, profile: Profile) -> Iterator[tuple[str, tuple[Quantity, ...]]]:
     """For every layer what ``profile`` pays per inference."""
     for layer in counts.layers:
-        found = [_edge(edge, profile.counting) for edge in counts.edges_of(layer)]
+        events = [_edge(edge, profile.counting) for edge in counts.edges_of(layer)]
+        found = [*events]
         neurons = counts.neurons_of(layer)
+        updates: list[Quantity] = []
         if neurons is not None:
-            found += _neurons(neurons, counts.timesteps, profile)
-            found += _messages(neurons, profile)
-        yield layer, tuple(_merge(found))
+            updates = _neurons(neurons, counts.timesteps, profile)
+            found += [*updates, *_messages(neurons, profile)]
+        yield layer, tuple(_merge([*found, *_memory(events, updates, profile)]))
 
 
 def _edge(edge: EdgeCounts, counting: Counting) -> Quantity:
@@ -72,13 +74,32 @@ def _neurons(neurons: NeuronCounts, timesteps: int, profile: Profile) -> list[Qu
 
 
 def _messages(neurons: NeuronCounts, profile: Profile) -> list[Quantity]:
-    """Spikes sent, one message each; hops and memory traffic need a placement and bit widths."""
+    """Spikes sent, one message each; hops need to know where every layer lies on the chip."""
     terms = profile.terms
     found = [Quantity("spike_out", _mean(neurons.spikes))] if terms.spike_out else []
-    if terms.hop:
-        found.append(Quantity("hop", None, uncounted="needs a placement onto cores"))
-    memory = (name for name in ("weight_read_bit", "state_rw_bit") if getattr(terms, name))
-    return found + [Quantity(name, None, uncounted="memory traffic is not counted") for name in memory]
+    return found + ([Quantity("hop", None, uncounted="needs a placement onto cores")] if terms.hop else [])
+
+
+def _memory(events: Sequence[Quantity], updates: Sequence[Quantity], profile: Profile) -> Iterator[Quantity]:
+    """Bits of memory traffic of one layer, in the widths of the profile.
+
+    With E synaptic events (or multiply-accumulates) and U updates of neurons per inference::
+
+        weight bits read = E · weight_bits
+        state bits       = 2 · state_bits · (E + U)     every event reads and writes its target's state
+                         = 2 · state_bits · U           only updates do
+    """
+    terms, memory = profile.terms, profile.counting.memory
+    if memory is None:
+        return
+    count = sum(quantity.number for quantity in events if quantity.number is not None)
+    accesses = sum(quantity.number for quantity in updates if quantity.number is not None)
+    if memory.state_access == "event":
+        accesses += count
+    if terms.weight_read_bit:
+        yield Quantity("weight_read_bit", count * memory.weight_bits)
+    if terms.state_rw_bit:
+        yield Quantity("state_rw_bit", 2 * accesses * memory.state_bits)
 
 
 def _mean(counts: IntArray) -> float:

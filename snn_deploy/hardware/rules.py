@@ -20,6 +20,7 @@ def rule_problems(content: Mapping[str, Any]) -> list[Problem]:
     problems = [problem for name, term in terms.items() for problem in _term(name, term)]
     problems += _scope(content, terms)
     problems += _double_charges(terms)
+    problems += _memory(content, terms)
     for i, anchor in enumerate(_items(content.get("anchors"))):
         problems += _anchor(f"anchors.{i}", anchor, terms)
     problems += _limits(_mapping(content.get("limits")))
@@ -115,6 +116,15 @@ def _double_charges(terms: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]
                     f"includes '{included}', which the profile also prices",
                     rule="nothing is charged twice",
                 )
+
+
+def _memory(content: Mapping[str, Any], terms: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    widths = _mapping(content.get("counting")).get("memory")
+    if widths is None:
+        for name in sorted({"weight_read_bit", "state_rw_bit"} & set(terms)):
+            yield Problem(
+                "counting.memory", "missing", rule=f"{name} needs the widths in which bits are counted"
+            )
 
 
 def _anchor(where: str, anchor: Any, terms: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:

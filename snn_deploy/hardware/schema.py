@@ -80,6 +80,21 @@ class Terms(Model):
         return {name: term for name, term in found.items() if term is not None}
 
 
+class Memory(Model):
+    """Widths in which weights and state are deployed, for chips that price memory traffic.
+
+    Attributes:
+        weight_bits: bits read per synaptic event.
+        state_bits: bits of one neuron's state; read and written back at every access.
+        state_access: ``event``: every event reads and writes the state of its target, and every update of a
+            neuron does so again; ``update``: events gather elsewhere, only updates touch the state.
+    """
+
+    weight_bits: int = Field(ge=1, le=64)
+    state_bits: int = Field(ge=1, le=256)
+    state_access: Literal["event", "update"]
+
+
 class Counting(Model):
     """Which counts a chip pays.
 
@@ -94,6 +109,7 @@ class Counting(Model):
             an event; ``none`` prices no updates.
         neuron_active: under ``clocked``, the updates that cost ``neuron_active``: of neurons that are
             ``spiking`` or were ``touched``.
+        memory: widths of memory traffic; needed where its bits are priced.
     """
 
     zero_weights: Literal["pay", "skip"]
@@ -102,6 +118,7 @@ class Counting(Model):
     analog: Literal["dense", "site", "refuse"]
     neuron_update: Literal["clocked", "touched", "none"]
     neuron_active: Literal["spiking", "touched"] = "spiking"
+    memory: Memory | None = None
 
 
 class OperatingPoint(Model):

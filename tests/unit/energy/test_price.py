@@ -13,7 +13,7 @@ from snn_deploy.energy.price import price
 from snn_deploy.errors import ConfigError
 from snn_deploy.hardware.interval import total
 from snn_deploy.hardware.profile import load_profile, profile_names
-from snn_deploy.hardware.schema import Profile, RateRange
+from snn_deploy.hardware.schema import Memory, Profile, RateRange, Source, Term
 
 FP32 = load_profile("horowitz-45nm-fp32")
 LOIHI = load_profile("loihi1-davies")
@@ -22,6 +22,15 @@ TRUENORTH = load_profile("truenorth-0.8v")
 
 def with_counting(profile: Profile, **rules) -> Profile:
     return profile.model_copy(update={"counting": profile.counting.model_copy(update=rules)})
+
+
+def priced(profile: Profile, **units) -> Profile:
+    """``profile`` with more terms, each 1 of the given unit."""
+    more = {
+        name: Term(value=1.0, unit=unit, basis="measured", grade="A", source=Source(citation="made up here"))
+        for name, unit in units.items()
+    }
+    return profile.model_copy(update={"terms": profile.terms.model_copy(update=more)})
 
 
 def terms(found, layer=0):
@@ -123,6 +132,40 @@ def test_what_a_chip_cannot_take_is_not_priced_but_named(edge_class):
 def test_neuron_updates(rules, expected):
     found = terms(price(counts(edge(), neurons()), with_counting(LOIHI, **rules)))
     assert {name: t.quantity for name, t in found.items() if name.startswith("neuron")} == expected
+
+
+@pytest.mark.parametrize(("access", "state"), [("event", 2 * 24 * (50 + 200)), ("update", 2 * 24 * 200)])
+def test_memory_traffic_by_hand(access, state):
+    """50 events per inference read 8-bit weights; 100 neurons of 24 bits are updated in 2 steps."""
+    profile = with_counting(
+        priced(LOIHI, weight_read_bit="fJ", state_rw_bit="fJ"),
+        memory=Memory(weight_bits=8, state_bits=24, state_access=access),
+    )
+    found = terms(price(counts(edge(), neurons()), profile))
+    assert found["weight_read_bit"].quantity == 50 * 8
+    assert found["state_rw_bit"].quantity == state
+    assert found["weight_read_bit"].energy.mid == pytest.approx(400e-15)
+    silent = price(counts(edge(sites=((0, 0), (0, 0)))), profile)
+    assert terms(silent)["weight_read_bit"].quantity == 0
+
+
+def test_the_twin_pays_for_memory_under_the_same_rule():
+    """25 events of 0.03 pJ, 8 bits of weight and 2 x 16 of state; 800 connections of 0.23 pJ likewise."""
+    found = price(counts(edge(), neurons()), load_profile("horowitz-45nm-int8-sram"))
+    memory = (8 + 2 * 16) * 0.3125
+    assert found.dynamic.mid == pytest.approx(25 * (0.03 + memory) * 1e-12)
+    assert found.twin.energy.mid == pytest.approx(800 * (0.23 + memory) * 1e-12)
+    assert found.twin.ratio.mid == pytest.approx(25 * (0.03 + memory) / (800 * (0.23 + memory)))
+
+
+def test_power_per_core_needs_their_number():
+    profile = priced(TRUENORTH, static_per_core="mW")
+    refused = price(counts(edge()), profile)
+    assert refused.static is None
+    assert refused.static_unknown == "power per core needs a placement onto cores"
+    known = price(counts(edge()), profile, cores=7)
+    expected = price(counts(edge()), TRUENORTH).static.power.mid + 7e-3
+    assert known.static.power.mid == pytest.approx(expected)
 
 
 def test_edges_into_one_layer_add():

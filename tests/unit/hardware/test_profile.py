@@ -11,7 +11,7 @@ import yaml
 from snn_deploy.assets import asset_dir
 from snn_deploy.errors import ConfigError
 from snn_deploy.hardware.profile import load_profile, parse_profile, profile_names
-from snn_deploy.hardware.schema import BANDS, SECOND_HAND_BAND, Counting, Profile, Term
+from snn_deploy.hardware.schema import BANDS, SECOND_HAND_BAND, Counting, Memory, Profile, Term
 from snn_deploy.hardware.units import TERMS, UNITS
 
 SHIPPED = profile_names()
@@ -163,6 +163,7 @@ def test_all_faults_at_once():
             "also prices",
         ),
         ({"terms": {"idle_clock_per_mhz": term(unit="uW/MHz")}}, "operating_point.clock_mhz", "missing"),
+        ({"terms": {"weight_read_bit": term()}}, "counting.memory", "missing"),
         ({"terms": {"sop": term(low=1.0)}}, "terms.sop", "only one bound"),
         ({"terms": {"sop": term(value="2")}}, "terms.sop.value", "valid number"),
         ({"terms": {"sop": term(value=0)}}, "terms.sop.value", "greater than 0"),
@@ -226,6 +227,6 @@ def test_names_paths_and_text(tmp_path):
 
 def test_readme_names_every_field_and_shipped_profile():
     text = (asset_dir("hardware_profiles") / "README.md").read_text()
-    fields = [*Profile.model_fields, *Term.model_fields, *Counting.model_fields]
+    fields = [*Profile.model_fields, *Term.model_fields, *Counting.model_fields, *Memory.model_fields]
     for name in [*SHIPPED, *TERMS, *BANDS, *fields]:
         assert f"`{name}`" in text
