@@ -17,6 +17,7 @@ from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
 from snn_deploy.report.build import build_report
 from snn_deploy.report.model import Accuracy, Header, ReportData
+from snn_deploy.report.neurobench import neurobench
 from snn_deploy.runs import environment
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.sources import Source
@@ -50,6 +51,7 @@ def report_source(
         accuracies=tuple(_accuracies(source, manifest)),
         parity=assemble.parity(manifest["parity"]) if manifest else (),
         activity=assemble.activity(counts),
+        neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
         training=assemble.training(_metrics(source)),
         approximations=assemble.approximations(manifest["formats"]) if manifest else (),
@@ -112,6 +114,12 @@ def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[
                 fraction=parity["accuracy"],
                 samples=parity["samples"],
             )
+
+
+def _measured_accuracy(manifest: Mapping[str, Any] | None) -> float | None:
+    """Accuracy on the very samples that were counted: of the network that the files were held against."""
+    found = [parity["accuracy_reference"] for parity in manifest["parity"]] if manifest else []
+    return next((float(value) for value in found if value is not None), None)
 
 
 def _metrics(source: Source) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from snn_deploy.errors import ConfigError, DataError, did_you_mean
 from snn_deploy.files import write_text
 from snn_deploy.report import format as fmt
+from snn_deploy.report.markdown import markdown
 from snn_deploy.report.model import ReportData
+from snn_deploy.report.neurobench import neurobench_json
 from snn_deploy.report.table import layers_csv
 from snn_deploy.report.view.accuracy import accuracy_view, training_view
 from snn_deploy.report.view.activity import activity_view
@@ -20,12 +22,17 @@ from snn_deploy.report.view.overview import KINDS, badge, facts, lede, tiles
 from snn_deploy.report.view.parity import parity_view
 from snn_deploy.report.view.provenance import FORMULAS, provenance_view
 
-FORMATS: dict[str, str] = {"html": "report.html", "json": "report.json", "csv": "layers.csv"}
+FORMATS: dict[str, str] = {
+    "html": "report.html",
+    "json": "report.json",
+    "csv": "layers.csv",
+    "md": "report.md",
+    "neurobench": "neurobench.json",
+}
+DEFAULT_FORMATS = ("html", "json", "csv", "neurobench")
 
 
-def build_report(
-    data: ReportData, folder: Path, formats: Sequence[str] = ("html", "json", "csv")
-) -> dict[str, Path]:
+def build_report(data: ReportData, folder: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> dict[str, Path]:
     """Write ``data`` into ``folder`` in every one of ``formats``; the path of each.
 
     Raises:
@@ -37,7 +44,13 @@ def build_report(
                 f"Unknown report format '{name}'.{did_you_mean(name, FORMATS)}",
                 hint=f"Known: {', '.join(FORMATS)}",
             )
-    writers = {"html": render_html, "json": render_json, "csv": layers_csv}
+    writers = {
+        "html": render_html,
+        "json": render_json,
+        "csv": layers_csv,
+        "md": markdown,
+        "neurobench": neurobench_json,
+    }
     written = {}
     for name in formats:
         path = folder / FORMATS[name]

@@ -142,6 +142,26 @@ class Activity(Block):
         return self.sops / self.connections if self.connections else 0.0
 
 
+class SynapticOperations(Block):
+    """Per inference, over weights that are not zero, in NeuroBench's words.
+
+    Accumulates: edges whose values are -1, 0 or 1 in the whole run; multiply-accumulates: all others.
+    """
+
+    Effective_MACs: Finite
+    Effective_ACs: Finite
+    Dense: Finite
+
+
+class NeuroBench(Block):
+    """The metrics of NeuroBench 2 that follow from counts, under its keys (Yik et al., 2025)."""
+
+    SynapticOperations: SynapticOperations
+    ActivationSparsity: Fraction
+    ConnectionSparsity: Fraction
+    ClassificationAccuracy: Fraction | None = None
+
+
 class Constant(Block):
     """One number of a profile with its provenance; ``interval`` says where the bounds come from."""
 
@@ -299,6 +319,7 @@ class ReportData(Block):
     accuracies: tuple[Accuracy, ...] = ()
     parity: tuple[ParityRow, ...] = ()
     activity: Activity | None = None
+    neurobench: NeuroBench | None = None
     energy: tuple[ProfilePrice, ...] = ()
     training: Training | None = None
     approximations: tuple[Approximation, ...] = ()

@@ -8,21 +8,26 @@ import json
 import re
 from html.parser import HTMLParser
 
+import nir
 import numpy as np
 import pytest
 from rich.console import Console
 from support.counts import counts as made_counts
 from support.counts import edge, neurons
+from support.graphs import graph
 from support.reports import LAYERS, bundle_report, digits_counts, parity_rows, prices, training_records
 
 from snn_deploy.energy.price import price
 from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.graph.plan import make_plan
 from snn_deploy.hardware.interval import total
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
 from snn_deploy.report import format as fmt
 from snn_deploy.report.build import build_report, read_report, render_html, render_json
+from snn_deploy.report.markdown import escaped, markdown
 from snn_deploy.report.model import Header, ReportData
+from snn_deploy.report.neurobench import neurobench
 from snn_deploy.report.table import layers_csv
 from snn_deploy.report.terminal import summary
 from snn_deploy.report.view.energy import evidence
@@ -272,7 +277,7 @@ def test_hostile_names_are_not_markup_in_the_terminal():
 def test_any_block_may_be_missing_or_empty(tmp_path, blocks):
     data = ReportData(header=Header(title="net", kind="nir"), **blocks)
     written = build_report(data, tmp_path)
-    assert set(written) == {"html", "json", "csv"}
+    assert set(written) == {"html", "json", "csv", "neurobench"}
     Page(written["html"].read_text())
     assert read_report(written["json"]) == data
     assert "net" in terminal(data, 80)
@@ -315,6 +320,34 @@ def test_training_curve_comes_from_epoch_records():
     assert len(training.loss) == 7
     assert training.validation_accuracy[training.best_epoch - 1] == max(training.validation_accuracy)
     assert assemble.training([{"kind": "step"}]) is None
+
+
+def test_markdown_has_the_figures_and_no_markup_of_strangers(data):
+    text = markdown(data)
+    for part in ("97.2", *(escaped(name) for name in LAYERS), "at least"):
+        assert part in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {4, 6}
+    hostile = markdown(hostile_report())
+    assert not re.search(r"(?<!\\)[*`\[\]]", hostile)
+    assert not set("<>") & set(hostile)
+
+
+def test_neurobench_keys_by_hand(tmp_path):
+    """50 binary and 40 graded events on weights that are not zero, 16 spikes in 100 x 2 x 2 updates."""
+    edges = (edge("w", "n"), edge("g", "n", edge_class="graded", sites=((10, 10), (20, 40))))
+    plan = make_plan(
+        graph({"w": nir.Linear(np.eye(4, dtype=np.float32))}, [("input", "w"), ("w", "output")], (4,), (4,))
+    )
+    block = neurobench(made_counts(*edges, neurons()), plan, 0.9)
+    report = ReportData(header=Header(title="net", kind="nir"), neurobench=block)
+    written = build_report(report, tmp_path, ("neurobench",))["neurobench"]
+    assert json.loads(written.read_text()) == {
+        "SynapticOperations": {"Effective_MACs": 40 / 2, "Effective_ACs": 50 / 2, "Dense": 4000.0},
+        "ActivationSparsity": 1 - 16 / 400,
+        "ConnectionSparsity": 0.75,
+        "ClassificationAccuracy": 0.9,
+    }
 
 
 def test_unknown_format():
