@@ -22,7 +22,7 @@ def markdown(data: ReportData) -> str:
     if data.energy:
         parts.append(table(("energy per inference", "dynamic", "static"), list(_energy(data))))
     if data.warnings:
-        parts.append("\n".join(f"* {escaped(warning)}" for warning in data.warnings))
+        parts.append("\n".join(f"- {escaped(warning)}" for warning in data.warnings))
     return "\n\n".join(parts) + "\n"
 
 
