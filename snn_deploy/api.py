@@ -23,6 +23,7 @@ from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
 from snn_deploy.simulating import Simulation, default_backend, simulate_source
 from snn_deploy.sources import Source, load_data, open_source
+from snn_deploy.world import joined
 
 Report = Callable[[str], None]
 
@@ -57,14 +58,24 @@ def distill_student(
     """Train the teacher (unless given) and the student of ``recipe`` in ``run_dir``.
 
     With ``resume`` an interrupted run continues to the identical loss sequence; a finished one is returned.
+    Processes started by ``torchrun`` train together; the first one alone uses ``run_dir``.
 
     Raises:
         ConfigError: faults in the recipe, or the folder holds another run.
         DivergedError: the loss is not finite.
-        InterruptedRunError: stopped by a signal; the run can be resumed.
+        InterruptedRunError: stopped by a signal, a lost process or a full disk; the run can be resumed.
     """
-    path = Path(run_dir)
+    run = Run(Path(run_dir))
     wanted = load_recipe(recipe, overrides) if isinstance(recipe, str) else recipe
+    with joined(device) as world:
+        if world.told(lambda: _prepare(run.path, wanted, resume)):
+            data = world.in_turn(lambda: load_data(wanted))
+            distill(wanted, data, run, device=device, resume=resume, report=report, world=world)
+    return run
+
+
+def _prepare(path: Path, wanted: Recipe, resume: bool) -> bool:
+    """Make the run folder, or look into it; whether there is something left to do."""
     if resume and (path / "recipe.yaml").exists():
         run = Run.open(path)
         if run.recipe().digest() != wanted.digest():
@@ -72,12 +83,9 @@ def distill_student(
                 f"'{path}' was started with another recipe; resuming would mix two runs.",
                 hint="Use another --run-dir, or the recipe in the run folder.",
             )
-        if run.status() == "done":
-            return run
-    else:
-        run = Run.create(path, wanted)
-    distill(wanted, load_data(wanted), run, device=device, resume=resume, report=report)
-    return run
+        return run.status() != "done"
+    Run.create(path, wanted)
+    return True
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:

@@ -34,9 +34,11 @@ class Problem:
 
 
 class SnnDeployError(Exception):
-    """Base of every error the package raises on purpose. ``exit_code`` is what a command returns."""
+    """Base of every error the package raises on purpose. ``exit_code`` is what a command returns. ``alone``:
+    of several processes that work together, perhaps only this one knows of it."""
 
     exit_code = 1
+    alone = False
 
     def __init__(self, message: str, *, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
         self.message = message

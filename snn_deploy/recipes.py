@@ -62,7 +62,11 @@ class MixSpec(Frozen):
 
 
 class TrainSpec(Frozen):
-    """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up."""
+    """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up.
+
+    ``batch_size`` is that of a step of the optimiser, whatever the number of processes; each process takes
+    its share of it in ``accumulate`` parts. ``sync_batch_norm``: batch norm sees the samples of all of them.
+    """
 
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(default=64, ge=1)
@@ -77,6 +81,8 @@ class TrainSpec(Frozen):
     mix: MixSpec | None = None
     grad_clip: float | None = Field(default=None, gt=0)
     amp: Literal["auto", "off"] = "auto"
+    accumulate: int = Field(default=1, ge=1)
+    sync_batch_norm: bool = False
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 
 

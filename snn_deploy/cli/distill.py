@@ -37,6 +37,8 @@ def distill(
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
     loaded = load_recipe(recipe, overrides)
     if dry_run:
+        if not render.first_process():
+            return
         description = api.describe(loaded)
         if json:
             render.emit_json(description)
@@ -46,6 +48,8 @@ def distill(
     target = run_dir or Path("runs") / loaded.name
     with _progress() as report:
         run = api.distill_student(loaded, target, resume=resume, device=device, report=report)
+    if not render.first_process():
+        return
     result = run.result()
     if json:
         render.emit_json(result)
@@ -83,6 +87,9 @@ def _progress() -> Iterator[Callable[[Any], None]]:
     from snn_deploy.cli import render
     from snn_deploy.distill.events import EpochDone, PhaseStarted, StepsDone
 
+    if not render.first_process():
+        yield lambda event: None
+        return
     if not render.err.is_terminal:
         yield lambda event: None if isinstance(event, StepsDone) else render.note(str(event))
         return

@@ -65,6 +65,11 @@ def run(arguments: list[str] | None = None) -> None:
         traceback.print_exc()
         sys.stderr.write("\nThis is a bug in snn-deploy; please report it with the lines above.\n")
         code = 1
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # Threads that still wait for other processes may abort the interpreter while it shuts down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
@@ -99,5 +104,6 @@ def exit_code(arguments: list[str]) -> int:
 def _report(failure: SnnDeployError, as_json: bool) -> int:
     from snn_deploy.cli import render
 
-    render.error(failure, as_json=as_json)
+    if failure.alone or render.first_process():
+        render.error(failure, as_json=as_json)
     return failure.exit_code

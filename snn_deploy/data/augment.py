@@ -20,6 +20,7 @@ from pydantic import Field
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from snn_deploy.registry import Options
+from snn_deploy.share import drawn
 
 NDA_ROLL = 1 / 16
 NDA_ANGLE = 15.0
@@ -77,14 +78,14 @@ def augment(x: torch.Tensor, generator: torch.Generator, options: AugmentOptions
 
 def random_flip(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mirror each sample left and right with probability 1/2."""
-    mirrored = _uniform(generator, x, x.shape[1]) < 0.5
+    mirrored = _uniform(generator, x)[0] < 0.5
     return torch.where(mirrored.view(1, -1, 1, 1, 1), x.flip(-1), x)
 
 
 def random_turn(x: torch.Tensor, generator: torch.Generator, degrees: float, zoom: float) -> torch.Tensor:
     """Turn each sample about its centre by an angle uniform in ``+- degrees``, magnified by a factor uniform
     in ``1 +- zoom``; see :func:`transform`."""
-    angle, factor = 2 * _uniform(generator, x, 2, x.shape[1]) - 1
+    angle, factor = 2 * _uniform(generator, x, 2) - 1
     return transform(x, turning(angle * math.radians(degrees)) / (1 + zoom * factor).view(-1, 1, 1))
 
 
@@ -115,7 +116,13 @@ def random_shift(x: torch.Tensor, generator: torch.Generator, most: int) -> torc
 
     What leaves the field of view is lost; what enters is empty.
     """
-    shift = torch.randint(-most, most + 1, (2, x.shape[1]), generator=generator, device=generator.device)
+    where = generator.device
+    shift = drawn(
+        generator,
+        x.shape[1],
+        lambda samples: torch.randint(-most, most + 1, (2, samples), generator=generator, device=where),
+        axis=1,
+    )
     return moved(x, shift.to(x.device), most)
 
 
@@ -152,7 +159,7 @@ class _Holes(NamedTuple):
 def _holes(x: torch.Tensor, generator: torch.Generator, side: int) -> _Holes:
     """Squares whose centres are uniform over the image."""
     _, B, _, H, W = x.shape
-    place = _uniform(generator, x, 2, B)
+    place = _uniform(generator, x, 2)
     top, left = (place[0] * H).long() - side // 2, (place[1] * W).long() - side // 2
     return _Holes(top, left, torch.full((B,), side, device=x.device))
 
@@ -160,7 +167,7 @@ def _holes(x: torch.Tensor, generator: torch.Generator, side: int) -> _Holes:
 def random_nda(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """One of four changes for each sample; see the module's text. Draws ``6 B`` numbers."""
     _, B, _, H, W = x.shape
-    chosen, first, second, third, top, left = _uniform(generator, x, 6, B)
+    chosen, first, second, third, top, left = _uniform(generator, x, 6)
     kind = (chosen * len(_NDA)).long()
     first, second = 2 * first - 1, 2 * second - 1
     angle = first * math.radians(NDA_ANGLE)
@@ -194,15 +201,28 @@ def random_time_jitter(x: torch.Tensor, generator: torch.Generator, most: int) -
     """Delay the T entries of each pixel and polarity by a number of frames uniform in ``-most .. most``, as
     if the latency of pixels differed. What leaves the T frames is lost; what enters is empty."""
     T = x.shape[0]
-    delay = torch.randint(-most, most + 1, x.shape[1:], generator=generator, device=generator.device)
+    _, B, *pixels = x.shape
+    where = generator.device
+    delay = drawn(
+        generator,
+        B,
+        lambda samples: torch.randint(-most, most + 1, (samples, *pixels), generator=generator, device=where),
+    )
     source = torch.arange(T, device=x.device).view(-1, 1, 1, 1, 1) - delay.to(x.device)
     return x.gather(0, source.clamp(0, T - 1)).masked_fill((source < 0) | (source >= T), 0)
 
 
 def random_drop(x: torch.Tensor, generator: torch.Generator, probability: float) -> torch.Tensor:
     """Set each entry to 0 with ``probability``, independently: in frames of 0 and 1, each event."""
-    return x * (_uniform(generator, x, *x.shape) >= probability)
+    return x * (_uniform(generator, x, len(x), *x.shape[2:]) >= probability)
 
 
-def _uniform(generator: torch.Generator, x: torch.Tensor, *shape: int) -> torch.Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device).to(x.device)
+def _uniform(generator: torch.Generator, x: torch.Tensor, count: int = 1, *more: int) -> torch.Tensor:
+    """``[count, B, *more]`` for the batch ``x``."""
+    where = generator.device
+    return drawn(
+        generator,
+        x.shape[1],
+        lambda samples: torch.rand((count, samples, *more), generator=generator, device=where),
+        axis=1,
+    ).to(x.device)

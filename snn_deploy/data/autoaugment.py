@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from snn_deploy.data import image_ops
+from snn_deploy.share import drawn
 
 Policy = Literal["cifar10", "imagenet"]
 _Step = tuple[str, float, int]
@@ -118,17 +119,23 @@ class Draw(NamedTuple):
 
 def autoaugment(x: torch.Tensor, generator: torch.Generator, policy: Policy) -> torch.Tensor:
     """Augment images uint8 ``[B, C, H, W]``, C = 1 or 3; each draws a sub-policy of its own."""
-    for place, drawn in enumerate(draw(len(x), generator, policy, x.device)):
-        x = apply(x, drawn, tuple(dict.fromkeys(steps[place][0] for steps in POLICIES[policy])))
+    for place, operation in enumerate(draw(len(x), generator, policy, x.device)):
+        x = apply(x, operation, tuple(dict.fromkeys(steps[place][0] for steps in POLICIES[policy])))
     return x
 
 
 def draw(samples: int, generator: torch.Generator, policy: Policy, device: torch.device) -> list[Draw]:
     """The two operations of each of ``samples`` images. Draws ``5 samples`` numbers."""
     where = generator.device
-    chosen = torch.randint(len(POLICIES[policy]), (samples,), generator=generator, device=where)
-    coin = torch.rand((2, samples), generator=generator, device=where)
-    sign = torch.randint(2, (2, samples), generator=generator, device=where) * 2 - 1
+    policies = len(POLICIES[policy])
+    chosen = drawn(
+        generator, samples, lambda n: torch.randint(policies, (n,), generator=generator, device=where)
+    )
+    coin = drawn(generator, samples, lambda n: torch.rand((2, n), generator=generator, device=where), axis=1)
+    sign = drawn(
+        generator, samples, lambda n: torch.randint(2, (2, n), generator=generator, device=where), axis=1
+    )
+    sign = sign * 2 - 1
     draws = []
     for place in range(2):
         steps = [steps[place] for steps in POLICIES[policy]]

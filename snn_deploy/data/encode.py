@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from snn_deploy.share import drawn
+
 Encoding = Literal["direct", "rate", "latency"]
 
 _RESOLUTION = 24  # bits of a uniform number: what float32 holds exactly
@@ -31,7 +33,13 @@ def rate(x: torch.Tensor, timesteps: int, generator: torch.Generator) -> torch.T
     The Poisson coding of discrete time: counts over T steps are ``Binomial(T, x)``. The generator may be
     on another device than ``x``.
     """
-    noise = torch.rand((timesteps, *x.shape), generator=generator, device=generator.device)
+    where = generator.device
+    noise = drawn(
+        generator,
+        len(x),
+        lambda n: torch.rand((timesteps, n, *x.shape[1:]), generator=generator, device=where),
+        axis=1,
+    )
     return (noise.to(x.device) < x).to(x.dtype)
 
 

@@ -17,6 +17,7 @@ from snn_deploy.data.augment import random_shift
 from snn_deploy.data.autoaugment import Policy, autoaugment
 from snn_deploy.data.randaugment import RandAugmentOptions, randaugment
 from snn_deploy.registry import Options
+from snn_deploy.share import drawn
 
 ASPECT_CROP = (3 / 4, 4 / 3)
 ASPECT_ERASE = (0.3, 1 / 0.3)
@@ -92,7 +93,7 @@ def random_crop(x: torch.Tensor, generator: torch.Generator, padding: int) -> to
 
 def random_flip(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mirror left to right with probability 1/2."""
-    mirrored = _uniform(len(x), generator, x.device) < 0.5
+    mirrored = _uniform(1, len(x), generator, x.device)[0] < 0.5
     return torch.where(_wide(mirrored), x.flip(-1), x)
 
 
@@ -107,7 +108,7 @@ def random_resized_crop(
     """
     B, _, H, W = x.shape
     width, height = _random_sides(B, generator, x.device, H, W, area, ASPECT_CROP)
-    place = _uniform(2 * B, generator, x.device).view(2, B)
+    place = _uniform(2, B, generator, x.device)
     left, top = place[0] * (W - width), place[1] * (H - height)
     rows = top[:, None] + (torch.arange(size[0], device=x.device) + 0.5) / size[0] * height[:, None]
     columns = left[:, None] + (torch.arange(size[1], device=x.device) + 0.5) / size[1] * width[:, None]
@@ -135,7 +136,7 @@ def random_erasing(
     width, height = (
         side.round().clamp(min=1) for side in _random_sides(B, generator, x.device, H, W, area, ASPECT_ERASE)
     )
-    happens, place_x, place_y = _uniform(3 * B, generator, x.device).view(3, B)
+    happens, place_x, place_y = _uniform(3, B, generator, x.device)
     left = (place_x * (W - width + 1)).floor()
     top = (place_y * (H - height + 1)).floor()
     inside = _rectangle(top, left, height, width, H, W) & (happens < probability)[:, None, None]
@@ -148,7 +149,7 @@ def cutout(x: torch.Tensor, generator: torch.Generator, side: int) -> torch.Tens
     Rows ``centre - side // 2`` to ``centre - side // 2 + side - 1``; what is outside the image is cut off.
     """
     B, _, H, W = x.shape
-    place = _uniform(2 * B, generator, x.device).view(2, B)
+    place = _uniform(2, B, generator, x.device)
     top = (place[0] * H).floor() - side // 2
     left = (place[1] * W).floor() - side // 2
     length = torch.full_like(top, side)
@@ -165,7 +166,7 @@ def _random_sides(
     aspect: tuple[float, float],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Widths and heights ``[B]`` of random rectangles, at most those of the image."""
-    share, shape = _uniform(2 * samples, generator, device).view(2, samples)
+    share, shape = _uniform(2, samples, generator, device)
     pixels = (area[0] + share * (area[1] - area[0])) * (height * width)
     low, high = (math.log(ratio) for ratio in aspect)
     ratio = torch.exp(low + shape * (high - low))
@@ -183,8 +184,12 @@ def _rectangle(
     return rows[:, :, None] & columns[:, None, :]
 
 
-def _uniform(count: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    return torch.rand(count, generator=generator, device=generator.device).to(device)
+def _uniform(count: int, samples: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """``[count, samples]``."""
+    where = generator.device
+    return drawn(
+        generator, samples, lambda n: torch.rand((count, n), generator=generator, device=where), axis=1
+    ).to(device)
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from snn_deploy.data.autoaugment import BINS, OPERATIONS, Draw, apply
 from snn_deploy.registry import Options
+from snn_deploy.share import drawn
 
 CHOICES = (*(number for number, name in enumerate(OPERATIONS) if name != "invert"), -1)
 """Indices into ``OPERATIONS``; -1 is the identity."""
@@ -26,8 +27,8 @@ class RandAugmentOptions(Options):
 
 def randaugment(x: torch.Tensor, generator: torch.Generator, options: RandAugmentOptions) -> torch.Tensor:
     """Augment images uint8 ``[B, C, H, W]``, C = 1 or 3; each draws operations of its own."""
-    for drawn in draw(len(x), generator, options, x.device):
-        x = apply(x, drawn)
+    for operation in draw(len(x), generator, options, x.device):
+        x = apply(x, operation)
     return x
 
 
@@ -35,9 +36,17 @@ def draw(
     samples: int, generator: torch.Generator, options: RandAugmentOptions, device: torch.device
 ) -> list[Draw]:
     """What happens to each of ``samples`` images. Draws ``2 operations samples`` numbers."""
-    where, shape = generator.device, (options.operations, samples)
-    chosen = torch.randint(len(CHOICES), shape, generator=generator, device=where)
-    sign = torch.randint(2, shape, generator=generator, device=where) * 2 - 1
+    where = generator.device
+
+    def numbers(below: int) -> torch.Tensor:
+        return drawn(
+            generator,
+            samples,
+            lambda n: torch.randint(below, (options.operations, n), generator=generator, device=where),
+            axis=1,
+        )
+
+    chosen, sign = numbers(len(CHOICES)), numbers(2) * 2 - 1
     operation = torch.tensor(CHOICES, device=where)[chosen]
     level = torch.full((samples,), options.magnitude / 10 * (BINS - 1), dtype=torch.float64)
     return [

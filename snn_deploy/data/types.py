@@ -33,7 +33,8 @@ class DataSet:
         train, validation, test: the splits. The best checkpoint is chosen on ``validation`` only.
         digest: SHA-256 over content, settings and split; recorded with every run.
         augment: batched transform ``(x_tbchw, generator) -> x_tbchw`` for training, on x's device. It takes
-            batches of :attr:`training`.
+            batches of :attr:`training`, and draws what differs from sample to sample through
+            :func:`snn_deploy.share.drawn`, so that batches can be divided.
         notes: what a reader must know about this data (subset, substitute, split rule).
         steady: whether the first frames of a longer input are a valid input of their own: true of still
             images, repeated or rate coded; false of recordings, of which they are only the beginning.

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from snn_deploy.models.neurons import spiking_layers
+from snn_deploy.world import World
 
 _INPUT_AXES: tuple[tuple[type[nn.Module], int], ...] = (
     (nn.Linear, 1),
@@ -68,6 +69,22 @@ class ActivityMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hooks.close()
+
+    def add_processes(self, world: World) -> None:
+        """Count what the network did in all processes of ``world``."""
+        if world.size == 1:
+            return
+        own = [sum(int(sops) for sops in self._sops)]
+        own += [int(self._spikes.get(name, 0)) for name in self.layers] + list(self._sites.values())
+        sops, *counts = world.sum(torch.tensor(own)).tolist()
+        sites = counts[len(self.layers) :]
+        self._sops = [torch.tensor(sops)]
+        self._sites = dict(zip(self.layers, sites, strict=True))
+        self._spikes = {
+            name: torch.tensor(spikes)
+            for name, spikes, size in zip(self.layers, counts, sites, strict=False)
+            if size
+        }
 
     @property
     def rates(self) -> dict[str, float]:

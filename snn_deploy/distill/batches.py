@@ -11,7 +11,9 @@ from torch.nn.functional import one_hot
 from snn_deploy.data.mixing import Mix, draw_cutmix, draw_mixup, mixed
 from snn_deploy.data.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split
+from snn_deploy.errors import SnnDeployError
 from snn_deploy.recipes import MixSpec
+from snn_deploy.share import BatchGenerator, Share
 
 
 class Batch(NamedTuple):
@@ -50,30 +52,54 @@ class Batches:
         self._labels = next(iter(train.values())).labels
         self._classes = len(data.classes)
         self._mix = mix
-        self._augmentation = torch.Generator(device).manual_seed(derived_seed("augmentation", seed))
+        self._augmentation = BatchGenerator(device)
+        self._augmentation.manual_seed(derived_seed("augmentation", seed))
         self._mixing = torch.Generator().manual_seed(derived_seed("mixing", seed))
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._labels)
 
-    def make(self, indices: torch.Tensor, epoch: int) -> Batch:
-        """The batch of the samples ``indices [B]`` in the ``epoch``, counted from 0."""
-        labels = self._labels[indices].to(self._device)
-        state = self._augmentation.get_state()
-        inputs = {}
-        for steps, split in self._train.items():
-            x = split.batch(indices).to(self._device, non_blocking=True)
-            if self._augment is not None:
-                self._augmentation.set_state(state)
-                x = self._augment(x, self._augmentation)
-            inputs[steps] = x
+    def make(self, indices: torch.Tensor, epoch: int, share: Share | None = None) -> Batch:
+        """The batch of the samples ``indices [B]`` in the ``epoch``, counted from 0, or a ``share`` of it.
+
+        Of the rest of the batch only those samples are read that are mixed into the share.
+
+        Raises:
+            DataError: samples cannot be read.
+        """
         mix = self._draw(len(indices), epoch)
+        share = share or Share(0, len(indices), len(indices))
+        positions = torch.arange(share.start, share.stop)
+        if mix is not None and len(share) < share.total:
+            positions = torch.cat([positions, mix.order[positions]])
+            mix = mix._replace(order=torch.arange(len(positions)).roll(len(share)))
+        self._augmentation.draw_for(share, positions)
+        inputs = self._augmented(indices[positions])
+        labels = self._labels[indices[positions]].to(self._device)
         if mix is None:
             return Batch(inputs, labels)
         targets = one_hot(labels, self._classes).float()
         pairs = {steps: mixed(x, targets, mix) for steps, x in inputs.items()}
-        return Batch({steps: x for steps, (x, _) in pairs.items()}, next(iter(pairs.values()))[1])
+        own = slice(len(share))
+        return Batch(
+            {steps: x[:, own] for steps, (x, _) in pairs.items()}, next(iter(pairs.values()))[1][own]
+        )
+
+    def _augmented(self, indices: torch.Tensor) -> dict[int, torch.Tensor]:
+        state = self._augmentation.get_state()
+        inputs = {}
+        for steps, split in self._train.items():
+            try:
+                x = split.batch(indices).to(self._device, non_blocking=True)
+            except SnnDeployError as error:
+                error.alone = True
+                raise
+            if self._augment is not None:
+                self._augmentation.set_state(state)
+                x = self._augment(x, self._augmentation)
+            inputs[steps] = x
+        return inputs
 
     def _draw(self, samples: int, epoch: int) -> Mix | None:
         spec = self._mix

@@ -41,6 +41,7 @@ from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms, need
 from snn_deploy.distill.probe import axes_problems, common_grid, pool_to, student_shapes, teacher_shapes
 from snn_deploy.errors import ConfigError
 from snn_deploy.registry import METHODS, Options
+from snn_deploy.share import Share, drawn
 
 CE_EPSILON = 1e-7
 """Added to the teacher's cross entropy that omega divides by."""
@@ -75,14 +76,19 @@ class BkdOptions(Options):
 
 def channel_mask(shape: torch.Size, blur: float, generator: torch.Generator) -> torch.Tensor:
     """``m [B, D, 1, 1]`` for features of ``shape`` ``[B, D, ...]``: 0 with probability ``blur``, else 1."""
-    draw = torch.rand((*shape[:2], 1, 1), generator=generator, device=generator.device)
+    samples, channels, where = *shape[:2], generator.device
+    draw = drawn(
+        generator, samples, lambda n: torch.rand((n, channels, 1, 1), generator=generator, device=where)
+    )
     return (draw >= blur).to(draw.dtype)
 
 
-def clip_scale(target: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """``F max S' / max F``; F itself when nothing in it is positive."""
-    high = target.max()
-    ratio = torch.where(high > 0, features.max() / high, 1.0)
+def clip_scale(target: torch.Tensor, features: torch.Tensor, share: Share | None = None) -> torch.Tensor:
+    """``F max S' / max F``, maxima over the whole batch; F itself when nothing in it is positive."""
+    high, ours = target.max(), features.max()
+    if share is not None:
+        high, ours = share.max(high), share.max(ours)
+    ratio = torch.where(high > 0, ours / high, 1.0)
     return target * ratio
 
 
@@ -137,6 +143,7 @@ class Bkd(Method):
         super().__init__(setting)
         need_teacher("bkd", setting)
         self.label_loss = options.ce > 0
+        self.whole_batch = options.feature > 0 and options.clip
         self._options = options
         self._label_smoothing = setting.label_smoothing
         if options.feature:
@@ -187,5 +194,5 @@ class Bkd(Method):
         else:
             restored = restored.mean((2, 3))
         if options.clip:
-            target = clip_scale(target, aligned)
+            target = clip_scale(target, aligned, batch.share)
         return squared_error(restored.float(), target, options.reduction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.files import atomic_path
+from snn_deploy.world import ALONE, World
 
 VERSION = 2
 
@@ -21,19 +23,34 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         torch.save({"version": VERSION, **content}, temporary)
 
 
-def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, identity: str, world: World = ALONE) -> dict[str, Any] | None:
     """The content of the checkpoint at ``path`` on the CPU, or None when there is none.
 
-    Leftovers of a write that was killed are removed.
+    Leftovers of a write that was killed are removed. Of several processes the first reads the file, which
+    need not be within reach of the others.
 
     Args:
         path: the checkpoint.
         identity: what was trained on what; must equal the checkpoint's ``identity``.
+        world: the processes that want the content.
 
     Raises:
         DataError: the file is damaged or of another version.
         ConfigError: it belongs to another run.
     """
+    found: list[dict[str, Any] | None] = []
+    world.told(lambda: found.append(_read(path, identity)))
+    data = path.read_bytes() if world.size > 1 and world.first and found[0] is not None else None
+    data = world.bytes_of_first(data)
+    if world.first:
+        return found[0]
+    if data is None:
+        return None
+    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return content
+
+
+def _read(path: Path, identity: str) -> dict[str, Any] | None:
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink()
     if not path.exists():

@@ -10,6 +10,7 @@ from torch import nn
 
 from snn_deploy.data.types import Split
 from snn_deploy.distill.activity import ActivityMeter
+from snn_deploy.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,25 @@ def evaluate(
     *,
     device: torch.device,
     batch_size: int,
+    world: World = ALONE,
 ) -> Scores:
     """Score ``predict`` (``[T, B, C, H, W] -> [B, K]``, which runs ``network``) in eval mode.
 
     The decision is the highest score, the first of equals. The mode of ``network`` is restored.
+    The processes of ``world`` take every ``size``-th batch each; all get the figures of the whole split.
     """
     was_training = network.training
     network.eval()
     correct = 0
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact, ActivityMeter(network) as meter:
-        for indices in torch.split(torch.arange(len(split)), batch_size):
+        for number, indices in enumerate(torch.split(torch.arange(len(split)), batch_size)):
+            if number % world.size != world.rank:
+                continue
             scores = predict(split.batch(indices).to(device))
             correct += int((scores.argmax(1).cpu() == split.labels[indices].cpu()).sum())
     network.train(was_training)
+    meter.add_processes(world)
+    correct = int(world.sum(torch.tensor(correct)))
     sops = None if meter.sops is None else meter.sops / len(split)
     return Scores(correct, len(split), meter.rates, meter.rate, sops)

@@ -22,8 +22,9 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM; a second one acts as if nothing had been caught.
+def stop_on_signal(*, patient: bool = False) -> Iterator[StopRequest]:
+    """Catch the first SIGINT or SIGTERM; a second one acts as if nothing had been caught, unless ``patient``:
+    a launcher hands on the Ctrl-C that the terminal has sent already.
 
     Outside the main thread, where Python allows no handlers, signals are left alone.
     """
@@ -39,7 +40,8 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
     def ask(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number).name
-        restore()
+        if not patient:
+            restore()
 
     for number in previous:
         signal.signal(number, ask)

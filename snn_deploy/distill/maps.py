@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from snn_deploy.distill.losses import kl_of_logs
+from snn_deploy.share import Share
 
 MapNorm = Literal["none", "batch_minmax", "sample_minmax"]
 
@@ -43,15 +44,17 @@ def spike_map(features: torch.Tensor, dtype: torch.dtype | None = None) -> torch
     return features.sum((0, 2), dtype=dtype)
 
 
-def scale_map(maps: torch.Tensor, norm: MapNorm) -> torch.Tensor:
-    """``(M - min M) / (max M - min M + 1e-3)`` with extrema over the whole batch or over each sample.
+def scale_map(maps: torch.Tensor, norm: MapNorm, share: Share | None = None) -> torch.Tensor:
+    """``(M - min M) / (max M - min M + 1e-3)`` with extrema over the whole batch, of which ``maps`` are a
+    ``share``, or over each sample.
 
     Gradients pass through the extrema too, in equal parts where several positions share one.
     """
     if norm == "none":
         return maps
     axes = (0, 1, 2) if norm == "batch_minmax" else (1, 2)
-    low, high = maps.amin(axes, keepdim=True), maps.amax(axes, keepdim=True)
+    seen = share.gather(maps) if norm == "batch_minmax" and share is not None else maps
+    low, high = seen.amin(axes, keepdim=True), seen.amax(axes, keepdim=True)
     return (maps - low) / (high - low + MINMAX_EPSILON)
 
 

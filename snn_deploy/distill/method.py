@@ -16,6 +16,7 @@ from torch import nn
 from snn_deploy.errors import ConfigError, Problem
 from snn_deploy.recipes import MethodSpec
 from snn_deploy.registry import METHODS
+from snn_deploy.share import Share, share_of
 
 Terms = dict[str, torch.Tensor]
 """Named scalar loss terms; their sum is the loss."""
@@ -73,6 +74,11 @@ class DistillBatch:
     teacher_feats: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
+    def share(self) -> Share:
+        """What this is of the batch that the optimiser takes a step on."""
+        return share_of(self.generator) or Share(0, len(self.labels), len(self.labels))
+
+    @property
     def student_logits(self) -> torch.Tensor:
         """Logits of the ordinary run, ``[T, B, K]``."""
         return self.passes[self.timesteps].logits
@@ -94,6 +100,8 @@ class Method(nn.Module):
         passes: the numbers of steps of the student's runs that it needs. Data are binned for each.
         label_loss: whether the cross entropy of the ordinary run with the labels is among its terms.
             One method of a recipe may bring it; the others get ``ce: 0``.
+        whole_batch: whether its terms are more than means over samples: they need a figure of the whole
+            batch, which :attr:`DistillBatch.share` finds across processes, but not across parts of a batch.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -103,6 +111,7 @@ class Method(nn.Module):
         self.teacher_gradients = False
         self.passes: tuple[int, ...] = (setting.timesteps,)
         self.label_loss = False
+        self.whole_batch = False
 
     @abstractmethod
     def losses(self, batch: DistillBatch) -> Terms:
@@ -144,6 +153,7 @@ class WeightedSum(Method):
         self.student_taps = tuple(dict.fromkeys(tap for m in methods for tap in m.student_taps))
         self.teacher_taps = tuple(dict.fromkeys(tap for m in methods for tap in m.teacher_taps))
         self.teacher_gradients = any(m.teacher_gradients for m in methods)
+        self.whole_batch = any(m.whole_batch for m in methods)
         self.passes = tuple(sorted({steps for m in methods for steps in m.passes}))
 
     def losses(self, batch: DistillBatch) -> Terms:

@@ -17,6 +17,8 @@ Accuracies are fractions. The test split is read once, at the end, with the best
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -39,7 +41,8 @@ from snn_deploy.files import sha256_file, write_json
 from snn_deploy.models.load import build_student, save_weights
 from snn_deploy.recipes import Recipe
 from snn_deploy.registry import DATASETS
-from snn_deploy.runs import Run
+from snn_deploy.runs import Run, Status
+from snn_deploy.world import ALONE, World, choose_device
 
 
 def distill(
@@ -50,6 +53,7 @@ def distill(
     device: str = "auto",
     resume: bool = False,
     report: Report = lambda event: None,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Obtain the teacher, train the student, test both, write everything into ``run``; the final figures.
 
@@ -60,56 +64,77 @@ def distill(
         device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is a device).
         resume: whether the folder may hold the state of an earlier start.
         report: told of every event.
+        world: the processes that do it together. All get the figures; the first has the folder and is told.
 
     Raises:
         ConfigError: the recipe cannot be run, there is no such device, or the run is of other data.
         DataError: a file is missing or damaged.
         DivergedError: a loss is not finite.
-        InterruptedRunError: SIGINT or SIGTERM; the run can be resumed.
+        InterruptedRunError: a signal, a lost process or a full disk; the run can be resumed.
     """
-    if not resume and run.status() != "created":
-        raise ConfigError(f"'{run.path}' already holds a run.", hint="Add --resume to continue it.")
-    where = choose_device(device)
-    before = run.status()
-    run.set_status("training")
+    where = choose_device(device, world)
+    before: Status = world.told(lambda: _start(run, resume))
     try:
-        with stop_on_signal() as stop:
-            result = _distill(recipe, data, run, where, stop, _logged(run, report))
+        with stop_on_signal(patient=world.size > 1) as stop, world.watched():
+            tell = _logged(run, report) if world.first else lambda event: None
+            result = _distill(recipe, data, run, where, stop, tell, world)
+            world.told(lambda: _finish(run, result))
     except (InterruptedRunError, KeyboardInterrupt):
-        run.set_status("interrupted")
+        _mark(run, "interrupted", world)
         raise
     except ConfigError:
-        run.set_status(before)
+        _mark(run, before, world)
         raise
+    except OSError as error:
+        if error.errno not in _FULL:
+            _mark(run, "failed", world)
+            raise
+        _mark(run, "interrupted", world)
+        raise InterruptedRunError(
+            f"The run folder '{run.path}' cannot be written: {error.strerror}. "
+            "Nothing is lost beyond the last checkpoint.",
+            hint="Make room there, then continue with --resume.",
+        ) from error
     except BaseException:
-        run.set_status("failed")
+        _mark(run, "failed", world)
         raise
-    write_json(run.result_file, result)
-    run.set_status("done")
     return result
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
-    Raises:
-        ConfigError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in {"cpu", "cuda"} or (number and not number.isdigit()):
-        raise ConfigError(f"Unknown device '{name}'.", hint="Known: auto, cpu, cuda, cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"There is no CUDA device '{name}' here.", hint="Use --device cpu.")
-    return torch.device(name)
+
+def _start(run: Run, resume: bool) -> Status:
+    before = run.status()
+    if not resume and before != "created":
+        raise ConfigError(f"'{run.path}' already holds a run.", hint="Add --resume to continue it.")
+    run.set_status("training")
+    return before
+
+
+def _finish(run: Run, result: dict[str, Any]) -> None:
+    write_json(run.result_file, result)
+    run.set_status("done")
+
+
+def _mark(run: Run, status: Status, world: World) -> None:
+    """Record how a run ended, where there still is room to."""
+    if world.first:
+        with contextlib.suppress(OSError):
+            run.set_status(status)
 
 
 def _distill(
-    recipe: Recipe, data: DataSet, run: Run, device: torch.device, stop: StopRequest, report: Report
+    recipe: Recipe,
+    data: DataSet,
+    run: Run,
+    device: torch.device,
+    stop: StopRequest,
+    report: Report,
+    world: World,
 ) -> dict[str, Any]:
-    teacher = obtain_teacher(recipe, data, run, device, stop, report)
-    _record_inputs(run, data, device, teacher)
+    teacher = obtain_teacher(recipe, data, run, device, stop, report, world)
+    world.told(lambda: _record_inputs(run, data, device, teacher, world))
     torch.manual_seed(recipe.seed)
     student = build_student(recipe, data.shape, len(data.classes)).to(device)
     network = None if teacher is None else teacher.network
@@ -123,22 +148,31 @@ def _distill(
         data.steady,
     )
     method = build_method(recipe.method, setting).to(device)
+    if method.whole_batch and recipe.train.accumulate > 1:
+        raise ConfigError(
+            "A method of the recipe compares the samples of a batch, which train.accumulate cuts into parts.",
+            hint="Set train.accumulate: 1; several processes may share the batch.",
+        )
     objective = DistillObjective(student, network, method, recipe.timesteps)
+    identity: str = world.told(lambda: _identity(recipe, data, run, teacher))
     result = fit(
         objective,
         data,
         recipe.train,
-        Phase("student", run.path, _identity(recipe, data, run, teacher), recipe.seed),
-        train=_training_splits(recipe, data, method.passes),
+        Phase("student", run.path, identity, recipe.seed),
+        train=world.in_turn(lambda: _training_splits(recipe, data, method.passes)),
         device=device,
         stop=stop,
         report=report,
+        world=world,
     )
     student.load_state_dict(result.weights)
-    save_weights(result.weights, run.student_file)
+    world.told(lambda: save_weights(result.weights, run.student_file))
     report(Note("testing with the best weights by validation accuracy"))
     batch_size = recipe.train.batch_size
-    tested = evaluate(student, objective.predict, data.test, device=device, batch_size=batch_size)
+    tested = evaluate(
+        student, objective.predict, data.test, device=device, batch_size=batch_size, world=world
+    )
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest(),
@@ -147,8 +181,8 @@ def _distill(
         "timesteps": recipe.timesteps,
         "device": device.type,
         "data": _describe(data),
-        "student": _student_result(student, recipe, run, result, tested),
-        "teacher": None if teacher is None else _teacher_result(teacher, recipe, data, run, device),
+        "student": _student_result(student, recipe, run, result, tested, world),
+        "teacher": None if teacher is None else _teacher_result(teacher, recipe, data, run, device, world),
     }
 
 
@@ -178,10 +212,13 @@ def _identity(recipe: Recipe, data: DataSet, run: Run, teacher: Teacher | None) 
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _record_inputs(run: Run, data: DataSet, device: torch.device, teacher: Teacher | None) -> None:
+def _record_inputs(
+    run: Run, data: DataSet, device: torch.device, teacher: Teacher | None, world: World
+) -> None:
     environment = json.loads(run.environment_file.read_text())
     environment["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     environment["threads"] = torch.get_num_threads()
+    environment["processes"] = world.size
     environment["data_digest"] = data.digest
     environment["teacher_sha256"] = None if teacher is None else sha256_file(run.teacher_file)
     write_json(run.environment_file, environment)
@@ -199,11 +236,11 @@ def _describe(data: DataSet) -> dict[str, Any]:
 
 
 def _student_result(
-    student: nn.Module, recipe: Recipe, run: Run, result: Fit, tested: Scores
+    student: nn.Module, recipe: Recipe, run: Run, result: Fit, tested: Scores, world: World
 ) -> dict[str, Any]:
     return {
         "validation_accuracy": result.accuracy,
-        **_tested(tested, student, run.student_file),
+        **_tested(tested, student, run.student_file, world),
         "best_epoch": result.epoch,
         "epochs": recipe.train.epochs,
         "steps": result.steps,
@@ -215,29 +252,29 @@ def _student_result(
 
 
 def _teacher_result(
-    teacher: Teacher, recipe: Recipe, data: DataSet, run: Run, device: torch.device
+    teacher: Teacher, recipe: Recipe, data: DataSet, run: Run, device: torch.device, world: World
 ) -> dict[str, Any]:
     predict = LabelObjective(teacher.network, recipe.timesteps, 0.0).predict
     batch_size = recipe.train.batch_size
     validation, test = (
-        evaluate(teacher.network, predict, split, device=device, batch_size=batch_size)
+        evaluate(teacher.network, predict, split, device=device, batch_size=batch_size, world=world)
         for split in (data.validation, data.test)
     )
     return {
         "origin": teacher.origin,
         "validation_accuracy": validation.accuracy,
-        **_tested(test, teacher.network, run.teacher_file),
+        **_tested(test, teacher.network, run.teacher_file, world),
         "epochs": teacher.epochs,
         "seconds": round(teacher.seconds, 3),
     }
 
 
-def _tested(tested: Scores, network: nn.Module, file: Path) -> dict[str, Any]:
+def _tested(tested: Scores, network: nn.Module, file: Path, world: World) -> dict[str, Any]:
     return {
         "test_accuracy": tested.accuracy,
         "test_correct": tested.correct,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "sha256": sha256_file(file),
+        "sha256": world.told(lambda: sha256_file(file)),
     }
 
 

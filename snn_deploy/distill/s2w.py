@@ -30,6 +30,7 @@ from snn_deploy.distill.losses import cross_entropy, divergence
 from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.errors import ConfigError
 from snn_deploy.registry import METHODS, Options
+from snn_deploy.share import Share
 
 
 class S2wOptions(Options):
@@ -42,17 +43,20 @@ class S2wOptions(Options):
     tau_squared: bool = False
 
 
-def extreme_steps(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits ``[B, K]`` of the most and of the least confident step of ``z [T, B, K]``."""
+def extreme_steps(z: torch.Tensor, share: Share | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``[B, K]`` of the most and of the least confident step of ``z [T, B, K]``; confidence is that of
+    the whole batch of which ``z`` is a ``share``."""
     confidence = z.detach().softmax(-1).amax(-1).mean(-1)
+    if share is not None:
+        confidence = share.mean(confidence)
     steps = torch.stack([confidence.argmax(), confidence.argmin()])
     strong, weak = z.index_select(0, steps)
     return strong, weak
 
 
-def s2w_terms(z: torch.Tensor, options: S2wOptions) -> Terms:
+def s2w_terms(z: torch.Tensor, options: S2wOptions, share: Share | None = None) -> Terms:
     """Terms ``s2w`` and ``w2s``, as far as ``direction`` wants them, for ``z [T, B, K]``."""
-    strong, weak = extreme_steps(z)
+    strong, weak = extreme_steps(z, share)
     factor = options.alpha * (options.tau**2 if options.tau_squared else 1.0)
     terms: Terms = {}
     if options.direction != "w2s":
@@ -74,13 +78,14 @@ class S2w(Method):
                 hint="Set timesteps to 2 or more, or use the method 'none'.",
             )
         self.label_loss = options.ce > 0
+        self.whole_batch = True
         self._options = options
         self._label_smoothing = setting.label_smoothing
 
     def losses(self, batch: DistillBatch) -> Terms:
         """``ce``, and ``s2w`` or ``w2s`` or both."""
         z = batch.student_logits
-        terms = s2w_terms(z, self._options)
+        terms = s2w_terms(z, self._options, batch.share)
         if not self._options.ce:
             return terms
         ce = cross_entropy(z.mean(0), batch.labels, label_smoothing=self._label_smoothing)

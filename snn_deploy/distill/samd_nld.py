@@ -54,6 +54,7 @@ from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms, need
 from snn_deploy.distill.probe import axes_problems, common_grid, pool_to, student_shapes, teacher_shapes
 from snn_deploy.errors import ConfigError, Problem
 from snn_deploy.registry import METHODS, Options
+from snn_deploy.share import Share, drawn
 
 _VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {},
@@ -141,9 +142,14 @@ def nld(u: torch.Tensor, z: torch.Tensor, xi: torch.Tensor, options: NoiseOption
     return divergence * (options.tau**2 if options.tau_squared else 1.0)
 
 
-def samd(teacher_map: torch.Tensor, student_map: torch.Tensor, options: SamdNldOptions) -> torch.Tensor:
+def samd(
+    teacher_map: torch.Tensor,
+    student_map: torch.Tensor,
+    options: SamdNldOptions,
+    share: Share | None = None,
+) -> torch.Tensor:
     """``L_samd`` without its weight, for maps ``[B, H, W]``."""
-    target, student = (scale_map(maps, options.norm) for maps in (teacher_map, student_map))
+    target, student = (scale_map(maps, options.norm, share) for maps in (teacher_map, student_map))
     divergence = map_divergence(target, student, options.map_tau, floor=options.map_floor)
     return divergence * (options.map_tau**2 if options.map_tau_squared else 1.0)
 
@@ -156,6 +162,7 @@ class SamdNld(Method):
         super().__init__(setting)
         need_teacher("samd_nld", setting)
         self.label_loss = options.ce > 0
+        self.whole_batch = options.samd > 0 and options.norm == "batch_minmax"
         self._options = options
         self._label_smoothing = setting.label_smoothing
         if options.samd:
@@ -204,9 +211,17 @@ class SamdNld(Method):
         if options.samd:
             target = pool_to(self.teacher_map(batch), self._grid)
             student_map = spike_map(batch.student_feats[options.student_tap], torch.float32)
-            terms["samd"] = options.samd * samd(target, pool_to(student_map, self._grid), options)
+            terms["samd"] = options.samd * samd(
+                target, pool_to(student_map, self._grid), options, batch.share
+            )
         if options.nld:
-            xi = torch.randn(z.shape, generator=batch.generator, device=z.device, dtype=z.dtype)
+            xi = drawn(
+                batch.generator,
+                len(z),
+                lambda n: torch.randn(
+                    (n, z.shape[1]), generator=batch.generator, device=z.device, dtype=z.dtype
+                ),
+            )
             terms["nld"] = options.nld * nld(u, z, xi, options)
         return terms
 

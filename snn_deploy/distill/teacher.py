@@ -26,6 +26,7 @@ from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.models.load import build_teacher, load_weights, save_weights
 from snn_deploy.recipes import Recipe
 from snn_deploy.runs import Run
+from snn_deploy.world import ALONE, World
 
 REVISION = 2
 """Goes up when training changes, so that cached teachers are trained again."""
@@ -44,9 +45,16 @@ class Teacher:
 
 
 def obtain_teacher(
-    recipe: Recipe, data: DataSet, run: Run, device: torch.device, stop: StopRequest, report: Report
+    recipe: Recipe,
+    data: DataSet,
+    run: Run,
+    device: torch.device,
+    stop: StopRequest,
+    report: Report,
+    world: World = ALONE,
 ) -> Teacher | None:
-    """The teacher of ``recipe``, or None when it has none.
+    """The teacher of ``recipe``, or None when it has none. Several processes train it together; one that
+    exists is read by the first of them.
 
     Raises:
         ConfigError: neither a checkpoint nor a ``train`` section.
@@ -57,39 +65,53 @@ def obtain_teacher(
         return None
     torch.manual_seed(recipe.seed)
     network = build_teacher(recipe, data.shape, len(data.classes)).to(device)
+    identity = teacher_identity(recipe, data)
+    kept = cache_dir() / "teachers" / f"{identity}.safetensors"
+    origin: Origin | None = world.told(lambda: _existing(recipe, run, network, kept, report))
+    if origin is not None:
+        world.level(network.state_dict().values())
+        return Teacher(network, origin)
+    assert spec.train is not None
+    result = fit(
+        LabelObjective(network, recipe.timesteps, spec.train.label_smoothing),
+        data,
+        spec.train,
+        Phase("teacher", run.path / "teacher", identity, recipe.seed),
+        train={recipe.timesteps: data.training},
+        device=device,
+        stop=stop,
+        report=report,
+        world=world,
+    )
+    network.load_state_dict(result.weights)
+    world.told(lambda: save_weights(result.weights, run.teacher_file))
+    if world.first:
+        _keep(result.weights, kept, report)
+    return Teacher(network, "trained", spec.train.epochs, result.seconds)
+
+
+def _existing(recipe: Recipe, run: Run, network: nn.Module, kept: Path, report: Report) -> Origin | None:
+    """Put weights that exist into ``network`` and a copy into the run; None when there are none."""
+    spec = recipe.teacher
+    assert spec is not None
     folder = run.path / "teacher"
     if run.teacher_file.exists() and not folder.exists():
         load_weights(network, run.teacher_file)
-        return Teacher(network, "cached" if spec.checkpoint is None else "checkpoint")
+        return "cached" if spec.checkpoint is None else "checkpoint"
     if spec.checkpoint is not None:
         load_weights(network, spec.checkpoint)
         save_weights(network.state_dict(), run.teacher_file)
-        return Teacher(network, "checkpoint")
+        return "checkpoint"
     if spec.train is None:
         raise ConfigError(
             f"The recipe '{recipe.name}' does not say where its teacher comes from.",
             hint="Give teacher.checkpoint (a safetensors file) or teacher.train (epochs, lr, ...).",
         )
-    identity = teacher_identity(recipe, data)
-    kept = cache_dir() / "teachers" / f"{identity}.safetensors"
     if not folder.exists() and _fetch(network, kept):
         report(Note("the teacher is taken from the cache"))
         save_weights(network.state_dict(), run.teacher_file)
-        return Teacher(network, "cached")
-    result = fit(
-        LabelObjective(network, recipe.timesteps, spec.train.label_smoothing),
-        data,
-        spec.train,
-        Phase("teacher", folder, identity, recipe.seed),
-        train={recipe.timesteps: data.training},
-        device=device,
-        stop=stop,
-        report=report,
-    )
-    network.load_state_dict(result.weights)
-    save_weights(result.weights, run.teacher_file)
-    _keep(result.weights, kept, report)
-    return Teacher(network, "trained", spec.train.epochs, result.seconds)
+        return "cached"
+    return None
 
 
 def teacher_identity(recipe: Recipe, data: DataSet) -> str:

@@ -5,6 +5,9 @@ that the next step depends on is in one checkpoint file (weights, helpers, optim
 generators, position in the data order, best weights so far), and the metrics file is cut back to it.
 On the CPU, with the same number of threads, the sequence of losses is equal to the last digit.
 
+Several processes may train together (:mod:`snn_deploy.world`): the first one reads and writes, all of them
+stop, save and diverge at the same step. Nothing in a checkpoint depends on how many there were.
+
 The best weights are those with the highest accuracy on the validation split; of equals the earliest.
 """
 
@@ -19,7 +22,6 @@ from typing import NamedTuple
 import torch
 
 from snn_deploy.data.loaders import BatchOrder
-from snn_deploy.data.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
@@ -27,12 +29,13 @@ from snn_deploy.distill.divergence import check_loss, check_weights
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
-from snn_deploy.distill.losses import class_numbers
 from snn_deploy.distill.metrics import Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
+from snn_deploy.distill.step import GradientStep
 from snn_deploy.errors import InterruptedRunError
 from snn_deploy.recipes import TrainSpec
+from snn_deploy.world import ALONE, World
 
 STEPS_PER_FLUSH = 16
 """Losses are read from the device this many at a time; one that is not finite is seen that much later."""
@@ -71,6 +74,7 @@ def fit(
     device: torch.device,
     stop: StopRequest,
     report: Report,
+    world: World = ALONE,
 ) -> Fit:
     """Train ``objective`` as ``spec`` says, going on from the checkpoint in the phase's folder if any.
 
@@ -83,6 +87,7 @@ def fit(
         device: where.
         stop: looked at after every step.
         report: told of every event.
+        world: the processes that share each batch; networks are the same in all of them.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -90,7 +95,7 @@ def fit(
         DataError: checkpoint or metrics are damaged.
         ConfigError: the checkpoint belongs to another run.
     """
-    return _Trainer(objective, data, spec, phase, train, device, stop, report).run()
+    return _Trainer(objective, data, spec, phase, train, device, stop, report, world).run()
 
 
 @dataclass(slots=True)
@@ -109,7 +114,8 @@ class _Progress:
 
 
 class _Pending(NamedTuple):
-    """A step whose losses still are on the device: ``values`` holds the loss, its terms and the hits."""
+    """A step whose losses still are on the device: ``values`` holds the loss, its terms and the hits, as far
+    as they come from this process."""
 
     step: int
     lr: float
@@ -129,22 +135,25 @@ class _Trainer:
         device: torch.device,
         stop: StopRequest,
         report: Report,
+        world: World,
     ) -> None:
         self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
-        self.device, self.stop, self.report = device, stop, report
+        self.device, self.stop, self.report, self.world = device, stop, report, world
         self.batches = Batches(data, train, device, phase.seed, spec.mix)
         self.modules = (objective.network, objective.helpers)
         self.optimizer = make_optimizer(spec, self.modules)
         self.order = BatchOrder(len(self.batches), spec.batch_size, seed=phase.seed)
-        torch.manual_seed(derived_seed("dropout", phase.seed))
-        self.generator = torch.Generator(device).manual_seed(derived_seed("method", phase.seed))
         self.steps = spec.epochs * len(self.order)
-        self.use_bf16 = device.type == "cuda" and spec.amp == "auto" and torch.cuda.is_bf16_supported()
+        self.gradients = GradientStep(objective, self.batches, spec, device, world, phase.seed)
         self.now = _Progress()
         self.pending: list[_Pending] = []
         self.file = phase.folder / "checkpoint.pt"
         metrics_bytes = self.restore()
-        self.metrics = Metrics(phase.folder, keep_bytes=metrics_bytes, next_step=self.now.step + 1)
+        self.metrics = (
+            Metrics(phase.folder, keep_bytes=metrics_bytes, next_step=self.now.step + 1)
+            if world.first
+            else None
+        )
         self.started = self.saved = time.monotonic()
 
     def run(self) -> Fit:
@@ -154,7 +163,8 @@ class _Trainer:
                 self.train_epoch()
                 self.finish_epoch()
         finally:
-            self.metrics.close()
+            if self.metrics is not None:
+                self.metrics.close()
         now = self.now
         return Fit(now.best_weights, now.best_accuracy, now.best_epoch, now.step, now.seconds)
 
@@ -165,8 +175,9 @@ class _Trainer:
             self.train_step(indices)
             if len(self.pending) >= STEPS_PER_FLUSH:
                 self.flush()
-            asked = self.stop.requested
-            if asked or time.monotonic() - self.saved >= self.spec.checkpoint_seconds:
+            due = self.world.first and time.monotonic() - self.saved >= self.spec.checkpoint_seconds
+            asked, due = self.world.any(self.stop.requested, due)
+            if asked or due:
                 self.save()
             if asked:
                 raise self.interrupted()
@@ -175,46 +186,44 @@ class _Trainer:
         lr = learning_rate(self.spec, self.now.step, len(self.order))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        inputs, labels = self.batches.make(indices, self.now.epoch)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.use_bf16):
-            terms, scores = self.objective.losses(inputs, labels, self.generator)
-        loss = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        outcome = self.gradients(self.now.step, self.now.epoch, indices)
         if self.spec.grad_clip is not None:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.spec.grad_clip)
         self.optimizer.step()
         self.now.step += 1
-        hits = (scores.argmax(1) == class_numbers(labels)).sum()
-        values = torch.stack([loss, *terms.values(), hits]).detach()
-        self.pending.append(_Pending(self.now.step, lr, tuple(terms), values, len(indices)))
+        self.pending.append(_Pending(self.now.step, lr, *outcome, len(indices)))
 
     def flush(self) -> None:
         """Read pending losses from the device, check them, and write them down."""
+        if not self.pending:
+            return
         epoch = self.now.epoch + 1
-        for done in self.pending:
-            loss, *terms, hits = done.values.tolist()
+        read = self.world.sum(torch.stack([done.values for done in self.pending])).tolist()
+        for done, (loss, *terms, hits) in zip(self.pending, read, strict=True):
             named = dict(zip(done.terms, terms, strict=True))
             check_loss(self.phase.name, epoch, done.step, done.lr, loss, named)
-            self.metrics.step(
-                {"step": done.step, "epoch": epoch, "lr": done.lr, "loss": loss, "terms": named}
-            )
+            if self.metrics is not None:
+                self.metrics.step(
+                    {"step": done.step, "epoch": epoch, "lr": done.lr, "loss": loss, "terms": named}
+                )
             self.now.loss_sum += loss * done.samples
             self.now.correct += int(hits)
             self.now.seen += done.samples
-        if self.pending:
-            self.report(StepsDone(self.phase.name, epoch, self.now.step, self.steps, loss, done.lr))
+        self.report(StepsDone(self.phase.name, epoch, self.now.step, self.steps, loss, done.lr))
         self.pending.clear()
 
     def finish_epoch(self) -> None:
         self.flush()
+        self.world.level(self.objective.network.buffers())
         scores = evaluate(
             self.objective.network,
             self.objective.predict,
             self.data.validation,
             device=self.device,
             batch_size=self.spec.batch_size,
+            world=self.world,
         )
         now = self.now
         now.epoch += 1
@@ -225,17 +234,17 @@ class _Trainer:
             now.best_accuracy, now.best_epoch = scores.accuracy, now.epoch
         loss, train_accuracy = now.loss_sum / now.seen, now.correct / now.seen
         now.loss_sum, now.correct, now.seen = 0.0, 0, 0
-        self.metrics.epoch(
-            {
-                "epoch": now.epoch,
-                "step": now.step,
-                "loss": loss,
-                "train_accuracy": train_accuracy,
-                "validation_accuracy": scores.accuracy,
-                "best": best,
-                **_activity(scores),
-            }
-        )
+        record = {
+            "epoch": now.epoch,
+            "step": now.step,
+            "loss": loss,
+            "train_accuracy": train_accuracy,
+            "validation_accuracy": scores.accuracy,
+            "best": best,
+            **_activity(scores),
+        }
+        if self.metrics is not None:
+            self.metrics.epoch(record)
         self.save()
         self.report(
             EpochDone(
@@ -249,13 +258,13 @@ class _Trainer:
                 now.seconds,
             )
         )
-        if self.stop.requested and now.epoch < self.spec.epochs:
+        if self.world.any(self.stop.requested)[0] and now.epoch < self.spec.epochs:
             raise self.interrupted()
 
     def interrupted(self) -> InterruptedRunError:
+        signal = self.stop.signal or "a signal to another process"
         return InterruptedRunError(
-            f"Stopped by {self.stop.signal} after step {self.now.step} of the {self.phase.name}; "
-            "the state is saved.",
+            f"Stopped by {signal} after step {self.now.step} of the {self.phase.name}; the state is saved.",
             hint="Continue with --resume.",
         )
 
@@ -264,7 +273,9 @@ class _Trainer:
         check_weights(self.phase.name, self.now.step, self.objective.network.state_dict())
         clock = time.monotonic()
         self.now.seconds += clock - self.started
-        self.started = clock
+        self.started = self.saved = clock
+        if self.metrics is None:
+            return
         save_checkpoint(
             self.file,
             {
@@ -275,7 +286,7 @@ class _Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "order": self.order.state_dict(),
                 "batches": self.batches.state_dict(),
-                "generator": self.generator.get_state(),
+                "generator": self.gradients.generator.get_state(),
                 "rng": rng_state(),
                 "metrics_bytes": self.metrics.flush(),
             },
@@ -284,7 +295,7 @@ class _Trainer:
 
     def restore(self) -> int:
         """Continue from the checkpoint, if there is one; how many bytes of the metrics it vouches for."""
-        content = load_checkpoint(self.file, self.phase.identity)
+        content = load_checkpoint(self.file, self.phase.identity, self.world)
         if content is None:
             return 0
         self.now = _Progress(**content["progress"])
@@ -293,7 +304,7 @@ class _Trainer:
         self.optimizer.load_state_dict(content["optimizer"])
         self.order.load_state_dict(content["order"])
         self.batches.load_state_dict(content["batches"])
-        self.generator.set_state(content["generator"])
+        self.gradients.generator.set_state(content["generator"])
         set_rng_state(content["rng"])
         return int(content["metrics_bytes"])
 

@@ -17,6 +17,7 @@ TAPS = {"student_tap": "block1.neuron", "teacher_tap": "block1.relu"}
 """Where the toy networks have their last feature maps: 4 channels, 3x3."""
 
 TOY_OPTIONS: dict[str, dict[str, Any]] = {
+    "tser": {},
     "tssd": {"weak_tap": "block1.neuron"},
     "samd_nld": TAPS,
     "bkd": TAPS,

@@ -9,6 +9,7 @@ import torch
 from snn_deploy.data.arrays import ArraySplit
 from snn_deploy.data.types import DataSet
 from snn_deploy.recipes import Recipe, parse_recipe
+from snn_deploy.share import drawn
 
 CLASSES = 3
 SHAPE = (2, 6, 6)
@@ -59,5 +60,5 @@ def toy_data(timesteps: int = 3, sizes: Sequence[int] = (40, 12, 12), seed: int 
 
 def flip_some(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mirror random samples; draws from ``generator`` only."""
-    chosen = torch.rand(x.shape[1], generator=generator) < 0.3
+    chosen = drawn(generator, x.shape[1], lambda n: torch.rand(n, generator=generator)) < 0.3
     return torch.where(chosen[None, :, None, None, None], x.flip(-1), x)

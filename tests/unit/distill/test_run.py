@@ -15,7 +15,7 @@ from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import Event
-from snn_deploy.distill.run import choose_device, distill
+from snn_deploy.distill.run import distill
 from snn_deploy.distill.teacher import teacher_identity
 from snn_deploy.errors import ConfigError, DataError, DivergedError, InterruptedRunError
 from snn_deploy.files import sha256_file
@@ -24,6 +24,7 @@ from snn_deploy.models.load import build_teacher, load_student, save_weights
 from snn_deploy.recipes import Recipe
 from snn_deploy.registry import DATASETS, METHODS
 from snn_deploy.runs import Run
+from snn_deploy.world import choose_device
 
 
 @pytest.fixture(autouse=True)
