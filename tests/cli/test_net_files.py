@@ -25,7 +25,7 @@ STEPS, SAMPLES = 8, 6
 
 @pytest.fixture
 def net() -> LavaNet:
-    return random_net(5)
+    return random_net(2)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def file(net: LavaNet, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(net: LavaNet, tmp_path: Path) -> str:
-    x = random_input(net, 5, STEPS, SAMPLES).astype(np.float32)
+    x = random_input(net, 2, STEPS, SAMPLES).astype(np.float32)
     output = Loihi(net).run(torch.from_numpy(x)).output
     labels = output.mean(0).flatten(1).argmax(1).numpy()
     labels[0] += 1
