@@ -70,8 +70,8 @@ def test_steps_blocks_and_continued_runs_give_the_same_values(case):
         y, state = simulator.step(x, state)
         outputs.append(y)
     assert torch.equal(torch.stack(outputs), whole.output)
-    first = simulator.run(case.x[:2])
-    rest = simulator.run(case.x[2:], state=first.state)
+    first = simulator.run(case.x[:1])
+    rest = simulator.run(case.x[1:], state=first.state)
     assert torch.equal(torch.cat([first.output, rest.output]), whole.output)
     for name, values in whole.state.items():
         assert type(values) is type(state[name]) is type(rest.state[name])
