@@ -43,7 +43,7 @@ def stateless(
     if isinstance(node, nir.Threshold):
         threshold = as_parameter(parameters(node)["threshold"], dtype, device)
         compare = torch.gt if semantics.fires_at == ">" else torch.ge
-        return lambda x: compare(x, threshold).to(x.dtype)
+        return lambda x: compare(x, threshold, out=torch.empty_like(x))
     return None
 
 
@@ -54,6 +54,8 @@ def _convolution(node: nir.Conv1d | nir.Conv2d, tensor: Callable[[Any], torch.Te
     groups = axes(node.groups, 1)[0]
     padding = pads(node, tuple(weight.shape[2:]), dilation, stride)
     convolve = functional.conv1d if rank == 1 else functional.conv2d
+    if rank == 2 and weight.device.type == "cpu":
+        weight = weight.contiguous(memory_format=torch.channels_last)
     if all(before == after for before, after in padding):
         even = tuple(before for before, _ in padding)
         return lambda x: convolve(x, weight, bias, stride, even, dilation, groups)

@@ -53,8 +53,14 @@ NeuronState = MembraneState | SynapticState
 
 
 def as_parameter(value: npt.NDArray[np.float64], dtype: torch.dtype, device: torch.device) -> Parameter:
-    """A uniform parameter as a Python number, another as a tensor."""
-    return float(value) if value.ndim == 0 else torch.from_numpy(value.copy()).to(device, dtype)
+    """A uniform parameter as a Python number, another as a tensor; one ``[C, H, W]`` on a CPU lies in memory
+    as the frames that convolutions make there, channels last."""
+    if value.ndim == 0:
+        return float(value)
+    parameter = torch.from_numpy(value.copy()).to(device, dtype)
+    if value.ndim == 3 and device.type == "cpu":
+        return parameter.movedim(0, -1).contiguous().movedim(-1, 0)
+    return parameter
 
 
 class NeuronLayer:
@@ -82,10 +88,14 @@ class NeuronLayer:
         v = self._like.new_zeros(batch, *self._shape) + self._start
         return SynapticState(torch.zeros_like(v), v) if self._has_current else MembraneState(v)
 
-    def run(self, x: torch.Tensor, state: NeuronState) -> tuple[torch.Tensor, NeuronState]:
-        """Output ``[T, B, *shape]`` for the input ``x [T, B, *shape]``, and the state after it."""
-        y = torch.empty_like(x)
-        i, v = self._copy(state)
+    def run(
+        self, x: torch.Tensor, state: NeuronState, *, overwrite: bool = False
+    ) -> tuple[torch.Tensor, NeuronState]:
+        """Output ``[T, B, *shape]`` for the input ``x [T, B, *shape]``, and the state after it, which may be
+        the given one, changed. With ``overwrite`` the output takes the place of the input."""
+        y = x if overwrite else torch.empty_like(x)
+        v = _as_in_memory(state.v, x[0])
+        i = _as_in_memory(state.i, x[0]) if isinstance(state, SynapticState) else v
         work = torch.empty_like(v)
         for x_t, y_t in zip(x, y, strict=True):
             self._charge(x_t, i, v, work)
@@ -99,7 +109,8 @@ class NeuronLayer:
     def membranes(self, x: torch.Tensor, state: NeuronState, spikes: torch.Tensor) -> torch.Tensor:
         """Membrane before firing, ``[T, B, *shape]``, when the resets are those of ``spikes``."""
         h = torch.empty_like(x)
-        i, v = self._copy(state)
+        v = _as_in_memory(state.v, x[0])
+        i = _as_in_memory(state.i, x[0]) if isinstance(state, SynapticState) else v
         work = torch.empty_like(v)
         for x_t, h_t, spikes_t in zip(x, h, spikes, strict=True):
             self._charge(x_t, i, v, work)
@@ -108,10 +119,6 @@ class NeuronLayer:
                 self._reset(v, spikes_t)
         return h
 
-    def _copy(self, state: NeuronState) -> tuple[torch.Tensor, torch.Tensor]:
-        v = state.v.clone()
-        return (state.i.clone(), v) if isinstance(state, SynapticState) else (v, v)
-
     def _reset(self, v: torch.Tensor, spikes: torch.Tensor) -> None:
         if self._drop is not None:
             _add_product(v, spikes, self._drop, -1.0)
@@ -119,6 +126,11 @@ class NeuronLayer:
         torch.addcmul(v, v, spikes, value=-1.0, out=v)
         if self._v_reset is not None:
             _add_product(v, spikes, self._v_reset, 1.0)
+
+
+def _as_in_memory(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``value``, laid out in memory as ``like``, which may be channels-last."""
+    return value if value.stride() == like.stride() else torch.empty_like(like).copy_(value)
 
 
 def _add_product(v: torch.Tensor, a: torch.Tensor, b: Parameter, sign: float) -> None:

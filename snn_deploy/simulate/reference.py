@@ -6,7 +6,8 @@ neurons walk through time. Nodes of a loop advance together, one step after the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -20,13 +21,16 @@ from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import loop_groups, make_plan, observed_layers
 from snn_deploy.graph.semantics import read_semantics
-from snn_deploy.graph.types import SPIKING_NODES, Plan, Trace
+from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan, Trace
 from snn_deploy.registry import BACKENDS
+from snn_deploy.simulate.base import keep_freed_memory
 from snn_deploy.simulate.layers import DelayLayer, Stateless, stateless
 from snn_deploy.simulate.neurons import DelayState, NeuronLayer, NeuronState, PreviousOutput
 
-BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**25}
+BLOCK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 """Elements of the largest activation in one block of time: on a CPU what the cache holds."""
+
+COMPUTING_NODES = (*WEIGHT_NODES, nir.AvgPool2d, nir.SumPool2d, nir.Scale)
 
 Record = bool | Literal["all"]
 State = dict[str, tuple[torch.Tensor, ...]]
@@ -70,6 +74,7 @@ class Reference:
         self._groups = loop_groups(self.plan)
         self._feeding_back = {source for found in self.plan.feedback.values() for source in found}
         self._last_use = _last_use(self.plan, self._groups)
+        self._passing = _passing(self.plan) - self._feeding_back
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -113,22 +118,24 @@ class Reference:
         steps, batch = x.shape[:2]
         fixed = self._checked_forced(forced or {}, steps, batch)
         current = self._checked_state(state, batch) if state is not None else self.initial_state(batch)
-        kept = {*self._recorded(record), self.plan.output}
-        blocks: dict[str, list[torch.Tensor]] = {name: [] for name in self.plan.order if name in kept}
+        kept = {*self._recorded(record), self.plan.output} - {self.plan.input}
+        spare = self._passing - kept - fixed.keys()
+        keep_freed_memory()
+        whole = {self.plan.input: x}
         with _exact_kernels(self._device):
             for begin, end in self._blocks(steps, batch):
                 known = {name: y[begin:end] for name, y in fixed.items()}
-                for name, y in self._advance(x[begin:end], known, current):
+                for name, y in self._advance(x[begin:end], known, current, spare):
                     if name in kept:
-                        blocks[name].append(y)
-        whole = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in blocks.items()}
+                        _put(whole, name, y, begin, steps)
         records = {name: whole[name] for name in self._recorded(record)}
         return Trace(output=whole[self.plan.output], records=records, state=current)
 
     def _advance(
-        self, x: torch.Tensor, forced: Mapping[str, torch.Tensor], state: State
+        self, x: torch.Tensor, forced: Mapping[str, torch.Tensor], state: State, spare: Set[str]
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """Run one block of time; yields every node with its own output, moves ``state`` on."""
+        """Run one block of time; yields every node with its own output, moves ``state`` on. The outputs of
+        ``spare`` nodes are gone once their reader has run."""
         visible: dict[str, torch.Tensor] = {}
         for position, group in enumerate(self._groups):
             name = group[0]
@@ -136,7 +143,8 @@ class Reference:
                 outputs = {name: x}
             elif len(group) == 1 and name not in self.plan.feedback:
                 terms = [visible[source] for source in self.plan.sources[name]]
-                outputs = {name: self._node(name, _sum(terms), state)}
+                overwrite = len(terms) > 1 or self.plan.sources[name][0] in spare
+                outputs = {name: self._node(name, _sum(terms), state, overwrite=overwrite)}
             else:
                 outputs = self._loop(group, visible, forced, state, x.shape[0])
             for member, y in outputs.items():
@@ -145,7 +153,7 @@ class Reference:
             for done in self._last_use[position]:
                 visible.pop(done, None)
 
-    def _node(self, name: str, x: torch.Tensor, state: State) -> torch.Tensor:
+    def _node(self, name: str, x: torch.Tensor, state: State, *, overwrite: bool = False) -> torch.Tensor:
         function = self._stateless.get(name)
         if function is not None:
             y = function(x.flatten(0, 1))
@@ -153,7 +161,7 @@ class Reference:
         if name in self._delays:
             y, state[name] = self._delays[name].run(x, cast(DelayState, state[name]))
         else:
-            y, state[name] = self._neurons[name].run(x, cast(NeuronState, state[name]))
+            y, state[name] = self._neurons[name].run(x, cast(NeuronState, state[name]), overwrite=overwrite)
         return y
 
     def _loop(
@@ -213,7 +221,7 @@ class Reference:
                 shapes = "nothing" if found is None else [list(t.shape) for t in found]
                 wanted = [list(t.shape) for t in expected]
                 raise DataError(f"The state of '{name}' has the shapes {shapes}; expected {wanted}.")
-        return {name: state[name] for name in fresh}
+        return {name: type(kind)(*(t.clone() for t in state[name])) for name, kind in fresh.items()}
 
 
 @torch.no_grad()
@@ -244,6 +252,22 @@ def _sum(terms: list[torch.Tensor]) -> torch.Tensor:
     for term in terms[1:]:
         total = total + term
     return total
+
+
+def _put(whole: dict[str, torch.Tensor], name: str, y: torch.Tensor, begin: int, steps: int) -> None:
+    """Put the block ``y``, which starts at the step ``begin``, to its place among all ``steps``."""
+    if len(y) == steps:
+        whole[name] = y
+        return
+    if begin == 0:
+        whole[name] = y.new_empty(steps, *y.shape[1:])
+    whole[name][begin : begin + len(y)] = y
+
+
+def _passing(plan: Plan) -> set[str]:
+    """Nodes that compute new values for a single reader."""
+    readers = Counter(source for sources in plan.sources.values() for source in sources)
+    return {name for name in plan.of_type(*COMPUTING_NODES) if readers[name] == 1}
 
 
 def _last_use(plan: Plan, groups: tuple[tuple[str, ...], ...]) -> list[list[str]]:
