@@ -14,6 +14,8 @@ from torch import nn
 
 from snn_deploy.errors import ConfigError, UnsupportedError
 from snn_deploy.export.base import Calibration
+from snn_deploy.export.nir import RESET_RULE, NirOptions
+from snn_deploy.export.onnx import OnnxOptions
 from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.semantics import Semantics
@@ -75,16 +77,20 @@ def _assert_equal_in_every_format(student: nn.Module, tmp_path: Path) -> None:
     x = spikes()
     expected = StudentExecutable(student).run(x, record=True)
     graph = from_torch(student, SHAPE, semantics=Semantics(timesteps=STEPS))
-    files = {}
-    for kind in ("nir", "onnx"):
-        entry = FORMATS.get(kind)
-        files[kind] = entry.factory(entry.options()).write(graph, tmp_path, Calibration(x)).files
+    options = {
+        "nir": NirOptions(allow=(RESET_RULE,)),
+        "onnx": OnnxOptions(models=("step", "scan", "unrolled")),
+    }
+    files = {
+        kind: FORMATS.get(kind).factory(chosen).write(graph, tmp_path, Calibration(x)).files
+        for kind, chosen in options.items()
+    }
     backends = {
         "graph": Reference(graph),
         "nir": Reference(read_nir(tmp_path / next(iter(files["nir"].values())))),
         **{role: OnnxRuntime(tmp_path / file) for role, file in files["onnx"].items()},
     }
-    assert set(backends) == {"graph", "nir", "step", "scan"}
+    assert set(backends) == {"graph", "nir", "step", "scan", "unrolled"}
     layers = spiking_layers(student)
     assert len(layers) == len(set(layers)) > 2
     for backend, executable in backends.items():
