@@ -11,6 +11,7 @@ from torch import nn
 
 from snn_deploy.checking import Answer, check_net, check_plan, lava_file, resolve
 from snn_deploy.distill.run import distill
+from snn_deploy.distill.target import check_target
 from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
@@ -100,6 +101,12 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "epochs": f"{recipe.train.epochs} of {-(-len(data.train) // recipe.train.batch_size)} steps",
         "digest": recipe.digest(),
     }
+    if recipe.target is not None:
+        check_target(recipe, data)
+        stage, start = recipe.target.stage(recipe.train), recipe.target.checkpoint
+        parts["target"] = f"{recipe.target.name}, {recipe.target.bits}-bit weights, {stage.epochs} epochs" + (
+            f" from {start}" if start else " after the training in real numbers"
+        )
     if recipe.teacher is not None:
         teacher = build_teacher(recipe, data.shape, len(data.classes))
         origin = recipe.teacher.checkpoint or "trained in place"
@@ -116,7 +123,7 @@ def export_bundle(
     out: Path | str,
     *,
     formats: Sequence[str] = ("nir", "onnx", "lava"),
-    bits: int = 8,
+    bits: int | None = None,
     scales: Literal["layer", "channel"] = "layer",
     models: Sequence[str] = ("step", "scan"),
     reader: str | None = None,

@@ -99,6 +99,31 @@ class MethodSpec(Component):
     weight: float = Field(default=1.0, gt=0)
 
 
+class TargetSpec(Frozen):
+    """The chip under whose rules the student is trained further, after its training in real numbers.
+
+    ``bits`` are those of its weights. The stage has ``epochs`` of its own (default: a quarter of those of
+    ``train``, our choice) and may have its own ``lr``; the rest is as in ``train``, without warm-up. With
+    ``checkpoint`` (safetensors of a student trained in real numbers) the first training is left out.
+    """
+
+    name: Literal["loihi2"] = "loihi2"
+    bits: int = Field(default=8, ge=2, le=8)
+    epochs: int | None = Field(default=None, ge=1, le=10_000)
+    lr: float | None = Field(default=None, gt=0)
+    checkpoint: Path | None = None
+
+    def stage(self, train: TrainSpec) -> TrainSpec:
+        """How the stage that follows ``train`` is trained."""
+        return train.model_copy(
+            update={
+                "epochs": self.epochs or -(-train.epochs // 4),
+                "lr": self.lr or train.lr,
+                "warmup_epochs": 0.0,
+            }
+        )
+
+
 class Published(Frozen):
     """The published figure that a recipe reproduces, with its source and evidence grade."""
 
@@ -120,6 +145,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+def _as_named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 _WORDS = frozenset({"description", "published", "measured"})
 """What a recipe says without changing the result."""
 
@@ -136,6 +165,7 @@ class Recipe(Frozen):
     student: Component
     method: Annotated[tuple[MethodSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
     train: TrainSpec
+    target: Annotated[TargetSpec | None, BeforeValidator(_as_named)] = None
     published: Published | None = None
     measured: Measured | None = None
 

@@ -9,6 +9,8 @@
     teacher/           the same and a checkpoint, of a teacher trained in this run
     checkpoint.pt      last state, for resume (weights, optimiser, RNG, sampler); loads with weights_only
     student.safetensors, teacher.safetensors   best weights by validation accuracy
+    real-student.safetensors   of a recipe with a target: the student before it was trained for it
+    target/            metrics and a checkpoint of that last training
     result.json        final figures
     STATUS             created | training | done | interrupted | failed
     log.txt
@@ -96,6 +98,10 @@ class Run:
     @property
     def student_file(self) -> Path:
         return self.path / "student.safetensors"
+
+    @property
+    def real_student_file(self) -> Path:
+        return self.path / "real-student.safetensors"
 
     @property
     def teacher_file(self) -> Path:

@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import torch
 
+from snn_deploy.data.splits import spread
 from snn_deploy.data.types import DataSet
 from snn_deploy.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.export.base import Calibration
@@ -26,7 +27,9 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.reading import NOTHING_STATED, read_plan
 from snn_deploy.graph.semantics import Decode, Semantics, read_semantics, write_semantics
 from snn_deploy.graph.timing import Reading
+from snn_deploy.graph.trained_form import write_trained_form
 from snn_deploy.graph.types import Plan
+from snn_deploy.models.chip import as_real, trained_form
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import load_student
 from snn_deploy.recipes import Component, Recipe
@@ -55,6 +58,8 @@ class Source:
         plan: the hub graph, ready to execute; only input and output where a ``.net`` file has none.
         executable: what judges: the student itself for a run, our fixed-point simulator for a ``.net`` file,
             else the reference simulator.
+        student: of a run that was trained under a chip's rules: the student in the chip's arithmetic. Then
+            the plan, and ``executable``, are the same network in real numbers.
         recipe: the recipe of a run, and of a bundle made from one.
         provenance: goes into manifests and reports.
         manifest: of a bundle.
@@ -66,6 +71,7 @@ class Source:
     path: Path
     plan: Plan
     executable: Executable
+    student: Executable | None = None
     recipe: Recipe | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] | None = None
@@ -102,6 +108,7 @@ class Source:
             name=self.name,
             plan=self.plan,
             executable=Reference(self.plan) if self.kind == "net" else self.executable,
+            student=self.student,
             samples=loaded.test,
             calibration=loaded.calibration,
             provenance={**self.provenance, "data": loaded.description},
@@ -151,7 +158,10 @@ def _open_run(run: Run) -> Source:
     classes = tuple(result["data"]["classes"])
     student = load_student(run.student_file, recipe, shape, len(classes))
     semantics = Semantics(timesteps=recipe.timesteps, classes=classes)
-    graph = from_torch(student, shape, semantics=semantics)
+    network = student if recipe.target is None else as_real(student)
+    plan = make_plan(from_torch(network, shape, semantics=semantics))
+    if recipe.target is not None:
+        write_trained_form(plan.graph, trained_form(student, plan, recipe.target.name))
     provenance = {
         "recipe": recipe.to_dict(),
         "recipe_digest": recipe.digest(),
@@ -162,8 +172,9 @@ def _open_run(run: Run) -> Source:
         name=recipe.name,
         kind="run",
         path=run.path,
-        plan=make_plan(graph),
-        executable=StudentExecutable(student),
+        plan=plan,
+        executable=StudentExecutable(network),
+        student=None if recipe.target is None else StudentExecutable(student),
         recipe=recipe,
         provenance=provenance,
     )
@@ -207,7 +218,16 @@ def _open_bundle(path: Path) -> Source:
     plan = make_plan(read_nir(path / Path(files["model"]).name))
     provenance = dict(manifest["provenance"])
     recipe = Recipe.model_validate(provenance["recipe"]) if "recipe" in provenance else None
-    return Source(manifest["name"], "bundle", path, plan, Reference(plan), recipe, provenance, manifest)
+    return Source(
+        name=manifest["name"],
+        kind="bundle",
+        path=path,
+        plan=plan,
+        executable=Reference(plan),
+        recipe=recipe,
+        provenance=provenance,
+        manifest=manifest,
+    )
 
 
 def load_samples(source: Source, data: str | None, count: int | None) -> LoadedSamples:
@@ -252,8 +272,8 @@ def _dataset_samples(source: Source, name: str | None, count: int | None) -> Loa
         options = component.resolve(DATASETS)
         dataset = DATASETS.get(name).factory(options, timesteps=timesteps, cache=None)
     total = len(dataset.test)
-    chosen = _spread(total, count)
-    calibration = _spread(len(dataset.train), CALIBRATION_SAMPLES)
+    chosen = spread(total, count)
+    calibration = spread(len(dataset.train), CALIBRATION_SAMPLES)
     return LoadedSamples(
         Samples(dataset.test.batch(chosen), dataset.test.labels[chosen], source.semantics.decode),
         Calibration(dataset.train.batch(calibration), dataset.train.labels[calibration]),
@@ -266,13 +286,6 @@ def _dataset_samples(source: Source, name: str | None, count: int | None) -> Loa
             "notes": list(dataset.notes),
         },
     )
-
-
-def _spread(total: int, count: int | None) -> torch.Tensor:
-    """``count`` indices evenly spread over ``total``, so that sets sorted by class are sampled fairly."""
-    if count is None or count >= total:
-        return torch.arange(total)
-    return torch.arange(count) * total // count
 
 
 def _npz_samples(path: Path, decode: str, count: int | None) -> LoadedSamples:

@@ -63,7 +63,8 @@ def _show(result: dict[str, Any]) -> None:
     from snn_deploy.cli import render
 
     total = result["data"]["samples"]["test"]
-    networks = [(role, result[role]) for role in ("teacher", "student") if result[role] is not None]
+    roles = {"teacher": "teacher", "real_student": "student, real", "student": "student"}
+    networks = [(name, result[role]) for role, name in roles.items() if result.get(role) is not None]
     columns = ["network", "validation", "test", "correct", "parameters", "trained in"]
     rows = (
         [

@@ -18,7 +18,15 @@ def export(
         Path | None,
         typer.Option("--out", help="Bundle folder. Default: RUN/bundle, or NAME-bundle.", show_default=False),
     ] = None,
-    bits: Annotated[int, typer.Option(min=4, max=8, help="Weight bits of the lava format.")] = 8,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=8,
+            help="Weight bits of the lava format. Default: those it was trained with, else 8.",
+            show_default=False,
+        ),
+    ] = None,
     onnx: Annotated[
         str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled; step-int8, ...")
     ] = "step,scan",

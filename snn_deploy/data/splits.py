@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 
@@ -28,3 +29,11 @@ def stratified_split(labels: NDArray[np.integer], fractions: Sequence[float]) ->
             given[chosen] += 1
             part[member] = chosen
     return [np.flatnonzero(part == p) for p in range(len(share))]
+
+
+def spread(total: int, count: int | None) -> torch.Tensor:
+    """``count`` indices evenly spread over ``total``, so that sets sorted by class are sampled fairly; all of
+    them for None."""
+    if count is None or count >= total:
+        return torch.arange(total)
+    return torch.arange(count) * total // count

@@ -19,6 +19,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from snn_deploy.models.chip_modules import ChipConv2d, ChipLinear, ChipSynapses
 from snn_deploy.models.neurons import spiking_layers
 from snn_deploy.world import World
 
@@ -30,6 +31,8 @@ _INPUT_AXES: tuple[tuple[type[nn.Module], int], ...] = (
     (nn.ConvTranspose1d, 2),
     (nn.ConvTranspose2d, 3),
     (nn.ConvTranspose3d, 4),
+    (ChipLinear, 1),
+    (ChipConv2d, 3),
 )
 """Weighted modules and the number of axes of one input."""
 
@@ -118,7 +121,8 @@ class ActivityMeter:
             x = inputs[0]
             key = (module, x.shape[-axes:])
             if key not in self._fans:
-                self._fans[key] = self._fan_out(module, x, axes)
+                plain = module.as_real() if isinstance(module, ChipSynapses) else module
+                self._fans[key] = self._fan_out(plain, x, axes)
             self._sops.append((active(x, axes) * self._fans[key]).sum())
 
         return count

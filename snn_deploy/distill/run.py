@@ -8,6 +8,8 @@
       "student": {"validation_accuracy", "test_accuracy", "test_correct", "best_epoch", "epochs", "steps",
                   "seconds", "parameters", "sha256", "firing_rates": {layer: spikes per neuron and step},
                   "firing_rate": over all neurons, "sops_per_sample": synaptic operations},
+      "real_student": the same of the student before it was trained for the recipe's target, and
+                  "rounded_validation_accuracy", of its weights rounded without further training; or null
       "teacher": {"origin", "validation_accuracy", "test_accuracy", "test_correct", "epochs", "seconds",
                   "parameters", "sha256"} or null
     }
@@ -21,7 +23,7 @@ import contextlib
 import errno
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,13 @@ from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Repo
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
 from snn_deploy.distill.method import Setting, build_method
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
+from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher
 from snn_deploy.distill.trainer import Fit, Phase, fit
 from snn_deploy.errors import ConfigError, DataError, InterruptedRunError
 from snn_deploy.files import sha256_file, write_json
 from snn_deploy.models.load import build_student, save_weights
-from snn_deploy.recipes import Recipe
+from snn_deploy.recipes import Recipe, TrainSpec
 from snn_deploy.registry import DATASETS
 from snn_deploy.runs import Run, Status
 from snn_deploy.world import ALONE, World, choose_device
@@ -133,6 +136,7 @@ def _distill(
     report: Report,
     world: World,
 ) -> dict[str, Any]:
+    check_target(recipe, data)
     teacher = obtain_teacher(recipe, data, run, device, stop, report, world)
     world.told(lambda: _record_inputs(run, data, device, teacher, world))
     torch.manual_seed(recipe.seed)
@@ -154,25 +158,31 @@ def _distill(
             hint="Set train.accumulate: 1; several processes may share the batch.",
         )
     objective = DistillObjective(student, network, method, recipe.timesteps)
+    splits = world.in_turn(lambda: _training_splits(recipe, data, method.passes))
+
+    def train(phase: Phase, spec: TrainSpec) -> Fit:
+        return fit(
+            objective, data, spec, phase, train=splits, device=device, stop=stop, report=report, world=world
+        )
+
+    def score(network: nn.Module, split: Split) -> Scores:
+        predict = DistillObjective(network, None, method, recipe.timesteps).predict
+        return evaluate(
+            network, predict, split, device=device, batch_size=recipe.train.batch_size, world=world
+        )
+
     identity: str = world.told(lambda: _identity(recipe, data, run, teacher))
-    result = fit(
-        objective,
-        data,
-        recipe.train,
-        Phase("student", run.path, identity, recipe.seed),
-        train=world.in_turn(lambda: _training_splits(recipe, data, method.passes)),
-        device=device,
-        stop=stop,
-        report=report,
-        world=world,
-    )
+    phase = Phase("student", run.path, identity, recipe.seed)
+    if recipe.target is None:
+        stage, spec = None, recipe.train
+        result = train(phase, spec)
+    else:
+        stage = train_for_target(student, recipe, data, run, phase, train, score, report, world)
+        result, spec = stage.result, stage.spec
     student.load_state_dict(result.weights)
     world.told(lambda: save_weights(result.weights, run.student_file))
     report(Note("testing with the best weights by validation accuracy"))
-    batch_size = recipe.train.batch_size
-    tested = evaluate(
-        student, objective.predict, data.test, device=device, batch_size=batch_size, world=world
-    )
+    tested = score(student, data.test)
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest(),
@@ -181,7 +191,8 @@ def _distill(
         "timesteps": recipe.timesteps,
         "device": device.type,
         "data": _describe(data),
-        "student": _student_result(student, recipe, run, result, tested, world),
+        "student": _student_result(student, spec.epochs, run.student_file, result, tested, world),
+        "real_student": None if stage is None else _real_result(stage, recipe, run, score, data, world),
         "teacher": None if teacher is None else _teacher_result(teacher, recipe, data, run, device, world),
     }
 
@@ -236,18 +247,34 @@ def _describe(data: DataSet) -> dict[str, Any]:
 
 
 def _student_result(
-    student: nn.Module, recipe: Recipe, run: Run, result: Fit, tested: Scores, world: World
+    student: nn.Module, epochs: int, file: Path, result: Fit, tested: Scores, world: World
 ) -> dict[str, Any]:
     return {
         "validation_accuracy": result.accuracy,
-        **_tested(tested, student, run.student_file, world),
+        **_tested(tested, student, file, world),
         "best_epoch": result.epoch,
-        "epochs": recipe.train.epochs,
+        "epochs": epochs,
         "steps": result.steps,
         "seconds": round(result.seconds, 3),
         "firing_rates": tested.rates,
         "firing_rate": tested.rate,
         "sops_per_sample": tested.sops,
+    }
+
+
+def _real_result(
+    stage: Stage,
+    recipe: Recipe,
+    run: Run,
+    score: Callable[[nn.Module, Split], Scores],
+    data: DataSet,
+    world: World,
+) -> dict[str, Any]:
+    tested = score(stage.real, data.test)
+    epochs = recipe.train.epochs if stage.before.steps else 0
+    return {
+        **_student_result(stage.real, epochs, run.real_student_file, stage.before, tested, world),
+        "rounded_validation_accuracy": stage.rounded_accuracy,
     }
 
 

@@ -10,6 +10,7 @@ import nir
 import torch
 
 from snn_deploy.errors import Problem
+from snn_deploy.graph.trained_form import read_trained_form
 
 ALLOWABLE = {
     "early-bias": "write a bias that a reader adds before the layer's first input arrives",
@@ -30,7 +31,9 @@ class Calibration:
 class Check:
     """One proof of a written file: the file of ``role`` run by ``backend`` against ``reference``.
 
-    ``reference`` is ``"network"`` (what was exported: the student, or the graph) or another backend's name.
+    ``reference`` is ``"network"`` (what was exported: the student, or the graph), ``"student"`` (the same in
+    the arithmetic of the chip that it was trained for; where there is none, nothing is checked), or another
+    backend's name.
     An ``exact`` check demands equal spikes; the others report drift and judge by accuracy.
     """
 
@@ -38,6 +41,13 @@ class Check:
     backend: str
     reference: str = "network"
     exact: bool = True
+
+
+def student_check(graph: nir.NIRGraph, role: str, backend: str, *, exact: bool) -> tuple[Check, ...]:
+    """The check against the student in the arithmetic of the chip; none for one trained in real numbers."""
+    if read_trained_form(graph) is None:
+        return ()
+    return (Check(role, backend, reference="student", exact=exact),)
 
 
 @dataclass(frozen=True, slots=True)

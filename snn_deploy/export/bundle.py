@@ -57,7 +57,7 @@ class BundleOptions:
     """
 
     formats: tuple[str, ...] = ("nir", "onnx", "lava")
-    bits: int = 8
+    bits: int | None = None
     scales: str = "layer"
     models: tuple[str, ...] = ("step", "scan")
     reader: str | None = None
@@ -152,8 +152,9 @@ def _verify_format(
     results = []
     for check in written.checks:
         path = folder / written.files[check.role]
-        against_network = check.reference == "network"
-        reference = network.executable if against_network else _backend(check.reference, path)
+        reference = _reference(check, network, path)
+        if reference is None:
+            continue
         samples = network.samples if check.backend != "lava" else network.samples.first(options.lava_samples)
         blank = Parity(
             format=_label(name, check),
@@ -169,11 +170,18 @@ def _verify_format(
                 reference,
                 lambda path=path, check=check: _backend(check.backend, path),  # type: ignore[misc]
                 samples,
-                plan=network.plan if against_network and check.exact else None,
+                plan=network.plan if check.reference == "network" and check.exact else None,
                 max_accuracy_drop=options.max_accuracy_drop,
             )
         )
     return results
+
+
+def _reference(check: Check, network: Network, path: Path) -> Executable | None:
+    """What a check compares with; None for the student of a network that has none."""
+    if check.reference == "network":
+        return network.executable
+    return network.student if check.reference == "student" else _backend(check.reference, path)
 
 
 def _label(name: str, check: Check) -> str:

@@ -9,6 +9,7 @@ must be exact.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import nir
 from pydantic import Field
 
 from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.export.base import Calibration, Check, Written
+from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.graph.lava_io import write_net
 from snn_deploy.graph.lava_rules import chip_problems
 from snn_deploy.graph.passes.chip_layers import Chain
@@ -24,6 +25,7 @@ from snn_deploy.graph.passes.from_lava import to_graph
 from snn_deploy.graph.passes.loihi import lower
 from snn_deploy.graph.passes.quantize import Quantized, Scales, quantize
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
 from snn_deploy.registry import FORMATS, Options
 from snn_deploy.simulate.lava import WORKER
 from snn_deploy.simulate.lava_install import SHIMS
@@ -36,10 +38,11 @@ CALIBRATION_SAMPLES = 64
 
 
 class LavaOptions(Options):
-    """Weight bits; fewer make a smaller network on the chip and a larger error. Scales per channel cost less
-    accuracy than scales per layer, but run in simulation only."""
+    """Weight bits; fewer make a smaller network on the chip and a larger error (default: those that the
+    network was trained with, else 8). Scales per channel cost less accuracy than scales per layer, but run
+    in simulation only."""
 
-    bits: int = Field(default=8, ge=4, le=8)
+    bits: int | None = Field(default=None, ge=2, le=8)
     scales: Scales = "layer"
 
 
@@ -51,11 +54,12 @@ class LavaWriter:
 
     def check(self, graph: nir.NIRGraph) -> list[Problem]:
         """Everything that a ``.net`` file cannot say, by node."""
+        problems = list(_not_as_trained(read_trained_form(graph), self._bits, self._scales))
         try:
             lower(make_plan(graph))
         except UnsupportedError as error:
-            return list(error.problems)
-        return []
+            problems += error.problems
+        return problems
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
         """Lower, quantise and write ``graph``.
@@ -63,29 +67,61 @@ class LavaWriter:
         Raises:
             UnsupportedError: with all problems of :meth:`check`, or the layers that cannot be quantised.
         """
+        trained = read_trained_form(graph)
+        if problems := list(_not_as_trained(trained, self._bits, self._scales)):
+            raise UnsupportedError("The network was trained in another form.", problems=problems)
+        bits = self._bits or (8 if trained is None else trained.bits)
         plan = make_plan(graph)
         chain = lower(plan)
         x = calibration.x[:, :CALIBRATION_SAMPLES].float()
         spikes = Reference(plan).run(x, record=True).records
-        quantized = quantize(chain, x, spikes, bits=self._bits, scales=self._scales)
+        quantized = quantize(chain, x, spikes, bits=bits, scales=self._scales, trained=trained)
         write_net(quantized.net, folder / FILE)
         for source, name in RUNTIME.items():
             shutil.copyfile(source, folder / name)
         return Written(
             files={"net": FILE, "worker": RUNTIME[WORKER], "shims": RUNTIME[SHIMS]},
-            checks=(Check("net", "loihi", exact=False), Check("net", "lava", reference="loihi")),
-            passes=_passes(chain, quantized, self._bits),
+            checks=(
+                Check("net", "loihi", exact=False),
+                *student_check(graph, "net", "loihi", exact=True),
+                Check("net", "lava", reference="loihi"),
+            ),
+            passes=_passes(chain, quantized, bits, trained),
             approximations=(*quantized.notes, *_beyond_the_chip(quantized)),
             tables={"quantisation": quantized.table},
             lowered=_lowered(chain, quantized),
         )
 
 
-def _passes(chain: Chain, quantized: Quantized, bits: int) -> tuple[dict[str, Any], ...]:
+def _not_as_trained(trained: TrainedForm | None, bits: int | None, scales: Scales) -> Iterator[Problem]:
+    if trained is None:
+        return
+    rule = "what is exported is what was trained"
+    if bits not in {None, trained.bits}:
+        yield Problem(
+            "weights",
+            f"were trained as {trained.bits}-bit integers for {trained.target}; {bits} bits are asked for",
+            rule,
+            try_instead=f"leave the bits out, or train with target.bits={bits}",
+        )
+    if scales != "layer":
+        what = f"were trained for {trained.target} with one scale per layer"
+        yield Problem("weights", what, rule, try_instead="leave the scales out")
+
+
+def _passes(
+    chain: Chain, quantized: Quantized, bits: int, trained: TrainedForm | None
+) -> tuple[dict[str, Any], ...]:
     scales = {name: scale.tolist() for name, scale in zip(quantized.net.names, quantized.scales, strict=True)}
     return (
         {"pass": "lower to a chain of CUBA layers", "steps": list(chain.passes)},
-        {"pass": "quantise", "bits": bits, "scale": scales, "input scale": quantized.net.input_scale},
+        {
+            "pass": "quantise",
+            "bits": bits,
+            "scale": scales,
+            "input scale": quantized.net.input_scale,
+            "trained under the rules of": None if trained is None else trained.target,
+        },
     )
 
 

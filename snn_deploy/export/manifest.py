@@ -29,13 +29,17 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is exported: its plan (the hub), what judges it, where it came from, and real samples."""
+    """What is exported: its plan (the hub), what judges it, where it came from, and real samples.
+
+    ``student`` is the network in the arithmetic of a chip, when it was trained in it.
+    """
 
     name: str
     plan: Plan
     executable: Executable
     samples: Samples
     calibration: Calibration
+    student: Executable | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

@@ -9,7 +9,7 @@ import nir
 import numpy as np
 
 from snn_deploy.errors import ConfigError, Problem, UnsupportedError, did_you_mean
-from snn_deploy.export.base import Calibration, Check, Written
+from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.foreign import readers
 from snn_deploy.graph.io import COMPATIBLE, name_problems, reset_problems, write_nir
 from snn_deploy.graph.passes.consumers import CONSUMERS
@@ -19,6 +19,7 @@ from snn_deploy.graph.passes.portable import portable
 from snn_deploy.graph.passes.reader_rules import early_biases
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
+from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.registry import FORMATS, Options
 
@@ -80,9 +81,13 @@ class NirWriter:
         write_nir(lowered, folder / FILE, self._version)
         return Written(
             files={"model": FILE},
-            checks=(Check("model", "reference"), *self._foreign_checks(lowered)),
+            checks=(
+                Check("model", "reference"),
+                *student_check(graph, "model", "reference", exact=False),
+                *self._foreign_checks(lowered),
+            ),
             passes=tuple(passes),
-            approximations=tuple(self._stated_aside(plan, lowered)),
+            approximations=(*self._stated_aside(plan, lowered), *real_numbers_note(graph)),
             lowered=lowered,
         )
 

@@ -15,7 +15,7 @@ import onnx
 from pydantic import Field, field_validator
 
 from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.export.base import Calibration, Check, Written
+from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table, quantize
 from snn_deploy.export.onnx_models import OPSET, Integers, scan_model, step_model, unrolled_model
 from snn_deploy.export.onnx_step import build_step
@@ -23,6 +23,7 @@ from snn_deploy.files import write_bytes
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
+from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
 from snn_deploy.registry import FORMATS, Options
 from snn_deploy.simulate.onnx_info import INT8, MODELS
@@ -78,9 +79,12 @@ class OnnxWriter:
             write_bytes(folder / file, model.SerializeToString(deterministic=True))
         return Written(
             files=files,
-            checks=tuple(Check(name, "onnxruntime", exact=not name.endswith(INT8)) for name in files),
+            checks=(
+                *(Check(name, "onnxruntime", exact=not name.endswith(INT8)) for name in files),
+                *student_check(graph, self._models[-1], "onnxruntime", exact=False),
+            ),
             passes=({"pass": "onnx_operators", "opset": OPSET}, *int8),
-            approximations=tuple(approximations(quantized)) if quantized else (),
+            approximations=(*real_numbers_note(graph), *(approximations(quantized) if quantized else ())),
             tables={"quantisation": quantisation_table(plan, quantized)} if quantized else {},
         )
 

@@ -12,6 +12,9 @@ from torch import nn
 
 from snn_deploy.errors import ConfigError, DataError, Problem
 from snn_deploy.files import write_bytes
+from snn_deploy.graph.semantics import Semantics
+from snn_deploy.models.chip import convert
+from snn_deploy.models.chip_draft import draft
 from snn_deploy.recipes import Recipe
 from snn_deploy.registry import STUDENTS, TEACHERS
 
@@ -44,12 +47,15 @@ def build_teacher(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
 
 
 def load_student(path: Path, recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
-    """The trained student of ``recipe`` with the weights in ``path``, in eval mode.
+    """The trained student of ``recipe`` with the weights in ``path``, in eval mode; in the form of the chip
+    when the recipe has a target.
 
     Raises:
         DataError: the file is missing, damaged, or of another network.
     """
     student = build_student(recipe, in_shape, classes)
+    if recipe.target is not None:
+        convert(student, draft(student, in_shape, Semantics()).plan, recipe.target.bits)
     load_weights(student, path)
     return student.eval()
 

@@ -58,9 +58,11 @@ from snn_deploy.graph.passes.scale_search import (
     membrane_peak,
     real_bounds,
     threshold_error,
+    trained_candidate,
     wide,
 )
 from snn_deploy.graph.passes.windows import FloatArray, Matrix
+from snn_deploy.graph.trained_form import TrainedForm
 
 HEADROOM = 4.0
 """A readout's membrane has room for this many times the largest value seen in calibration (our choice)."""
@@ -89,20 +91,22 @@ def quantize(
     *,
     bits: int = 8,
     scales: Scales = "layer",
+    trained: TrainedForm | None = None,
 ) -> Quantized:
     """Quantise ``chain``.
 
     Args:
         x: calibration input ``[T, B, *shape]``.
         spikes: what every population of the real network fired on x, by name, ``[T, B, *shape]``.
-        bits: weight bits, 4 to 8.
+        bits: weight bits, 2 to 8.
         scales: one S per layer, or one per channel.
+        trained: the form that the network was trained in, at ``bits``: its scales are taken, not searched.
 
     Raises:
         UnsupportedError: with every layer for which no scale keeps the limits; or a skip path carries an
             input that is not spikes.
     """
-    grid = input_grid(x)
+    grid = input_grid(x) if trained is None else trained.grid
     if chain.relays_input and grid.range != (0, 1):
         raise UnsupportedError("A skip path carries the input.", problems=[_graded_relay(chain, grid)])
     found: list[tuple[LayerTask, Candidate]] = []
@@ -110,9 +114,13 @@ def quantize(
     seen, value, span = grid.units(x), grid.scale, grid.range
     for layer in chain.layers:
         task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
-        chosen = best_candidate(task, bits, per_channel=scales == "channel")
+        given = None if trained is None else _trained_scale(layer, trained)
+        if given is None:
+            chosen = best_candidate(task, bits, per_channel=scales == "channel")
+        else:
+            chosen = trained_candidate(task, given, bits)
         if chosen is None:
-            problems.append(_no_scale(layer.name, bits))
+            problems.append(_no_scale(layer.name, bits) if given is None else _not_trained(layer.name, bits))
         else:
             found.append((task, chosen))
         if layer is not chain.layers[-1]:
@@ -124,7 +132,7 @@ def quantize(
         net=_assemble(chain, grid, whole, int(x.shape[0])),
         scales=tuple(candidate.scale for candidate in whole),
         table=[_row(task, chosen, bits) for task, chosen in found],
-        notes=_notes(chain, grid, bits, scales),
+        notes=_notes(chain, grid, bits, scales, trained),
     )
 
 
@@ -283,8 +291,33 @@ def _no_scale(name: str, bits: int) -> Problem:
     )
 
 
-def _notes(chain: Chain, grid: InputGrid, bits: int, scales: Scales) -> tuple[str, ...]:
+def _trained_scale(layer: ChipLayer, trained: TrainedForm) -> float | None:
+    """The scale at which ``layer`` was trained; None for one without weights to train, such as a maximum."""
+    if layer.threshold is None:
+        return trained.scales.get(layer.name)
+    own = [member.name for member in layer.members if not member.relay] or [layer.name]
+    thresholds = [trained.thresholds[name] for name in own if name in trained.thresholds]
+    return thresholds[0] / layer.threshold if thresholds else None
+
+
+def _not_trained(name: str, bits: int) -> Problem:
+    return Problem(
+        name,
+        f"its weights are no {bits}-bit integers at the scale it was trained with, or break a limit",
+        "the integers of the training, within 24-bit sums; a matrix that Lava computes as stored",
+        try_instead="export the run that trained it; train a dead layer (all weights 0) further",
+    )
+
+
+def _notes(
+    chain: Chain, grid: InputGrid, bits: int, scales: Scales, trained: TrainedForm | None
+) -> tuple[str, ...]:
     notes = [f"Weights are rounded to {bits} bits with one scale per {scales}; see the table of errors."]
+    if trained is not None:
+        notes = [
+            f"The weights are the {bits}-bit integers that the network was trained with under the rules of "
+            f"{trained.target}; the export rounds nothing."
+        ]
     if scales == "channel":
         notes.append(
             "Simulation only: scales per channel need thresholds per channel; no chip is documented."

@@ -18,11 +18,14 @@ import torch
 from torch.nn import functional
 
 from snn_deploy.graph.lava_net import NEVER_FIRES, IntArray, Pair
-from snn_deploy.graph.lava_rules import SUM_MAX, WEIGHT_MIN, lossless_dense
+from snn_deploy.graph.lava_rules import BIAS_MAX, SUM_MAX, WEIGHT_MIN, lossless_dense
 from snn_deploy.graph.passes.chip_layers import ChipLayer
+from snn_deploy.graph.passes.rounding import round_to_grid, weight_range
 from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
 
 _PERCENTILES = (99.9, 99.5, 99.0)
+_OFF_GRID = 0.05
+"""Distance from an integer, in weight units, that float32 weights may have which stand for integers."""
 _GRID = tuple(2.0 ** (k / 16) for k in range(-12, 25))
 
 
@@ -77,14 +80,14 @@ class LayerTask:
 
 def largest_weight(bits: int) -> int:
     """The end of the range of weights of ``bits`` bits, ``256 - 2^(9 - bits)``."""
-    return -WEIGHT_MIN - (1 << (9 - bits))
+    return weight_range(bits)[2]
 
 
 def round_weights(weight: FloatArray, scale: float | FloatArray, bits: int) -> IntArray:
     """Integer weights of ``weight`` at ``scale``: multiples of ``2^(9 - bits)`` in ``[-256, 256 - step]``."""
-    step = 1 << (9 - bits)
-    rounded: IntArray = (step * np.rint(weight * (wide(scale, weight.ndim) / step))).astype(np.int64)
-    return rounded.clip(WEIGHT_MIN, largest_weight(bits))
+    scaled = torch.from_numpy(weight * wide(scale, weight.ndim))
+    rounded: IntArray = round_to_grid(scaled, bits).numpy().astype(np.int64)
+    return rounded
 
 
 def round_threshold(layer: ChipLayer, scale: float | FloatArray) -> IntArray:
@@ -189,6 +192,22 @@ def _widest(weight: FloatArray, bits: int) -> float:
         largest_weight(bits) / highest if highest > 0 else np.inf,
         WEIGHT_MIN / lowest if lowest < 0 else np.inf,
     )
+
+
+def trained_candidate(task: LayerTask, scale: float, bits: int) -> Candidate | None:
+    """The integers that the layer was trained with at ``scale``; None when its weights are others, or break a
+    limit."""
+    candidate = _integers(task, np.asarray(scale), "trained", bits)
+    linear = task.map
+    off = np.abs(candidate.weight - linear.weight * scale).max()
+    off_bias = np.abs(candidate.bias - linear.bias * scale).max()
+    legal = (
+        max(off, off_bias) < _OFF_GRID
+        and np.abs(candidate.bias).max() <= BIAS_MAX
+        and real_bounds(candidate.weight, task.span).max() <= SUM_MAX
+        and task.computed_as_stored(candidate.weight, bits)
+    )
+    return candidate if legal else None
 
 
 def _fitted(task: LayerTask, candidate: Candidate) -> Candidate:
