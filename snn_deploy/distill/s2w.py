@@ -14,9 +14,9 @@ Source: Strong2Weak and Weak2Strong, NeurIPS 2025, arXiv 2510.07924: the choice 
 Our choice: no factor ``tau^2``, confidence without softening, the sum of both losses for ``direction: both``,
 and the earliest of equally confident steps.
 
-On recordings the weak step is mostly the first, which has seen one frame and starts from rest: no weights can
-give it the strong step's answer. The loss then has a floor and pulls against the cross entropy as long as
-training lasts; ``tau_squared`` quadruples that pull. See "What can hurt" in ``METHODS.md``.
+On recordings every step sees another frame, and a spiking readout rests after a spike: no weights make the
+steps equal, the loss has a floor, and it pulls against the cross entropy as long as training lasts.
+``tau_squared`` quadruples that pull. See "What can hurt" in ``METHODS.md``.
 """
 
 from __future__ import annotations

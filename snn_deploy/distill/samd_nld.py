@@ -32,12 +32,14 @@ noise_scale         std                           std                       vari
 noise_gradient      false                         false                     true: through mu and s_z
 ==================  ============================  ========================  ================================
 
-``ours`` scales each map to its own range: raw spike counts make P_st nearly one-hot, and L_samd of ``paper``
-then outweighs the rest; lower ``samd`` there if the student falls silent. Our choice too: the class explained
-is the one the teacher predicts, as in the code (``cam_class: label`` explains the true one, of mixed
-samples the likelier); the noise is
-constant in ``ours`` and ``paper``. Not reproduced of the code: its teacher in train mode, whose statistics
-drift, and the ReLU at the end of its student, which could not be deployed.
+``ours`` scales each map to its own range. Raw spike counts make P_st nearly one-hot and raw Grad-CAM makes
+P_te nearly uniform, so L_samd of ``paper`` outweighs the rest and asks for equally many spikes at every
+position, which a silent layer has: give it a ``samd`` of some hundredths ("What can hurt" in ``METHODS.md``).
+
+Our choice too: the class explained is the one the teacher predicts, as in the code (``cam_class: label``
+explains the true one, of mixed samples the likelier); the noise is constant in ``ours`` and ``paper``. Not
+reproduced of the code: its teacher in train mode, whose statistics drift, and the ReLU at the end of its
+student, which could not be deployed.
 """
 
 from __future__ import annotations

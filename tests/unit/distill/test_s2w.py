@@ -11,6 +11,7 @@ from torch.autograd import gradcheck
 
 from snn_deploy.distill.s2w import S2wOptions, extreme_steps, s2w_terms
 from snn_deploy.errors import ConfigError
+from snn_deploy.models.neurons import NeuronOptions, make_neuron
 
 LN3 = math.log(3)
 # Probabilities at step 0: (1/2, 1/2), the weakest; at 1: (1/10, 9/10), the strongest; at 2: (1/4, 3/4).
@@ -79,6 +80,24 @@ def test_order_of_steps_and_constants_do_not_matter(seed: int, steps: int) -> No
     for name in ("s2w", "w2s"):
         assert first[name].item() >= 0
         assert second[name].item() == pytest.approx(first[name].item(), abs=1e-12)
+
+
+def test_a_spike_against_none_costs_a_constant() -> None:
+    # One spike of ten neurons, logit scale 8: at tau 2 its share is e^4 / (e^4 + 9), the silent step's 1/10.
+    z = torch.zeros(2, 1, 10)
+    z[0, 0, 3] = 8.0
+    share = math.exp(4) / (math.exp(4) + 9)
+    other = (1 - share) / 9
+    floor = share * math.log(10 * share) + 9 * other * math.log(10 * other)
+    assert s2w_terms(z, S2wOptions())["s2w"].item() == pytest.approx(floor) == pytest.approx(1.58, abs=0.005)
+
+
+@given(st.floats(1.0, 1.999))
+def test_a_spiking_readout_rests_after_a_spike(current: float) -> None:
+    lif = make_neuron(NeuronOptions(kind="lif", tau=2.0, v_threshold=1.0, v_reset=0.0))
+    spikes = lif(torch.full((12, 1), current))
+    assert not (spikes[1:] * spikes[:-1]).any()
+    assert lif(torch.full((3, 1), 2.0)).sum() == 3
 
 
 @given(seeds)

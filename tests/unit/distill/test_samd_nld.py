@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.methods import make, normal, offered, toy_setting
@@ -116,6 +116,24 @@ def test_samd_of_the_paper_and_ours_by_hand() -> None:
     # Each scaled to its own range r, the second position is at r / (r + 0.001).
     p, q = (sigmoid(r / (r + 1e-3) / 2) for r in (2 * math.log(3), 2 * math.log(2)))
     assert samd(teacher, student, OURS).item() == pytest.approx(4 * kl([1 - p, p], [1 - q, q]))
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_raw_maps_ask_for_equally_many_spikes_everywhere(seed: int) -> None:
+    """Why the paper's variant silences a layer: spikes go where there are most, and silence is a solution."""
+    paper, ours = (SamdNldOptions.model_validate({"variant": name}) for name in ("paper", "ours"))
+    teacher = 0.5 * normal(4, 5, 5, seed=seed).relu().clamp(max=2)
+    counts = normal(4, 5, 5, seed=seed + 1, scale=10.0).abs().round().requires_grad_()
+    loss = samd(teacher, counts, paper)
+    (gradient,) = torch.autograd.grad(loss, counts)
+    target, found = ((m / 2).flatten(1).softmax(1).view_as(m) for m in (teacher, counts))
+    torch.testing.assert_close(gradient, 2 * (found - target) / 4)
+    most = counts.flatten(1).argmax(1, keepdim=True)
+    assert (gradient.flatten(1).gather(1, most) > 0).all()
+    silent = samd(teacher, torch.zeros_like(teacher), paper)
+    assert silent < 0.15 and loss > 20 * silent
+    assert samd(teacher, counts, ours) < 0.5
 
 
 @given(seeds)
