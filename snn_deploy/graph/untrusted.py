@@ -48,6 +48,8 @@ def open_untrusted(path: Path, kind: str) -> Iterator[tuple[h5py.File, Untrusted
     """
     if not path.is_file():
         raise DataError(f"There is no {kind} file at '{path}'.")
+    if not path.stat().st_size:
+        raise DataError(f"'{path}' is empty; it is no {kind} file.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"'{path}' is larger than {MAX_FILE_BYTES} bytes.")
     try:

@@ -40,7 +40,12 @@ def check_operators(model: onnx.ModelProto, where: str) -> None:
     """
     if model.functions or model.training_info:
         raise DataError(f"'{where}' holds functions or training graphs; neither is expected.")
-    faults = []
+    newest = onnx.defs.onnx_opset_version()
+    faults = [
+        Problem("model", f"operator set {entry.version}", rule=f"1 to {newest}")
+        for entry in model.opset_import
+        if not 0 < entry.version <= newest
+    ]
     for depth, graph in _graphs(model.graph):
         faults += [
             Problem(tensor.name, "keeps its data in another file")

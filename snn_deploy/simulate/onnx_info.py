@@ -99,7 +99,7 @@ def read_info(properties: Mapping[str, str], where: str) -> OnnxInfo:
     try:
         info = OnnxInfo.model_validate_json(properties[KEY])
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        faults = "; ".join(": ".join([*map(str, e["loc"]), e["msg"]]) for e in error.errors()[:5])
         raise DataError(f"The '{KEY}' metadata of '{where}' are damaged: {faults}") from None
     if info.kind == "unrolled" and info.timesteps is None:
         raise DataError(f"The '{KEY}' metadata of '{where}' are damaged: unrolled over how many timesteps?")

@@ -19,7 +19,6 @@ from snn_deploy.export.nir import NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.graph.lava_io import read_net, write_net
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.onnx_info import MODELS
 from snn_deploy.simulate.onnxruntime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
@@ -90,10 +89,11 @@ def run_onnx(path: Path) -> None:
 
 
 def run_net(path: Path) -> None:
-    """What the backend ``loihi`` does with a file of a bundle."""
+    """What every command does with a ``.net`` file: open it, then run it."""
+    source = open_source(path)
     net = read_net(path)
     if sum(prod(layer.shape) for layer in net.layers) * STEPS < MAX_RUN:
-        Loihi(net).run(torch.ones(STEPS, 1, *net.input_shape), record=True)
+        source.executable.run(torch.ones(STEPS, 1, *net.input_shape), record=True)
 
 
 @dataclass(frozen=True)

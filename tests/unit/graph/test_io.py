@@ -231,7 +231,10 @@ def test_files_that_are_missing_empty_or_something_else(tmp_path):
         read_nir(tmp_path / "none.nir")
     with pytest.raises(DataError, match="There is no NIR file"):
         read_nir(tmp_path)
-    for content in (b"", b"not hdf5", b"\x89HDF\r\n\x1a\n" + bytes(100)):
+    (tmp_path / "empty.nir").write_bytes(b"")
+    with pytest.raises(DataError, match="is empty; it is no NIR file"):
+        read_nir(tmp_path / "empty.nir")
+    for content in (b"not hdf5", b"\x89HDF\r\n\x1a\n" + bytes(100)):
         (tmp_path / "x.nir").write_bytes(content)
         with pytest.raises(DataError, match="not a readable NIR file"):
             read_nir(tmp_path / "x.nir")

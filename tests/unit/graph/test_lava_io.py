@@ -187,7 +187,8 @@ def test_no_file(tmp_path: Path) -> None:
 def test_truncated_and_foreign_files_are_damaged(keep: int, tmp_path: Path) -> None:
     whole = _foreign(tmp_path / "f.net").read_bytes()
     (tmp_path / "f.net").write_bytes(whole[:keep])
-    with pytest.raises(DataError, match=r"is not a readable \.net file"):
+    says = r"is not a readable \.net file" if keep else r"is empty; it is no \.net file"
+    with pytest.raises(DataError, match=says):
         read_net(tmp_path / "f.net")
 
 
