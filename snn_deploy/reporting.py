@@ -106,6 +106,10 @@ def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[
             if figures := result[role]:
                 fraction = float(figures["test_accuracy"])
                 yield Accuracy(name=role, role=role, fraction=fraction, samples=total)
+        if figures := result.get("real_student"):
+            fraction = float(figures["test_accuracy"])
+            name = "student in real numbers, before the chip's rules"
+            yield Accuracy(name=name, role="student", fraction=fraction, samples=total)
     for parity in manifest["parity"] if manifest else ():
         if parity["accuracy"] is not None:
             yield Accuracy(

@@ -138,7 +138,7 @@ def _lowered(chain: Chain, quantized: Quantized) -> nir.NIRGraph | None:
         return None
 
 
-@FORMATS.register("lava", options=LavaOptions, summary="lava-dl HDF5 file for Loihi, 4 to 8-bit weights")
+@FORMATS.register("lava", options=LavaOptions, summary="lava-dl HDF5 file for Loihi, 2 to 8-bit weights")
 def writer(options: LavaOptions) -> LavaWriter:
     """The writer of the format ``lava``."""
     return LavaWriter(options)

@@ -26,13 +26,17 @@ METHODS = {
     "none": "{name: none}",
     "tser": "{name: tser}",
     "mixed": "{name: tser}",
+    "under rules": "{name: tser}",
     "s2w": "{name: s2w, direction: both}",
     "bkd": f"{{name: bkd, clip: true, {TAPS}}}",
     "samd_nld": f"{{name: samd_nld, {TAPS}}}",
     "samd_nld-code": f"{{name: samd_nld, variant: official-code, {TAPS}}}",
 }
 
-MORE = {"mixed": ("train.mix={mixup: 1.0, cutmix: 1.0, probability: 0.7}",)}
+MORE = {
+    "mixed": ("train.mix={mixup: 1.0, cutmix: 1.0, probability: 0.7}",),
+    "under rules": ("target={bits: 4, epochs: 2}",),
+}
 
 Job = tuple[str, int, Sequence[str]]
 
@@ -48,7 +52,7 @@ def records(run_folder: Path) -> list[dict[str, Any]]:
 
 def same(found: Path, expected: Path) -> None:
     """Equal losses to 1e-5, term by term, and equal decisions."""
-    for part in ("", "teacher"):
+    for part in ("", "teacher", "target"):
         if not (expected / part / "metrics.jsonl").exists():
             continue
         ours, theirs = records(found / part), records(expected / part)

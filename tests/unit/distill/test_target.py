@@ -179,11 +179,11 @@ def test_faults_of_the_section_are_reported_with_all_others() -> None:
 
 
 def test_the_stage_is_as_the_training_before_but_for_its_length_and_rate() -> None:
-    recipe = toy_recipe("train.epochs=10", "train.optimizer=sgd", "target=loihi2")
+    recipe = toy_recipe("train.epochs=10", "train.optimizer=sgd", "train.mix={mixup: 1.0}", "target=loihi2")
     assert recipe.target is not None
     spec = recipe.target.stage(recipe.train)
     assert (spec.epochs, spec.lr, spec.warmup_epochs) == (3, recipe.train.lr, 0)
-    assert spec.optimizer == "sgd"
+    assert (spec.optimizer, spec.mix) == ("sgd", None)
     other = toy_recipe("target.epochs=4", "target.lr=0.5").target
     assert other is not None and (other.stage(recipe.train).epochs, other.stage(recipe.train).lr) == (4, 0.5)
 
