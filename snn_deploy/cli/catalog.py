@@ -43,7 +43,7 @@ def ls(
         render.emit_json(content)
         return
     for name, rows in content.items():
-        columns = list(rows[0]) if rows else ["name"]
+        columns = [column for column in rows[0] if column != "description"] if rows else ["name"]
         render.table(columns, ([row[c] for c in columns] for row in rows), title=name)
         render.say()
     if kind is None:
@@ -171,7 +171,7 @@ def _recipe_row(name: str) -> dict[str, str]:
         if published.get("accuracy")
         else "-",
         "ours": f"{measured['accuracy']} % ({measured['date']})" if measured else "-",
-        "what": content.get("description", ""),
+        "description": content.get("description", ""),
     }
 
 
