@@ -100,7 +100,7 @@ def _reads(reader: str, plan: Plan, semantics: Semantics) -> bool:
         reader, (semantics.dt,)
     ):
         return False
-    if unreadable(plan, plan.graph.nodes, replace(facts, nodes=_NODES[reader])):
+    if unreadable(plan, plan.graph.nodes, plan.graph.edges, replace(facts, nodes=_NODES[reader])):
         return False
     return all(_reads_node(reader, plan.node(name), semantics) for name in plan.order)
 
@@ -112,7 +112,7 @@ def _reads_node(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
         return True
     fire = discretise(node, semantics).fire
     assert fire is not None
-    if any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
+    if reader != "norse" and any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
         return False
     if reader == "spikingjelly" and not isinstance(node, nir.CubaLIF):
         return _reads_gain(reader, node, semantics) and not np.any(

@@ -119,7 +119,10 @@ def pool(padding: int) -> nir.AvgPool2d:
         (lambda net: write_semantics(net, Semantics(dt=5e-5)), ("norse",)),
         (lambda net: setattr(net.nodes["n"], "v_reset", np.full((2, 8, 8), 0.5)), ()),
         (lambda net: setattr(net.nodes["n"], "v_leak", np.full((2, 8, 8), 0.5)), ()),
-        (lambda net: setattr(net.nodes["n"], "v_threshold", np.linspace(1, 2, 128).reshape(2, 8, 8)), ()),
+        (
+            lambda net: setattr(net.nodes["n"], "v_threshold", np.linspace(1, 2, 128).reshape(2, 8, 8)),
+            ("norse",),
+        ),
         (lambda net: setattr(net.nodes["n"], "r", np.full((2, 8, 8), 2.0)), ("snntorch",)),
         (lambda net: net.nodes.update(c=conv(2, 2, 8, groups=2)), ()),
         (lambda net: net.nodes.update(c=pool(1)), ("snntorch",)),

@@ -18,6 +18,7 @@ from snn_deploy.graph.semantics import Reset, Semantics, write_semantics
 from support.graphs import graph
 
 DT = 1e-4
+STEPS = 6
 IMAGE = (2, 6, 6)
 Nodes = dict[str, nir.NIRNode]
 
@@ -59,14 +60,17 @@ class _Make:
         zero = np.zeros(shape)
         return nir.LIF(tau * DT * one, r * one, zero, threshold * one, zero.copy())
 
-    def spikes(self, *shape: int, steps: int = 6, batch: int = 3) -> torch.Tensor:
+    def fire(self, *shape: int) -> nir.IF:
+        return nir.IF(np.full(shape, 1 / DT), np.full(shape, 0.8), np.zeros(shape))
+
+    def spikes(self, *shape: int, steps: int = STEPS, batch: int = 3) -> torch.Tensor:
         return torch.from_numpy((self.rng.random((steps, batch, *shape)) < 0.4).astype(np.float32))
 
 
 def _chain(nodes: Nodes, source, target, reset: Reset = "zero", more=()) -> nir.NIRGraph:
     path = ["input", *nodes, "output"]
     made = graph(nodes, [*itertools.pairwise(path), *more], source, target)
-    write_semantics(made, Semantics(dt=DT, reset=reset))
+    write_semantics(made, Semantics(dt=DT, reset=reset, timesteps=STEPS))
     return made
 
 
@@ -75,9 +79,9 @@ def _dense(make: _Make, node: nir.NIRNode, reset: Reset = "zero") -> nir.NIRGrap
 
 
 def _image(make: _Make, nodes: Nodes, target) -> nir.NIRGraph:
-    """conv, LIF, then ``nodes`` and a LIF: what they compute is seen in its spikes."""
+    """conv, IF, then ``nodes`` and an IF: what they compute is seen in its spikes."""
     return _chain(
-        {"c": make.conv(), "n": make.lif(3, 6, 6), **nodes, "last": make.lif(*target)}, IMAGE, target
+        {"c": make.conv(), "n": make.fire(3, 6, 6), **nodes, "last": make.fire(*target)}, IMAGE, target
     )
 
 
@@ -136,9 +140,14 @@ def _weights() -> list[NodeCase]:
         {"s": nir.Scale(np.linspace(0.5, 2, 5)), "w": make.linear(6, 5), "n": make.lif(6)}, (5,), (6,)
     )
     one = nir.Conv1d(8, make.weights(3, 2, 3), 2, 1, 1, 1, np.zeros(3, np.float32))
-    flat = {"f": _flat(3, 4), "d": make.affine(4, 12), "m": make.lif(4)}
-    line = _chain({"c": one, "n": make.lif(3, 4), **flat}, (2, 8), (4,))
-    cases = [NodeCase("Linear", linear, make.spikes(5)), NodeCase("Scale", scale, make.spikes(5))]
+    flat = {"f": _flat(3, 4), "d": make.linear(4, 12), "m": make.lif(4)}
+    line = _chain({"c": one, "n": make.fire(3, 4), **flat}, (2, 8), (4,))
+    affine = _chain({"w": make.affine(6, 5), "n": make.lif(6)}, (5,), (6,))
+    cases = [
+        NodeCase("Affine", affine, make.spikes(5)),
+        NodeCase("Linear", linear, make.spikes(5)),
+        NodeCase("Scale", scale, make.spikes(5)),
+    ]
     cases.append(NodeCase("Conv1d", line, make.spikes(2, 8)))
     convs = {
         "Conv2d": make.conv(stride=(2, 2)),
@@ -148,7 +157,7 @@ def _weights() -> list[NodeCase]:
     }
     for name, node in convs.items():
         channels = len(node.weight)
-        net = _chain({"c": node, "n": make.lif(channels, 3, 3)}, IMAGE, (channels, 3, 3))
+        net = _chain({"c": node, "n": make.fire(channels, 3, 3)}, IMAGE, (channels, 3, 3))
         cases.append(NodeCase(name, net, make.spikes(*IMAGE)))
     return cases
 
@@ -160,7 +169,7 @@ def _pools() -> list[NodeCase]:
         "SumPool2d": ({"p": _pool(nir.SumPool2d, 0), "d": make.conv(2, 3, size=3)}, (2, 3, 3)),
         "AvgPool2d, padding": ({"p": _pool(nir.AvgPool2d, 1), "d": make.conv(2, 3, size=4)}, (2, 4, 4)),
         "AvgPool2d before a neuron": ({"p": _pool(nir.AvgPool2d, 0)}, (3, 3, 3)),
-        "Flatten": ({"f": _flat(3, 6, 6), "d": make.affine(4, 108)}, (4,)),
+        "Flatten": ({"f": _flat(3, 6, 6), "d": make.linear(4, 108)}, (4,)),
     }
     return [NodeCase(name, _image(make, *row), make.spikes(*IMAGE)) for name, row in rows.items()]
 
@@ -196,5 +205,6 @@ def _joins() -> list[NodeCase]:
         NodeCase("sum into the output", _chain(first, (5,), (6,), more=[("n", "output")]), make.spikes(5)),
         NodeCase("recurrent edge", loop, make.spikes(5), frozenset({("n", "back")})),
         NodeCase("nested graph", nested, make.spikes(5)),
+        NodeCase("reset to v_reset", _dense(make, make.lif(6)), make.spikes(5)),
         NodeCase("reset by subtraction", _dense(make, make.lif(6), "subtract"), make.spikes(5)),
     ]

@@ -46,6 +46,7 @@ class Consumer:
         linear: whether it reads Linear; else weights get a bias of zero.
         channels_last: whether its tensors are (H, W, C).
         sums: whether it adds several edges into a node; ``inside`` when not at the output.
+        depth_first: whether it runs nodes in the order of a depth-first walk along the edge list.
         loops: the loops whose recurrent edges it carries from one step to the next; empty for none.
         typed: whether it reads through the type check of NIR 1.0.6 and later.
         reads_rest: whether v_leak may differ from v_reset.
@@ -64,6 +65,7 @@ class Consumer:
     sums: Literal["anywhere", "inside", "nowhere"]
     loops: Literal["", "one neuron", "any"] = ""
     padded_pools: tuple[type[nir.NIRNode], ...] = ()
+    depth_first: bool = False
     dilation: bool = True
     linear: bool = True
     channels_last: bool = False
@@ -84,6 +86,7 @@ CONSUMERS: dict[str, Consumer] = {
         gain="share",
         pooling="sum",
         sums="anywhere",
+        depth_first=True,
         loops="one neuron",
         setup=("Hand the state of each step to the next: y, state = net(x, state).",),
     ),
@@ -96,7 +99,8 @@ CONSUMERS: dict[str, Consumer] = {
         resets=("subtract", "zero"),
         gain="one",
         pooling="sum",
-        sums="nowhere",
+        sums="anywhere",
+        depth_first=True,
         linear=False,
         typed=False,
         setup=(

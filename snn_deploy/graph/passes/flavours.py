@@ -25,7 +25,7 @@ from snn_deploy.graph.passes.plain_convs import is_plain, plain_convolution
 from snn_deploy.graph.passes.pooling import average_pooling, sum_pooling
 from snn_deploy.graph.passes.reader_neurons import NeuronWriter
 from snn_deploy.graph.passes.reader_rules import EARLY_BIAS, early_biases, reader_rules
-from snn_deploy.graph.passes.unreadable import unreadable
+from snn_deploy.graph.passes.unreadable import in_order, unreadable
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import Plan
 
@@ -59,12 +59,14 @@ class _Builder:
         self.passes: list[dict[str, Any]] = []
         self.nodes: dict[str, nir.NIRNode] = dict(plan.graph.nodes)
         self.edges: list[Edge] = list(plan.graph.edges)
+        if self.reader.depth_first:
+            self.edges = in_order(plan, self.edges)
 
     def build(self) -> Flavour:
         """Rewrite, check and encode."""
         self._pools()
         self._convolutions()
-        self.problems += unreadable(self.plan, self.nodes, self.reader)
+        self.problems += unreadable(self.plan, self.nodes, self.edges, self.reader)
         self.problems += reader_rules(self.name, self.plan, self.nodes)
         if self.reader.late and EARLY_BIAS not in self.allow:
             self.problems += early_biases(self.plan, self.nodes)
@@ -92,7 +94,7 @@ class _Builder:
         changed = []
         for name, node in self.nodes.items():
             if isinstance(node, nir.Conv1d | nir.Conv2d) and not is_plain(node):
-                self.nodes[name], problems = plain_convolution(name, node)
+                self.nodes[name], problems = plain_convolution(name, node, square=self.reader.typed)
                 self.problems += problems
                 changed.append(name)
         if changed:

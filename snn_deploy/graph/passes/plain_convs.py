@@ -16,12 +16,12 @@ from snn_deploy.graph.passes.fold_batchnorm import Array
 from snn_deploy.graph.shapes import axes, pads
 
 
-def plain_convolution(name: str, node: nir.NIRNode) -> tuple[nir.NIRNode, list[Problem]]:
-    """``node`` with one group and a square kernel; a problem where zeros cannot make it square."""
+def plain_convolution(name: str, node: nir.NIRNode, *, square: bool) -> tuple[nir.NIRNode, list[Problem]]:
+    """``node`` with one group and, if ``square``, a square kernel; a problem where zeros cannot do it."""
     rank = 1 if isinstance(node, nir.Conv1d) else 2
     weight, padding = _one_group(np.asarray(node.weight), axes(node.groups, 1)[0]), node.padding
     kernel = weight.shape[2:]
-    if len(set(kernel)) > 1:
+    if square and len(set(kernel)) > 1:
         dilation, stride = axes(node.dilation, rank), axes(node.stride, rank)
         missing = [max(kernel) - size for size in kernel]
         found = pads(node, kernel, dilation, stride)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import nir
 import numpy as np
 
 from snn_deploy.errors import Problem
+from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.consumers import Consumer
 from snn_deploy.graph.plan import loop_groups
 from snn_deploy.graph.types import INTEGRATOR_NODES, STATEFUL_NODES, WEIGHT_NODES, Plan
 
 
-def unreadable(plan: Plan, nodes: Mapping[str, nir.NIRNode], reader: Consumer) -> list[Problem]:
-    """Every node and edge that ``reader`` would not execute; ``nodes`` replaces those of ``plan``."""
+def unreadable(
+    plan: Plan, nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge], reader: Consumer
+) -> list[Problem]:
+    """Every node and edge that ``reader`` would not execute if ``plan`` had ``nodes`` and ``edges``."""
     found = [problem for name in plan.order for problem in _node(name, nodes[name], reader)]
     found += _sums(plan, nodes, reader)
     found += _loops(plan, nodes, reader)
+    if reader.depth_first:
+        found += _order(plan, edges, reader)
     if len({name.replace(".", "_") for name in nodes}) < len(nodes):
         rule = f"{reader.title} takes both for one"
         found.append(Problem("graph", "names of nodes that differ only in '.' and '_'", rule))
@@ -65,3 +70,33 @@ def _loops(plan: Plan, nodes: Mapping[str, nir.NIRNode], reader: Consumer) -> It
         if len(neurons) > 1:
             rule = f"{reader.title} delays another of its edges than we do"
             yield Problem(", ".join(neurons), f"a loop through {len(neurons)} neurons", rule)
+
+
+def in_order(plan: Plan, edges: Sequence[Edge]) -> list[Edge]:
+    """``edges`` so that a depth-first walk meets what we run first first."""
+    rank = {name: position for position, name in enumerate(plan.order)}
+    return sorted(edges, key=lambda edge: (rank[edge[0]], rank[edge[1]]))
+
+
+def _order(plan: Plan, edges: Sequence[Edge], reader: Consumer) -> Iterator[Problem]:
+    follow: dict[str, list[str]] = {}
+    for a, b in edges:
+        follow.setdefault(a, []).append(b)
+    walk: dict[str, int] = {}
+    waiting = [plan.input]
+    while waiting:
+        name = waiting.pop()
+        if name not in walk:
+            walk[name] = len(walk)
+            waiting += reversed(follow.get(name, []))
+    group = {name: number for number, names in enumerate(loop_groups(plan)) for name in names}
+    for name, sources in plan.sources.items():
+        early = [s for s in sources if walk[s] > walk[name] and group[s] != group[name]]
+        if early:
+            rule = (
+                f"{reader.title} runs it before {', '.join(early)} and then adds the values of the last step"
+            )
+            yield Problem(name, "a sum of parallel branches", rule, try_instead="one branch that is an edge")
+    if walk[plan.output] != len(walk) - 1:
+        rule = f"{reader.title} returns the node that it runs last"
+        yield Problem(plan.output, "an output that another node comes after", rule)

@@ -214,6 +214,7 @@ def pool(kind, padding=0):
 
 
 NARROW = nir.Conv2d((8, 8), np.ones((2, 2, 2, 3), np.float32), 1, 1, 1, 1, np.zeros(2, np.float32))
+FIRE = nir.IF(np.full((2, 8, 8), 1e4), np.ones((2, 8, 8)))
 UNEVEN = np.linspace(1, 2, 128).reshape(2, 8, 8)
 
 
@@ -229,7 +230,7 @@ UNEVEN = np.linspace(1, 2, 128).reshape(2, 8, 8)
         ("norse", chain(nir.Delay(np.full((2, 8, 8), 1e-4))), "Delay"),
         ("norse", chain(NARROW, target=(2, 9, 8)), "a kernel of 2 x 3"),
         ("snntorch", chain(lif((2, 8, 8)), conv(2, 2, 8), more=[("n0", "output")]), "sum of n1, n0"),
-        ("sinabs", chain(lif((2, 8, 8)), conv(2, 2, 8), lif((2, 8, 8)), more=[("n0", "n2")]), "no edges"),
+        ("spyx", chain(FIRE, conv(2, 2, 8), FIRE, more=[("n0", "n2")]), "no edges"),
         ("snntorch", chain(conv(2, 2, 8), lif((2, 8, 8)), more=[("n1", "n0")]), "recurrent edge"),
         ("norse", chain(*2 * [conv(2, 2, 8), lif((2, 8, 8))], more=[("n3", "n0")]), "2 neurons"),
         ("spinnaker2", chain(conv(2, 2, 8), conv(2, 2, 8), lif((2, 8, 8))), "two weight layers"),
@@ -275,6 +276,23 @@ def test_a_recurrent_bias_is_refused_and_without_it_the_loop_is_written():
         made = flavour(make_plan(graph(nodes, edges, (3,), (4,))), "spikingjelly")
         assert (made.graph is None) == refused
         assert not refused or "bias on recurrent weights" in made.problems[0].what
+
+
+@pytest.mark.parametrize("reader", ["norse", "sinabs"])
+def test_what_a_depth_first_walk_would_run_too_early_is_refused(reader):
+    """A shortcut beside one layer is walked after it; of two layers side by side, one comes too late."""
+    rng = np.random.default_rng(0)
+    layers = {name: nir.Linear(rng.normal(size=(3, 3)).astype(np.float32)) for name in ("a", "b", "end")}
+    nodes = {"n": lif((3,)), **layers, "m": lif((3,))}
+    shortcut = [("input", "n"), ("n", "end"), ("n", "a"), ("a", "end"), ("n", "b"), ("b", "m")]
+    nodes_of_shortcut = {name: node for name, node in nodes.items() if name != "b"}
+    one = graph(nodes_of_shortcut, [*shortcut[:4], ("end", "m"), ("m", "output")], (3,), (3,))
+    made = flavour(make_plan(one), reader)
+    assert made.problems == []
+    assert [b for a, b in made.graph.edges if a == "n"] == ["a", "end"]
+    both = graph(nodes, [*shortcut[:1], *shortcut[2:], ("end", "m"), ("m", "output")], (3,), (3,))
+    refused = flavour(make_plan(both), reader).problems
+    assert any((p.where, p.what) == ("m", "a sum of parallel branches") for p in refused)
 
 
 def test_what_was_done_is_said():
