@@ -199,7 +199,8 @@ def input_units(net: LavaNet, x: torch.Tensor) -> torch.Tensor:
         DataError: the shape differs, x is not finite, or a network of binary input is given something else.
     """
     shape = tuple(x.shape[2:])
-    if shape != net.input_shape and not (len(net.input_shape) == 1 and x[0, 0].numel() == net.input_shape[0]):
+    flat = 1 in {len(shape), len(net.input_shape)} and math.prod(shape) == math.prod(net.input_shape)
+    if shape != net.input_shape and not flat:
         raise DataError(f"The input has shape {shape}; the network takes {net.input_shape}.")
     x = x.reshape(*x.shape[:2], *net.input_shape)
     if net.input_bits or net.analog:

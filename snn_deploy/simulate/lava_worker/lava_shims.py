@@ -7,6 +7,8 @@ patch answers one failure:
   refuses defaults without a hash. While that one module runs, ``dataclass`` adds a hash.
 * ``ReshapePort`` calls ``numpy.reshape(newshape=...)``, which numpy 2.4 removed.
 * netx calls ``int()`` on arrays of one element, which numpy 2.4 refuses.
+* Lava keeps the geometry of a convolution in signed bytes and computes with them; numpy 2 refuses to add an
+  image's size of more than 127 pixels to a byte, and sums of bytes overflow.
 * netx imports a helper for resonate-and-fire neurons from slayer, which needs torch. Without torch, empty
   modules stand in for slayer; networks of such neurons are then refused when they are used.
 * Lava logs the tracebacks of its child processes at a level that is never shown; they go to stderr.
@@ -143,6 +145,18 @@ def _int_of_one_element(module: ModuleType) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _geometry_in_integers(module: ModuleType) -> Iterator[None]:
+    yield
+    original: Callable[..., Any] = module.conv_scipy
+
+    def conv_scipy(input_: Any, weight: Any, *geometry: Any) -> Any:
+        *pairs, groups = geometry
+        return original(input_, weight, *([int(n) for n in pair] for pair in pairs), int(groups))
+
+    vars(module)["conv_scipy"] = conv_scipy
+
+
+@contextlib.contextmanager
 def _visible_tracebacks(module: ModuleType) -> Iterator[None]:
     yield
     vars(module)["logging"] = _TracebackLogging(module.logging)
@@ -167,5 +181,6 @@ _PATCHES: dict[str, Callable[[ModuleType], contextlib.AbstractContextManager[Non
     "lava.magma.compiler.var_model": _hashable_dataclasses,
     "lava.magma.core.process.ports.ports": _reshape_without_newshape,
     "lava.magma.runtime.runtime": _visible_tracebacks,
+    "lava.proc.conv.utils": _geometry_in_integers,
     f"{_NETX}.hdf5": _int_of_one_element,
 }

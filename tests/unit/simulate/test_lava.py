@@ -16,7 +16,7 @@ from support.data import ROOT
 from support.lava_nets import random_input, random_net
 
 from snn_deploy.errors import ConfigError, DataError, MissingOptionalError, UnsupportedError
-from snn_deploy.graph.lava_net import Cuba, Dense, Input, LavaNet
+from snn_deploy.graph.lava_net import Conv, Cuba, Dense, Input, LavaNet
 from snn_deploy.simulate import lava
 from snn_deploy.simulate.lava import Lava, LavaError, LavaTimeoutError
 from snn_deploy.simulate.lava_install import lava_environment
@@ -118,7 +118,7 @@ import tempfile
 tempfile.tempdir = {str(tmp_path)!r}
 import torch
 from pathlib import Path
-from snn_deploy.graph.lava_net import Cuba, Dense, Input, LavaNet
+from snn_deploy.graph.lava_net import Conv, Cuba, Dense, Input, LavaNet
 from snn_deploy.simulate import lava
 import numpy as np, sys
 lava.WORKER = Path({str(tmp_path / "worker.py")!r})
@@ -221,7 +221,6 @@ def test_what_cannot_be_run_is_refused_before_anything_starts() -> None:
 def test_tracebacks_of_lavas_own_processes_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """128 groups overflow a signed byte inside a child process, after which plain Lava waits for ever."""
     from snn_deploy.graph import lava_io
-    from snn_deploy.graph.lava_net import Conv
 
     monkeypatch.setattr(lava_io, "simulation_problems", lambda net: [])
     weight = np.full((128, 1, 1, 1), 2)
@@ -229,3 +228,15 @@ def test_tracebacks_of_lavas_own_processes_are_shown(monkeypatch: pytest.MonkeyP
     client = Lava(LavaNet((Input((128, 2, 2)), conv), ("conv",)), timeout=60)
     with pytest.raises(LavaError, match="128 out of bounds for int8"):
         client.run(torch.ones(2, 1, 128, 2, 2))
+
+
+@pytest.mark.lava
+@pytest.mark.skipif(lava_environment() is None, reason="needs the Lava environment")
+def test_images_wider_than_a_signed_byte() -> None:
+    weight = np.random.default_rng(0).integers(-10, 20, (2, 1, 3, 3)) * 2
+    conv = Conv((2, 4, 33), weight, Cuba.of(4096, 0, 40), None, (1, 4), (1, 0))
+    net = LavaNet((Input((1, 4, 132)), conv), ("conv",))
+    x = (torch.rand(4, 2, 1, 4, 132) < 0.3).float()
+    expected = Loihi(net).run(x).output
+    assert expected.any()
+    assert torch.equal(Lava(net).run(x).output, expected)
