@@ -28,7 +28,7 @@ def export(
         ),
     ] = None,
     onnx: Annotated[
-        str, typer.Option("--onnx", help="Models of the onnx format: step, scan, unrolled; step-int8, ...")
+        str, typer.Option("--onnx", help="ONNX models: step, scan, unrolled; with -int8 for 8-bit weights.")
     ] = "step,scan",
     reader: Annotated[
         str | None,
