@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from snn_deploy.graph.lava_net import (
     NEVER_FIRES,
@@ -18,16 +19,24 @@ from snn_deploy.graph.lava_net import (
     Readout,
     conv_shape,
 )
+from snn_deploy.graph.passes.loihi import lower
+from snn_deploy.graph.passes.quantize import Scales, quantize
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.simulate.reference import Reference
+from support.residuals import pooled, residual
 
-KINDS = ("plain", "recurrent", "delays", "arrays", "graded", "readout", "analog")
+KINDS = ("plain", "recurrent", "delays", "arrays", "graded", "readout", "analog", "lowered")
 
 
 def random_net(seed: int, kind: str = "plain") -> LavaNet:
     """Up to 3 convolutions and up to 3 dense layers with mixed decays and biases.
 
     ``kind`` adds recurrence or delays to the dense layers, makes neuron parameters arrays, the input graded
-    or analog, or lets the last layer be read by its membrane.
+    or analog, or lets the last layer be read by its membrane; ``lowered`` is a pooled or residual network,
+    with maxima, relays and populations side by side.
     """
+    if kind == "lowered":
+        return _lowered(seed)
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     needs_dense = kind in {"recurrent", "delays", "readout"}
     convs, denses = int(rng.integers(0, 4)), int(rng.integers(needs_dense, 4))
@@ -59,6 +68,17 @@ def random_net(seed: int, kind: str = "plain") -> LavaNet:
     if not net.depth:
         return random_net(seed + 100_000, kind)
     return replace(net, names=tuple(f"population{i}" for i in range(len(net.populations))))
+
+
+def _lowered(seed: int) -> LavaNet:
+    kinds = ("sew", "post", "ms", "maximum", "average")
+    kind = kinds[seed % len(kinds)]
+    graph = residual(kind, seed) if kind in kinds[:3] else pooled(kind, seed)
+    plan = make_plan(graph)
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(6, 4, *plan.shapes[plan.input], generator=generator) < 0.5).float()
+    scales: Scales = "channel" if seed % 7 == 0 else "layer"
+    return quantize(lower(plan), x, Reference(plan).run(x, record=True).records, scales=scales).net
 
 
 def random_input(net: LavaNet, seed: int, steps: int, batch: int) -> np.ndarray:

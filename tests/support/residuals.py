@@ -93,6 +93,17 @@ def residual(kind: str, seed: int) -> nir.NIRGraph:
     return build.finish(value)
 
 
+def pooled(kind: str, seed: int) -> nir.NIRGraph:
+    """Two convolutions with ``average`` or ``maximum`` pooling behind the first."""
+    build = Builder(np.random.default_rng([seed, len(kind)]), {"input": (2, 8, 8)})
+    value = build.neuron("n1", build.conv("c1", ("input",), 4, 3, 1))
+    if kind == "average":
+        value = build.pool("pooled", value, 2)
+    else:
+        value = build.maximum("or", value, int(build.rng.integers(2, 4)), 2, 1)
+    return build.finish(build.neuron("n2", build.conv("c2", value, 5, 3, 1)))
+
+
 def _block(build: Builder, kind: str, name: str, value: Value, channels: int, stride: int) -> Value:
     first = int(build.rng.choice([1, 3]))
     before = build.shapes[value[0]]

@@ -190,11 +190,12 @@ def _relay_limit(layer: ChipLayer, bits: int, scales: Scales) -> dict[str, float
 
 def _with_relays(task: LayerTask, candidate: Candidate, bits: int) -> Candidate:
     """``candidate`` for the whole layer; a relay's own threshold is half its weight."""
-    count = task.layer.relays
+    count, own = task.layer.relays, len(task.map.weight)
     scale, threshold = candidate.scale, candidate.threshold
-    if count and scale.ndim:
-        scale = np.concatenate([scale, np.ones(count)])
-        threshold = np.concatenate([threshold, np.full(count, largest_weight(bits) // 2)])
+    if count and (scale.ndim or threshold >= largest_weight(bits)):
+        scale = np.concatenate([np.broadcast_to(scale, own), np.ones(count)])
+        threshold = np.full(own + count, largest_weight(bits) // 2)
+        threshold[:own] = candidate.threshold
     return replace(
         candidate,
         scale=scale,
