@@ -19,14 +19,15 @@ from snn_deploy.graph.lava_io import write_net
 from snn_deploy.simulate.lava import Lava
 
 FOLDER = Path(__file__).parent / "lava"
-STEPS, SAMPLES, PER_KIND = 12, 2, 3
+STEPS, SAMPLES = 12, 2
+PER_KIND = dict.fromkeys(KINDS, 3) | {"lowered": 5}
 
 
 def main() -> None:
     for kind in KINDS:
         kept = 0
         for seed in range(100):
-            if kept < PER_KIND and record(seed, kind):
+            if kept < PER_KIND[kind] and record(seed, kind):
                 kept += 1
 
 

@@ -211,8 +211,8 @@ def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int
         if layer.flattens:
             layers.append(Flatten((int(np.prod(layers[-1].shape)),)))
         neuron = Cuba(
-            current_decay=np.rint(layer.current_leak * DECAY_ONE).astype(np.int64),
-            voltage_decay=np.rint(layer.voltage_leak * DECAY_ONE).astype(np.int64),
+            current_decay=np.asarray(np.rint(layer.current_leak * DECAY_ONE), np.int64),
+            voltage_decay=np.asarray(np.rint(layer.voltage_leak * DECAY_ONE), np.int64),
             threshold=np.asarray(candidate.threshold, np.int64),
         )
         bias = candidate.bias if candidate.bias.any() else None
