@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A machine with an NVIDIA device gets the registry's normal torch, every other one the pinned set.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
-EXTRAS := events,interop,dev
+EXTRAS := events,interop,sweep,dev
 RUNS := runs
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest

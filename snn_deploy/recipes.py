@@ -20,6 +20,7 @@ from snn_deploy.assets import find_asset
 from snn_deploy.documents import StrictLoader, parse_yaml, validation_problems
 from snn_deploy.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
+from snn_deploy.search_space import Axes
 
 
 class Frozen(BaseModel):
@@ -151,12 +152,13 @@ def _as_named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-_WORDS = frozenset({"description", "published", "measured"})
+_WORDS = frozenset({"description", "published", "measured", "sweep"})
 """What a recipe says without changing the result."""
 
 
 class Recipe(Frozen):
-    """One run. ``timesteps`` is T: the number of frames of event data, or of repetitions of an image."""
+    """One run. ``timesteps`` is T: the number of frames of event data, or of repetitions of an image.
+    ``sweep`` says what a search may vary (:mod:`snn_deploy.search_space`)."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
     description: str = ""
@@ -170,6 +172,7 @@ class Recipe(Frozen):
     target: Annotated[TargetSpec | None, BeforeValidator(_as_named)] = None
     published: Published | None = None
     measured: Measured | None = None
+    sweep: Axes | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values, defaults included."""

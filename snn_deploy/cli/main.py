@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from snn_deploy import __version__
-from snn_deploy.cli import catalog, check, distill, doctor, export, report, simulate
+from snn_deploy.cli import catalog, check, distill, doctor, export, report, simulate, sweep
 from snn_deploy.errors import DataError, SnnDeployError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def main(
 
 
 app.command("distill")(distill.distill)
+app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
