@@ -18,9 +18,13 @@ VERSION = 2
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` (tensors and plain values only) to ``path`` atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({"version": VERSION, **content}, temporary)
+    """Write ``content`` (tensors and plain values only) to ``path`` atomically.
+
+    Raises:
+        OSError: there is no room for it; what was at ``path`` still is.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"version": VERSION, **content}, file)
 
 
 def load_checkpoint(path: Path, identity: str, world: World = ALONE) -> dict[str, Any] | None:
