@@ -81,7 +81,7 @@ class Study:
                 load_if_exists=True,
                 sampler=optuna.samplers.TPESampler(seed=plan.seed + drawn, constant_liar=True),
             )
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - every driver of a storage raises its own
             raise DataError(f"The storage '{storage}' cannot be used: {error}") from None
 
     def ask(self) -> tuple[int, dict[str, Any], str]:

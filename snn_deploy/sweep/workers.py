@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+COMMAND = (sys.executable, "-m", "snn_deploy.sweep.worker")
+
 SECONDS_TO_STOP = 20
 """How long a worker may take to save what it trains before it is killed. Ours."""
 
@@ -80,7 +82,7 @@ class Workers:
         environment = {"OMP_NUM_THREADS": str(self._threads), **os.environ}
         with (self._folder / f"worker-{number}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "snn_deploy.sweep.worker"],
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
