@@ -20,6 +20,7 @@ from snn_deploy.graph.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
+from snn_deploy.report.build import DEFAULT_FORMATS
 from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
 from snn_deploy.simulating import Simulation, default_backend, simulate_source
@@ -204,12 +205,26 @@ def write_report(
     profiles: Sequence[str] | None = None,
     data: str | None = None,
     samples: int | None = 64,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    against: Path | str | None = None,
+    measure: bool = False,
     reading: Reading = NOTHING_STATED,
 ) -> dict[str, Path]:
     """Count, price and explain a run, a bundle, a ``.nir`` or a ``.net`` file; write the report into ``out``.
 
+    Args:
+        source: what to look at.
+        out: folder of the report.
+        profiles: names or files of profiles; default: a few.
+        data: see :func:`snn_deploy.sources.load_samples`.
+        samples: how many; None for all.
+        formats: of :data:`snn_deploy.report.build.FORMATS`; ``json`` is always written.
+        against: a report to compare with: its ``report.json``, its folder, or that of a run or bundle.
+        measure: also measure the energy of this machine while it runs the network.
+        reading: what a file leaves open.
+
     Returns:
-        The files written: ``html``, ``json``, ``csv``.
+        The files written, by format.
     """
     opened = _opened(source, reading)
     network = opened.network(data, samples)
@@ -220,6 +235,9 @@ def write_report(
         data=network.provenance["data"],
         manifest=opened.manifest,
         profiles=profiles,
+        formats=formats,
+        against=None if against is None else Path(against),
+        measure=measure,
     )
 
 

@@ -71,6 +71,12 @@ class ParityError(SnnDeployError):
     exit_code = 4
 
 
+class RegressionError(SnnDeployError):
+    """A figure is worse than the report it was compared with allows (exit 4)."""
+
+    exit_code = 4
+
+
 class FitError(SnnDeployError):
     """The network does not fit the chip (exit 5)."""
 

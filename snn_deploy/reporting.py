@@ -10,12 +10,16 @@ from typing import Any
 from snn_deploy import __version__
 from snn_deploy.energy.count import Counter
 from snn_deploy.energy.counts import Counts, concatenate
+from snn_deploy.energy.measure import measure_energy
 from snn_deploy.energy.price import price
 from snn_deploy.energy.store import save_counts
 from snn_deploy.export.verify import Samples
+from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
-from snn_deploy.report.build import build_report
+from snn_deploy.report.blocks import Measurement
+from snn_deploy.report.build import DEFAULT_FORMATS, build_report, find_report, read_report
+from snn_deploy.report.compare import compare
 from snn_deploy.report.model import Accuracy, Header, ReportData
 from snn_deploy.report.neurobench import neurobench
 from snn_deploy.runs import environment
@@ -39,13 +43,18 @@ def report_source(
     data: Mapping[str, Any],
     manifest: Mapping[str, Any] | None,
     profiles: Sequence[str] | None,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    against: Path | None = None,
+    measure: bool = False,
 ) -> dict[str, Path]:
     """Count, price and write the report of ``source`` into ``folder``, with ``counts.npz`` for re-pricing."""
+    other = None if against is None else read_report(find_report(against))
+    loaded = [load_profile(name) for name in profiles or DEFAULT_PROFILES]
+    fits = {profile.id: fit(source.plan, profile) for profile in loaded if profile.kind == "chip"}
     counts = count_source(source, samples)
     folder.mkdir(parents=True, exist_ok=True)
     save_counts(counts, folder / "counts.npz")
-    loaded = [load_profile(name) for name in profiles or DEFAULT_PROFILES]
-    prices = [(price(counts, profile), profile) for profile in loaded]
+    prices = [(price(counts, profile, cores=_cores(fits.get(profile.id))), profile) for profile in loaded]
     content = ReportData(
         header=_header(source, data, manifest),
         accuracies=tuple(_accuracies(source, manifest)),
@@ -53,11 +62,45 @@ def report_source(
         activity=assemble.activity(counts),
         neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
+        measured=measured(Reference(source.plan), samples) if measure else (),
+        fits=tuple(assemble.chip_fit(found) for found in fits.values()),
         training=assemble.training(_metrics(source)),
         approximations=assemble.approximations(manifest["formats"]) if manifest else (),
         warnings=tuple(_warnings(source, data)),
     )
-    return build_report(content, folder)
+    if other is not None:
+        content = content.model_copy(update={"comparison": compare(other, content)})
+    return build_report(content, folder, tuple(dict.fromkeys(["json", *formats])))
+
+
+def _cores(found: Fit | None) -> int | None:
+    """Cores in use where the placement says how many at most."""
+    cores = found.placement.cores if found is not None else None
+    return cores[1] if cores is not None else None
+
+
+def measured(reference: Reference, samples: Samples) -> tuple[Measurement, ...]:
+    """Energy of this machine while the reference simulator runs the samples, by every meter there is."""
+    chunks = list(samples.chunks())
+    what = f"reference simulator, batches of {len(chunks[0])}"
+
+    def run() -> int:
+        for chunk in chunks:
+            reference.run(chunk.x)
+        return len(samples)
+
+    return tuple(
+        Measurement(
+            meter=window.meter,
+            what=what,
+            energy=window.energy,
+            idle=window.idle,
+            seconds=window.seconds,
+            inferences=window.inferences,
+            reason=window.reason,
+        )
+        for window in measure_energy(run)
+    )
 
 
 def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> Header:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from snn_deploy import __version__
-from snn_deploy.cli import catalog, check, distill, doctor, export, report, simulate, sweep
+from snn_deploy.cli import catalog, check, compare, distill, doctor, export, report, simulate, sweep
 from snn_deploy.errors import DataError, SnnDeployError
 
 app = typer.Typer(
@@ -21,9 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Distil spiking networks, export them, prove the export spike by spike, price it per chip.",
-    epilog="Exit codes: 0 done, 1 bug, 2 usage or recipe, 3 the target cannot express it, 4 parity outside "
-    "tolerance, 5 does not fit the chip, 6 optional part missing, 7 data missing or damaged, 8 training "
-    "diverged, 75 interrupted and resumable.",
+    epilog="Exit codes: 0 done, 1 bug, 2 usage or recipe, 3 the target cannot express it, 4 outside "
+    "tolerance (parity, energy), 5 does not fit the chip, 6 optional part missing, 7 data missing or "
+    "damaged, 8 training diverged, 75 interrupted and resumable.",
 )
 EXIT_INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__
@@ -51,6 +51,7 @@ app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("ls")(catalog.ls)
 app.command("show")(catalog.show)
 app.command("cp")(catalog.cp)

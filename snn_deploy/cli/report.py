@@ -26,6 +26,15 @@ def report(
     integrator: Integrator = None,
     fires_at: FiresAt = None,
     reset: Reset = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with another report: its folder, or that of a run or bundle.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Of html, json, csv, md, neurobench, separated by commas.")
+    ] = "html,json,csv,neurobench",
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also measure this machine's energy (RAPL, NVML) over a second.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Count synaptic events exactly, price them by chip profile, and write the report."""
@@ -42,10 +51,13 @@ def report(
         profiles=profile,
         data=data,
         samples=sample_count(samples),
+        formats=[part.strip() for part in formats.split(",") if part.strip()],
+        against=against,
+        measure=measure,
         reading=stated(dt, integrator, fires_at, reset),
     )
     if json:
         typer.echo(written["json"].read_text())
         return
     render.out.print(summary(read_report(written["json"])))
-    render.say(f"report:  {written['html']}")
+    render.say(f"report:  {written.get('html', written['json'])}")

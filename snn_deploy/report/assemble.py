@@ -10,13 +10,14 @@ import numpy as np
 from snn_deploy.energy.anchors import AnchorResult, reproduce
 from snn_deploy.energy.counts import Counts, EdgeCounts
 from snn_deploy.energy.price import LayerPrice, Price
+from snn_deploy.hardware.fit import Fit
 from snn_deploy.hardware.schema import Anchor, Profile, Source, Term
 from snn_deploy.hardware.units import TERMS, UNITS
+from snn_deploy.report.blocks import Block, ChipFit, FitFinding, FitRow
 from snn_deploy.report.model import (
     Activity,
     AnchorRow,
     Approximation,
-    Block,
     Constant,
     EdgeRow,
     LayerEnergy,
@@ -139,6 +140,40 @@ def profile_price(price: Price, profile: Profile) -> ProfilePrice:
                 citation=_cite(workload.source),
             )
             for workload in profile.workloads
+        ),
+    )
+
+
+def chip_fit(fit: Fit) -> ChipFit:
+    """Where the layers go on a chip, and what stands against it."""
+    placement = fit.placement
+    findings = (*fit.problems, *fit.unknowns, *fit.changes)
+    return ChipFit(
+        profile=fit.profile,
+        chip=fit.chip,
+        verdict=fit.verdict,
+        scheme=placement.scheme,
+        cores=placement.cores,
+        available=placement.available,
+        utilisation=placement.utilisation,
+        rows=tuple(
+            FitRow(
+                layer=row.layer,
+                cores=row.cores,
+                uses={name: (use.amount, use.available) for name, use in row.uses.items()},
+            )
+            for row in placement.rows
+        ),
+        findings=tuple(
+            FitFinding(
+                state=finding.state,
+                where=finding.where,
+                found=finding.found,
+                limit=finding.limit,
+                source=" ".join(finding.source.split()),
+                try_instead=finding.try_instead,
+            )
+            for finding in findings
         ),
     )
 

@@ -17,7 +17,10 @@ from snn_deploy.report.neurobench import neurobench_json
 from snn_deploy.report.table import layers_csv
 from snn_deploy.report.view.accuracy import accuracy_view, training_view
 from snn_deploy.report.view.activity import activity_view
+from snn_deploy.report.view.comparison import comparison_view
 from snn_deploy.report.view.energy import energy_view
+from snn_deploy.report.view.fit import fit_view
+from snn_deploy.report.view.measured import measured_view
 from snn_deploy.report.view.overview import KINDS, badge, facts, lede, tiles
 from snn_deploy.report.view.parity import parity_view
 from snn_deploy.report.view.provenance import FORMULAS, provenance_view
@@ -64,6 +67,19 @@ def render_json(data: ReportData) -> str:
     return data.model_dump_json(indent=2) + "\n"
 
 
+def find_report(path: Path) -> Path:
+    """The ``report.json`` of a report's folder, of a run or of a bundle; ``path`` itself if it is a file.
+
+    Raises:
+        DataError: there is none.
+    """
+    places = (path, path / FORMATS["json"], path / "report" / FORMATS["json"])
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise DataError(f"There is no report at '{path}'.", hint=f"Write one first: snn-deploy report {path}")
+    return found
+
+
 def read_report(path: Path) -> ReportData:
     """Read ``report.json``.
 
@@ -93,7 +109,10 @@ def render_html(data: ReportData) -> str:
         accuracy=accuracy_view(data),
         parity=parity_view(data.parity),
         activity=activity_view(data.activity),
-        energy=energy_view(data.energy),
+        energy=energy_view(data.energy, data.activity),
+        measured=measured_view(data.measured),
+        fits=fit_view(data.fits),
+        comparison=None if data.comparison is None else comparison_view(data.comparison),
         training=training_view(data.training),
         provenance=provenance_view(data.energy),
         samples=fmt.number(data.activity.samples) if data.activity else "",

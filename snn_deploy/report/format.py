@@ -92,6 +92,19 @@ def percent(fraction: float, decimals: int = 1) -> str:
     return f"{shown}{NARROW}%"
 
 
+def change(fraction: float) -> str:
+    """A relative change with its sign: ``+4.2 %``."""
+    if math.isinf(fraction):
+        return "from nothing"
+    return f"{signed(100 * fraction)}{NARROW}%"
+
+
+def signed(value: float) -> str:
+    """One decimal with its sign; what rounds to zero has both."""
+    shown = f"{abs(value):.1f}"
+    return ("±" if float(shown) == 0 else "+" if value > 0 else MINUS) + shown
+
+
 def seconds(value: float) -> str:
     """A duration: ``8.00 ms``."""
     return si(value, "s")

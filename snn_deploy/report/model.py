@@ -7,22 +7,22 @@ means per inference unless they are named totals.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from snn_deploy.hardware.interval import Interval
+from snn_deploy.report.blocks import (
+    Block,
+    ChipFit,
+    Comparison,
+    Finite,
+    Fraction,
+    Measurement,
+    NeuroBench,
+)
 
 SCHEMA_VERSION = 1
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Block(BaseModel):
-    """Immutable part of a report; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Header(Block):
@@ -140,26 +140,6 @@ class Activity(Block):
     def sops_per_synapse(self) -> float:
         """Synaptic operations per connection and inference."""
         return self.sops / self.connections if self.connections else 0.0
-
-
-class SynapticOperations(Block):
-    """Per inference, over weights that are not zero, in NeuroBench's words.
-
-    Accumulates: edges whose values are -1, 0 or 1 in the whole run; multiply-accumulates: all others.
-    """
-
-    Effective_MACs: Finite
-    Effective_ACs: Finite
-    Dense: Finite
-
-
-class NeuroBench(Block):
-    """The metrics of NeuroBench 2 that follow from counts, under its keys (Yik et al., 2025)."""
-
-    SynapticOperations: SynapticOperations
-    ActivationSparsity: Fraction
-    ConnectionSparsity: Fraction
-    ClassificationAccuracy: Fraction | None = None
 
 
 class Constant(Block):
@@ -321,6 +301,9 @@ class ReportData(Block):
     activity: Activity | None = None
     neurobench: NeuroBench | None = None
     energy: tuple[ProfilePrice, ...] = ()
+    measured: tuple[Measurement, ...] = ()
+    fits: tuple[ChipFit, ...] = ()
+    comparison: Comparison | None = None
     training: Training | None = None
     approximations: tuple[Approximation, ...] = ()
     warnings: tuple[str, ...] = ()

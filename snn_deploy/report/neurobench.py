@@ -12,7 +12,8 @@ import numpy as np
 
 from snn_deploy.energy.counts import Counts
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
-from snn_deploy.report.model import NeuroBench, ReportData, SynapticOperations
+from snn_deploy.report.blocks import NeuroBench, SynapticOperations
+from snn_deploy.report.model import ReportData
 
 
 def neurobench(counts: Counts, plan: Plan, accuracy: float | None) -> NeuroBench:

@@ -9,8 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from snn_deploy.report import format as fmt
+from snn_deploy.report.blocks import Comparison
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.view.activity import activity_view
+from snn_deploy.report.view.comparison import comparison_view
+from snn_deploy.report.view.measured import measured_view
 from snn_deploy.report.view.overview import headline, lede
 from snn_deploy.report.view.parity import parity_view
 
@@ -23,6 +26,10 @@ def summary(data: ReportData) -> RenderableType:
     for block in (_accuracies(data), _parity(data), _layers(data), _energy(data)):
         if block is not None:
             parts += [Text(), block]
+    if data.measured:
+        parts += [Text(), *(Text(f"{meter}: {text}") for meter, text in measured_view(data.measured))]
+    if data.comparison is not None:
+        parts += [Text(), comparison_tables(data.comparison)]
     if data.warnings:
         parts += [Text(), *(Text(f"! {warning}", style="yellow") for warning in data.warnings)]
     return Group(*parts)
@@ -95,3 +102,22 @@ def _remarks(data: ReportData) -> Iterator[str]:
     for price in data.energy:
         if price.unknown and price.dynamic is not None:
             yield f"≥ {price.profile}: without {'; '.join(price.unknown)}"
+
+
+def comparison_tables(comparison: Comparison) -> RenderableType:
+    """What changed: figures, energies, and what cannot be compared."""
+    view = comparison_view(comparison)
+    parts: list[RenderableType] = [Text(f"against {comparison.other}", style="bold")]
+    for title, lines in (("figure", view.figures), ("dynamic energy per inference", view.energies)):
+        if not lines:
+            continue
+        table = _table((title, "left"), ("before", "right"), ("now", "right"), ("change", "right"))
+        for line in lines:
+            table.add_row(
+                Text(line.name), line.before, line.after, Text(line.change, style=_STYLES[line.tone])
+            )
+        parts += [Text(), table]
+    notes = [*comparison.conditions, *(f"{name}: not compared, {why}" for name, why in comparison.refused)]
+    if notes:
+        parts += [Text(), *(Text(f"! {note}", style="yellow") for note in notes)]
+    return Group(*parts)

@@ -22,7 +22,7 @@ PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
 
 
 @cache
-def digits_counts(timesteps: int = 8, samples: int = 12):
+def digits_plan():
     """Three convolutions, an average pool and a read-out on 2 x 16 x 16 event frames."""
     nodes = {
         "features.0.conv": conv(16, 2, 16),
@@ -37,7 +37,13 @@ def digits_counts(timesteps: int = 8, samples: int = 12):
         LAYERS[3]: lif((10,)),
     }
     chain = ["input", *nodes, "output"]
-    plan = make_plan(graph(nodes, list(pairwise(chain)), (2, 16, 16), (10,)))
+    return make_plan(graph(nodes, list(pairwise(chain)), (2, 16, 16), (10,)))
+
+
+@cache
+def digits_counts(timesteps: int = 8, samples: int = 12):
+    """Counts of made-up spikes on it."""
+    plan = digits_plan()
     generator = torch.Generator().manual_seed(0)
     x = torch.poisson(torch.full((timesteps, samples, 2, 16, 16), 0.06), generator=generator)
     trace = spike_trace(plan, x, rate=0.1)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from snn_deploy.hardware.interval import Interval, total
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import LogAxis, Tick
-from snn_deploy.report.model import LayerEnergy, ProfilePrice
+from snn_deploy.report.model import Activity, LayerEnergy, ProfilePrice
 from snn_deploy.report.view.names import short_names
 from snn_deploy.report.view.overview import headline
+from snn_deploy.report.view.tornado import Tornado, tornado
 
 GROUPS = ("synapses", "neurons", "routing", "memory")
 EVIDENCE = {
@@ -84,6 +85,7 @@ class Detail:
     validity: str
     excludes: str
     workloads: tuple[tuple[str, str], ...]
+    tornado: Tornado | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class EnergyView:
     kinds: tuple[str, ...]
 
 
-def energy_view(prices: tuple[ProfilePrice, ...]) -> EnergyView | None:
+def energy_view(prices: tuple[ProfilePrice, ...], activity: Activity | None = None) -> EnergyView | None:
     """The energy blocks; None without prices."""
     if not prices:
         return None
@@ -109,7 +111,7 @@ def energy_view(prices: tuple[ProfilePrice, ...]) -> EnergyView | None:
     return EnergyView(
         lanes=lanes,
         ticks=axis.ticks("J"),
-        details=tuple(_detail(price) for price in prices),
+        details=tuple(_detail(price, activity) for price in prices),
         evidence=tuple((style, text) for style, text in EVIDENCE.items() if style in used),
         kinds=tuple(kind for kind in ("dynamic", "static", "twin") if kind in kinds),
     )
@@ -162,7 +164,7 @@ def evidence(price: ProfilePrice, kind: str) -> str:
     return next((style for style in ("hollow", "hatched") if style in styles), "solid")
 
 
-def _detail(price: ProfilePrice) -> Detail:
+def _detail(price: ProfilePrice, activity: Activity | None) -> Detail:
     peak = max((layer.energy.high for layer in price.layers if layer.energy is not None), default=0.0)
     labels = short_names([layer.layer for layer in price.layers])
     bars = tuple(_bar(layer, labels[layer.layer], peak, price.dynamic) for layer in price.layers)
@@ -184,6 +186,7 @@ def _detail(price: ProfilePrice) -> Detail:
         workloads=tuple(
             (f"{w.name}: {', '.join(w.facts)}", f"{w.citation} [{w.grade}]") for w in price.workloads
         ),
+        tornado=tornado(price, activity),
     )
 
 

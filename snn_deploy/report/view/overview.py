@@ -26,13 +26,17 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One headline figure; ``interval`` belongs to ``value`` and is never left out."""
+    """One headline figure; ``interval`` belongs to ``value`` and is never left out.
+
+    ``origin`` is the key of its entry under provenance.
+    """
 
     label: str
     value: str
     detail: str
     interval: str = ""
     tone: str = ""
+    origin: str = "counts"
 
 
 def badge(verdict: str | None) -> Badge | None:
@@ -87,7 +91,8 @@ def _accuracy(data: ReportData) -> Tile | None:
     detail = f"{fmt.number(best.samples)} samples"
     if teacher is not None:
         detail = f"teacher {fmt.percent(teacher.fraction)} · {detail}"
-    return Tile("Student accuracy" if student else "Accuracy", fmt.percent(best.fraction), detail)
+    name = "Student accuracy" if student else "Accuracy"
+    return Tile(name, fmt.percent(best.fraction), detail, origin="accuracy")
 
 
 def _parity(data: ReportData) -> Tile | None:
@@ -100,7 +105,9 @@ def _parity(data: ReportData) -> Tile | None:
     if ties:
         detail += f" · {fmt.number(ties)} float tie" + "s" * (ties > 1)
     failed = any(row.verdict == "failed" for row in exact)
-    return Tile("Differing spikes", fmt.number(differing), detail, tone="bad" if failed else "ok")
+    return Tile(
+        "Differing spikes", fmt.number(differing), detail, tone="bad" if failed else "ok", origin="parity"
+    )
 
 
 def _sops(data: ReportData) -> Tile | None:
@@ -119,7 +126,8 @@ def _energy(data: ReportData) -> Tile | None:
     if priced is None or priced.dynamic is None:
         if not data.energy:
             return None
-        return Tile("Dynamic energy", fmt.UNKNOWN, f"no term known · {data.energy[0].profile}")
+        name = data.energy[0].profile
+        return Tile("Dynamic energy", fmt.UNKNOWN, f"no term known · {name}", origin=f"profile-{name}")
     sign = "≥" + fmt.NARROW if priced.unknown else ""
     central = fmt.span(priced.dynamic, "J").split(" (")[0]
     return Tile(
@@ -127,6 +135,7 @@ def _energy(data: ReportData) -> Tile | None:
         sign + central,
         f"per inference · {priced.profile}",
         interval=f"({fmt.bounds(priced.dynamic, 'J')})",
+        origin=f"profile-{priced.profile}",
     )
 
 
@@ -149,7 +158,7 @@ def facts(data: ReportData) -> tuple[tuple[str, str], ...]:
         ("Samples counted", fmt.number(header.samples) if header.samples else ""),
         *header.settings.items(),
         ("snn-deploy", header.tool_version),
-        *header.packages.items(),
+        *((name, version) for name, version in header.packages.items() if name != "snn-deploy"),
         ("Created", fmt.moment(header.created)),
     ]
     return tuple((name, value) for name, value in pairs if value)

@@ -8,22 +8,69 @@ from snn_deploy.hardware.units import UNITS
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import AnchorRow, Constant, ProfilePrice
 
-FORMULAS = (
+FORMULAS: tuple[tuple[str, str, str], ...] = (
     (
+        "accuracy",
+        "Accuracy",
+        "correct decisions over samples: teacher and student as trained, on the whole test split; exported "
+        "files in their own runtimes, on the samples counted here. Interval: 95 % score interval of a "
+        "proportion (Wilson 1927)",
+    ),
+    (
+        "parity",
+        "Differing spikes",
+        "every spike of every layer, step and sample compared between the file in its runtime and its "
+        "reference, each layer given the reference's own input; parity.csv of the bundle",
+    ),
+    (
+        "counts",
         "SOPs by site",
         "sum over non-zero source elements of the number of targets each reaches; exact, integers, every "
-        "edge, step and sample",
+        "edge, step and sample. Units: each element weighted by its number of single events. Dense: all "
+        "connections, times the number of steps. Touched updates: neurons that received an event. All means "
+        "per inference; counts.npz has them by step and sample",
     ),
-    ("SOPs by unit", "the same, each element weighted by its number of single events"),
-    ("Dense", "all connections, times the number of steps"),
-    ("Dynamic energy", "sum over layers and terms of (mean count per inference × energy of the term)"),
     (
-        "Static energy",
-        "(power per chip × chips + clock power) × time of one inference; never added to dynamic",
+        "break-even",
+        "Spikes per synapse",
+        "synaptic operations per inference over connections; band of break-even points: Dampfhoffer et al., "
+        "IEEE TETCI 7(3), 2023",
     ),
-    ("Intervals", "bounds add: every term may err in the same direction"),
-    ("Accuracy interval", "95 % score interval of a proportion (Wilson 1927)"),
+    (
+        "energy",
+        "Dynamic energy",
+        "sum over layers and terms of (mean count per inference × energy of the term), from the constants "
+        "above. Intervals: bounds add, every term may err in the same direction",
+    ),
+    (
+        "static",
+        "Static energy",
+        "(power per chip × chips + power per core × cores + clock power) × time of one inference; never "
+        "added to dynamic",
+    ),
+    (
+        "swing",
+        "What moves it",
+        "the total with one term at its bounds and all others at their central values; input: terms that "
+        "follow the synaptic operations, in proportion to their 5th and 95th percentile over the samples",
+    ),
+    (
+        "measured",
+        "Measured energy",
+        "rise of the machine's own counter (RAPL, NVML) over a window of repeated inferences, divided by "
+        "their number; interval: one update of the counter at either end",
+    ),
+    (
+        "fit",
+        "Chip fit",
+        "the chip's own memory formulas and published limits, each with its source beside it; snn-deploy "
+        "check says the same",
+    ),
+    ("comparison", "Comparison", "the same figures of the other report.json, and their relative change"),
+    ("training", "Training", "metrics.jsonl of the run, one value per epoch"),
+    ("conditions", "Conditions", "manifest, recipe and environment of the run, as listed below"),
 )
+"""Key, name and text of every kind of number on the page; its elements name the key in ``data-from``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""``compare``: two reports side by side, and a gate for continuous integration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A report.json, or the folder of a report, run or bundle.")],
+    after: Annotated[Path, typer.Argument(help="The same, to hold against it.")],
+    fail_if_energy_up: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Exit 4 if any dynamic energy rose by more, for example 5%."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare accuracy, synaptic operations and energy of two reports."""
+    from snn_deploy.cli import render
+    from snn_deploy.report.build import find_report, read_report
+    from snn_deploy.report.compare import compare as compared
+    from snn_deploy.report.compare import require_energy
+    from snn_deploy.report.terminal import comparison_tables
+
+    most = None if fail_if_energy_up is None else _fraction(fail_if_energy_up)
+    found = compared(read_report(find_report(before)), read_report(find_report(after)))
+    if json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        render.out.print(comparison_tables(found))
+    if most is not None:
+        require_energy(found, most)
+
+
+def _fraction(text: str) -> float:
+    """``5%`` as 0.05.
+
+    Raises:
+        ConfigError: not a percentage.
+    """
+    from snn_deploy.errors import ConfigError
+
+    number = text.strip().removesuffix("%").strip()
+    try:
+        value = float(number) / 100
+    except ValueError:
+        value = -1.0
+    if not text.strip().endswith("%") or not 0 <= value < float("inf"):
+        raise ConfigError(f"'{text}' is no percentage.", hint="Write --fail-if-energy-up 5%.")
+    return value
