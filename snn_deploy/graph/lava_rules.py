@@ -41,13 +41,20 @@ _INT16_MAX = (1 << 15) - 1
 
 def simulation_problems(net: LavaNet) -> list[Problem]:
     """Every reason why Lava's simulation would not compute ``net`` as stored."""
-    problems = list(_structure(net))
+    problems = structure_problems(net)
     for name, layer in zip(net.names, net.populations, strict=True):
-        problems += _ranges(name, layer)
         if isinstance(layer, Conv):
             problems += _conv_fields(name, layer)
         elif isinstance(layer, Dense):
             problems += _dense_weights(name, layer)
+    return problems
+
+
+def structure_problems(net: LavaNet) -> list[Problem]:
+    """Why ``net`` means nothing: layers that do not follow each other, parameters out of range."""
+    problems = list(_structure(net))
+    for name, layer in zip(net.names, net.populations, strict=True):
+        problems += _ranges(name, layer)
     return problems
 
 

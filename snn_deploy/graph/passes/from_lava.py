@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from snn_deploy.errors import Problem, UnsupportedError
 from snn_deploy.graph.lava_net import DECAY_ONE, Dense, Flatten, Input, LavaNet, Population, neuron_of
+from snn_deploy.graph.lava_rules import structure_problems
 from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
 
 DT = 1e-3
@@ -38,10 +39,10 @@ def to_graph(
     node ``NAME.recurrent`` that is fed back.
 
     Raises:
-        UnsupportedError: delays; analog input that is no image; currents or voltages without leak beside
-            others that leak; a readout with a bias and a current that remembers.
+        UnsupportedError: a network that means nothing; delays; analog input that is no image; currents or
+            voltages without leak beside others that leak; a readout with a bias and a current that remembers.
     """
-    if problems := _problems(net):
+    if problems := structure_problems(net) or _problems(net):
         raise UnsupportedError("The network has no NIR graph.", problems=problems)
     found = list(scales or [1.0] * len(net.names))
     names = list(weights_names or [f"{name}.weights" for name in net.names])
