@@ -27,9 +27,10 @@ def _processor_seconds() -> float:
 
 def seconds(work: Callable[[], object]) -> Seconds:
     """Time that ``work`` takes, with that of the processes it starts and waits for."""
-    wall, cpu = time.perf_counter(), _processor_seconds()
+    cpu, wall = _processor_seconds(), time.perf_counter()
     work()
-    return Seconds(time.perf_counter() - wall, _processor_seconds() - cpu)
+    wall = time.perf_counter() - wall
+    return Seconds(wall, _processor_seconds() - cpu)
 
 
 def by_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:

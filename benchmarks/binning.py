@@ -1,21 +1,22 @@
 """Event files to frames: this package against tonic's ToFrame, on the same files, in one run.
 
-    python benchmarks/binning.py [--data FOLDER] [--repeats 7] [--markdown FILE]
+    python benchmarks/binning.py [--data FOLDER] [--rounds 5] [--markdown FILE]
 
-FOLDER holds ``NMNIST`` (the public layout) and ``DVSGesture-one-recording/0_0.hdf5`` (x, y, p, t in
-``data/0``). One thread. Every recording is binned several times by both in turn (20 times as often where
-there is one recording), and the best time of each counts, so that other load on the machine hardly enters; a
-row gives the mean of these times over the recordings.
+FOLDER holds ``NMNIST`` (the public layout) and ``DVSGesture-one-recording/0_0.hdf5`` (tonic's disk cache).
+One thread. Both sides go through all files of a kind by turns; the best time of each file over the rounds
+counts (20 times as many where there is one file), so that other load on the machine hardly enters.
 
-Two rows for each kind of file and of binning:
+Rows for each kind of file:
 
-    frames          decoded events in memory to counts; tonic gets the structured array that its reader gives,
+    binning         decoded events in memory to counts; tonic gets the structured array that its reader gives,
                     we what ours gives
-    file to frames  the same from the file; N-MNIST is read by tonic's read_mnist_file and by our reader; for
-                    the HDF5 recording tonic has no reader, it gets h5py's array
+    reading         file to events; tonic reads by read_mnist_file, and its cache by load_from_disk_cache
+    both            file to frames
 
 What both make is compared before anything is timed: all frames but the last are identical, and tonic's last
-one lacks exactly the events of the rest of the division (count), or at and after ``t_0 + T w`` (time).
+one lacks exactly the events of the rest of the division (count), or at and after ``t_0 + T w`` (time). Of the
+HDF5 recording the time that the library itself takes to read the data set, which nobody can save, is printed
+too.
 """
 
 from __future__ import annotations
@@ -25,19 +26,17 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import platform
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
+from bench import Table, by_turns, conditions
+from tonic.cached_dataset import load_from_disk_cache
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
@@ -68,35 +67,6 @@ class FileSet:
         return checked(self.ours(path), self.sensor)
 
 
-@dataclass(frozen=True)
-class Row:
-    """Microseconds per recording."""
-
-    files: str
-    what: str
-    binning: str
-    ours: float
-    tonic: float
-
-    def __str__(self) -> str:
-        ratio = self.tonic / self.ours
-        times = f"{self.ours:.0f} | {self.tonic:.0f} | {ratio:.1f}"
-        return f"| {self.files} | {self.what} | {self.binning} | {times} |"
-
-
-HEADER = "| files | what | binning | ours, us | tonic, us | ratio |\n| --- | --- | --- | --- | --- | --- |"
-
-
-def read_h5_for_tonic(path: Path) -> Any:
-    """The recording as tonic takes it."""
-    with h5py.File(path) as file:
-        data = file["data/0"][()]
-    events = np.empty(len(data), TONIC_TYPE)
-    for name in TONIC_TYPE.names or ():
-        events[name] = data[name]
-    return events
-
-
 def file_sets(root: Path) -> list[FileSet]:
     """What is measured."""
     digits = sorted((root / "NMNIST").glob("T*/*/*.bin"))
@@ -108,7 +78,7 @@ def file_sets(root: Path) -> list[FileSet]:
     large = Sensor(2, 128, 128)
     return [
         FileSet("N-MNIST", digits, SENSOR, 8, read_bits40, lambda p: read_mnist_file(p, TONIC_TYPE)),
-        FileSet("DVS-Gesture recording", [gesture], large, 16, read_hdf5, read_h5_for_tonic),
+        FileSet("DVS-Gesture", [gesture], large, 16, read_hdf5, lambda p: load_from_disk_cache(p)[0]),
     ]
 
 
@@ -128,62 +98,61 @@ def compare(files: FileSet, binning: str, frames: Callable[[list[Events]], Any],
             raise SystemExit(f"{path}: the frames differ")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Time that ``work`` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+Work = Callable[[Any], object]
 
 
-def measure(files: FileSet, binning: str, repeats: int) -> list[Row]:
-    """The rows of a kind of file and of binning."""
-    binner = Binner(files.sensor, files.timesteps, FrameOptions(binning=binning, binary=False))
-    width, height = files.sensor.width, files.sensor.height
-    to_frame = ToFrame((width, height, 2), **{OPTION[binning]: files.timesteps})
-
-    def frames(parts: list[Events]) -> Any:
-        (counts,) = binner.count(parts, WHOLE, binner.measure(parts, WHOLE))
-        return binner.entries(counts)[0]
-
-    compare(files, binning, frames, to_frame)
-    often = repeats if len(files.files) > 1 else 20 * repeats
-    total = dict.fromkeys(("frames", "file to frames"), (0.0, 0.0))
-    for path in files.files:
-        mine, theirs = list(files.parts(path)), files.tonics(path)
-        works: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "frames": (partial(frames, mine), partial(to_frame, theirs)),
-            "file to frames": (
-                lambda path=path: frames(list(files.parts(path))),  # type: ignore[misc]
-                lambda path=path: to_frame(files.tonics(path)),  # type: ignore[misc]
-            ),
-        }
-        for what, (ours, tonics) in works.items():
-            times = [(seconds(ours), seconds(tonics)) for _ in range(often)]
-            best = [min(column) for column in zip(*times, strict=True)]
-            total[what] = (total[what][0] + best[0], total[what][1] + best[1])
-    scale = 1e6 / len(files.files)
-    return [Row(files.name, what, binning, a * scale, b * scale) for what, (a, b) in total.items()]
+def best(sides: dict[str, tuple[Work, list[Any]]], rounds: int) -> dict[str, float]:
+    """Microseconds per file of every side's work on its items, the best of each item."""
+    works = {
+        (side, number): partial(work, item)
+        for side, (work, items) in sides.items()
+        for number, item in enumerate(items)
+    }
+    total = dict.fromkeys(sides, 0.0)
+    for (side, _), time in by_turns(works, rounds).items():
+        total[side] += 1e6 * time.wall / len(sides[side][1])
+    return total
 
 
-def processor() -> str:
-    """Name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+def measure(files: FileSet, rounds: int, table: Table) -> None:
+    """Add the rows of a kind of file."""
+
+    def add(what: str, ours: Work, tonics: Work, items: tuple[list[Any], list[Any]]) -> None:
+        found = best({"ours": (ours, items[0]), "tonic": (tonics, items[1])}, rounds)
+        ratio = f"{found['tonic'] / found['ours']:.1f}"
+        table.add(files.name, what, f"{found['ours']:.0f}", f"{found['tonic']:.0f}", ratio)
+
+    if len(files.files) == 1:
+        rounds *= 20
+    decoded = [list(files.parts(path)) for path in files.files], [files.tonics(path) for path in files.files]
+    paths = files.files, files.files
+    add("reading", lambda path: list(files.parts(path)), files.tonics, paths)
+    for binning, option in OPTION.items():
+        binner = Binner(files.sensor, files.timesteps, FrameOptions(binning=binning, binary=False))
+        size = (files.sensor.width, files.sensor.height, 2)
+        to_frame = ToFrame(size, **{option: files.timesteps})
+
+        def frames(parts: Iterable[Events], binner: Binner = binner) -> Any:
+            held = list(parts)
+            (counts,) = binner.count(held, WHOLE, binner.measure(held, WHOLE))
+            return binner.entries(counts)[0]
+
+        def both(path: Path, to_frame: ToFrame = to_frame) -> Any:
+            return to_frame(files.tonics(path))
+
+        compare(files, binning, frames, to_frame)
+        add(f"binning by {binning}", frames, to_frame, decoded)
+        add(f"both, by {binning}", lambda path: frames(files.parts(path)), both, paths)
 
 
-def conditions(sets: list[FileSet], repeats: int) -> str:
-    """When, where and with what."""
-    counted = ", ".join(
-        f"{s.name}: {len(s.files)} file{'s' * (len(s.files) > 1)}, T = {s.timesteps}" for s in sets
-    )
-    packages = ", ".join(f"{name} {version(name)}" for name in ("tonic", "numpy", "torch", "h5py"))
-    return (
-        f"{datetime.now(UTC).date()}; {processor()}, {os.cpu_count()} cores, one thread; Python "
-        f"{platform.python_version()}, {packages}; best of {repeats}.\n{counted}."
-    )
+def library_microseconds(path: Path, rounds: int) -> float:
+    """Time that HDF5 takes to open the file and to read the data set."""
+
+    def read() -> None:
+        with h5py.File(path) as file:
+            file["data/0"][()]
+
+    return 1e6 * by_turns({"h5py": read}, 20 * rounds)["h5py"].wall
 
 
 def main() -> None:
@@ -191,20 +160,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     default = os.environ.get("SNN_DEPLOY_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = file_sets(options.data)
-    lines = [conditions(sets, options.repeats), "", HEADER]
-    print("\n".join(lines), flush=True)
+    counted = ", ".join(
+        f"{s.name}: {len(s.files):,} file{'s' * (len(s.files) > 1)}, T = {s.timesteps}" for s in sets
+    )
+    library = library_microseconds(sets[1].files[0], options.rounds)
+    table = Table(
+        "Event files to frames",
+        f"{conditions('tonic', 'numpy', 'torch', 'h5py', threads=1)}\n{counted}.\n"
+        f"Microseconds per file, best of {options.rounds} rounds. Of these HDF5 needs {library:.0f} to "
+        "open the DVS-Gesture file and read the data set.",
+        *("files", "what", "ours", "tonic", "ratio"),
+    )
     for files in sets:
-        for binning in OPTION:
-            for row in measure(files, binning, options.repeats):
-                lines.append(str(row))
-                print(row, flush=True)
-    if options.markdown:
-        options.markdown.write_text("\n".join(["# Event files to frames", "", *lines, ""]))
+        measure(files, options.rounds, table)
+    table.keep(options.markdown)
 
 
 if __name__ == "__main__":

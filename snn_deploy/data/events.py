@@ -81,14 +81,15 @@ def make_events(
     columns = {"x": np.asarray(x), "y": np.asarray(y), "t": np.asarray(t), "p": np.asarray(p)}
     problems = list(_column_problems(columns))
     if not problems:
-        problems = list(_value_problems(columns, sensor))
         late = columns["t"][1:] < columns["t"][:-1]
-        if late.any():
-            if sort:
-                order = np.argsort(columns["t"], kind="stable")
-                columns = {name: column[order] for name, column in columns.items()}
-            else:
-                problems.append(_late(columns["t"], int(late.argmax())))
+        in_order = not late.any()
+        if not in_order and sort:
+            order = np.argsort(columns["t"], kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+            in_order = True
+        problems = list(_value_problems(columns, sensor, in_order))
+        if not in_order:
+            problems.append(_late(columns["t"], int(late.argmax())))
     if problems:
         raise DataError("The events are damaged.", problems=problems)
     address = columns["p"].astype(np.int32)
@@ -117,7 +118,7 @@ def _column_problems(columns: dict[str, NDArray[Any]]) -> Iterator[Problem]:
             yield Problem(name, f"{column.size} values for {columns['t'].size} time stamps", "one per event")
 
 
-def _value_problems(columns: dict[str, NDArray[Any]], sensor: Sensor) -> Iterator[Problem]:
+def _value_problems(columns: dict[str, NDArray[Any]], sensor: Sensor, in_order: bool) -> Iterator[Problem]:
     if not columns["t"].size:
         return
     limits = {"x": sensor.width - 1, "y": sensor.height - 1, "t": MAX_TIME, "p": sensor.channels - 1}
@@ -125,7 +126,10 @@ def _value_problems(columns: dict[str, NDArray[Any]], sensor: Sensor) -> Iterato
         column = columns[name]
         if column.dtype.kind == "b" and limit:
             continue
-        low, high = column.min() if column.dtype.kind == "i" else 0, column.max()
+        if name == "t" and in_order:
+            low, high = column[0], column[-1]
+        else:
+            low, high = column.min() if column.dtype.kind == "i" else 0, column.max()
         if low < 0 or high > limit:
             yield Problem(name, f"values from {column.min()} to {high}", f"0 to {limit}")
 

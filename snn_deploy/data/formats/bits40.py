@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snn_deploy.data.formats.base import Columns, record_parts
 
@@ -24,14 +26,14 @@ def read_bits40(path: Path) -> Iterator[Columns]:
     with path.open("rb") as file:
         for data in record_parts(file, EVENT_BYTES):
             count = len(data) // EVENT_BYTES
-            x = np.ndarray((count,), np.uint8, data, 0, (EVENT_BYTES,))
-            y = np.ndarray((count,), np.uint8, data, 1, (EVENT_BYTES,))
+            x = np.ndarray((count,), np.uint8, data, 0, (EVENT_BYTES,)).copy()
+            y = np.ndarray((count,), np.uint8, data, 1, (EVENT_BYTES,)).copy()
             low = np.ndarray((count,), ">u4", data, 1, (EVENT_BYTES,)).astype(np.uint32)
             p = (low & np.uint32(0x800000)) != 0
-            t = (low & np.uint32(0x7FFFFF)).astype(np.int64)
+            t: NDArray[Any] = low & np.uint32(0x7FFFFF)
             if passed or y.max() >= OVERFLOW_ROW:
                 overflow = y == OVERFLOW_ROW
-                t += (passed + np.cumsum(overflow)) * OVERFLOW_TIME
+                t = t + (passed + np.cumsum(overflow)) * OVERFLOW_TIME
                 passed += int(overflow.sum())
                 x, y, t, p = (column[~overflow] for column in (x, y, t, p))
             yield Columns(x, y, t, p)
