@@ -17,7 +17,7 @@ help:
 	@echo "make test       set up and run the tests"
 	@echo "make test-slow  also run the slow tests"
 	@echo "make fuzz       feed damaged files to the readers for MINUTES (5)"
-	@echo "make interop    run our files in peers that need environments of their own (INTEROP=FOLDER)"
+	@echo "make interop    run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
 	@echo "make lint       ruff, mypy and the floors of the design"
 	@echo "make build      sdist and wheel, checked in an empty environment"
 
@@ -50,6 +50,8 @@ fuzz: $(STAMP)
 # One environment per peer of tests/interop, kept in $(INTEROP); interrupted installations go on.
 interop: $(STAMP)
 	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.readers
+	INTEROP=$(abspath $(INTEROP)) $(BIN)/python tests/support/other_counters.py
+	INTEROP=$(abspath $(INTEROP)) $(PYTEST) tests/parity/test_neurobench.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

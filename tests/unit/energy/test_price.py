@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.counts import counts, edge, neurons
 
+from snn_deploy.assets import asset_dir
 from snn_deploy.energy.anchors import reproduce
 from snn_deploy.energy.price import price
 from snn_deploy.errors import ConfigError
@@ -226,6 +228,35 @@ def test_profiles_reproduce_their_published_measurements(name):
     for anchor, result in zip(profile.anchors, results, strict=True):
         assert abs(result.error) <= 0.25
         assert result.error == pytest.approx(anchor.error, abs=6e-4)
+
+
+def test_loihi1_anchors_from_the_file_itself():
+    """Pohoiki Springs (Frady et al. 2020, Table 2): 667 and 750 spikes to 76,800 targets, 60 steps, 1.33 mJ.
+
+    Read from the YAML as text and worked here, without the loader: +8.9 % and +20.2 %.
+    """
+    content = yaml.safe_load((asset_dir("hardware_profiles") / "loihi1-davies.yaml").read_text())
+    picojoules = {name: term["value"] for name, term in content["terms"].items()}
+    errors = []
+    for spikes, anchor in zip((667, 750), content["anchors"], strict=True):
+        assert anchor["name"].startswith("Pohoiki Springs nearest-neighbour query")
+        assert "arXiv 2004.12691" in anchor["source"]["citation"]
+        assert anchor["quantities"] == {"sop": spikes * 76_800, "neuron_inactive": 76_800 * 60}
+        joules = sum(number * picojoules[name] for name, number in anchor["quantities"].items()) * 1e-12
+        errors.append(joules / (anchor["published"]["value"] * 1e-3) - 1)
+        assert errors[-1] == pytest.approx(anchor["error"], abs=6e-4)
+    assert errors == [pytest.approx(0.089, abs=6e-4), pytest.approx(0.202, abs=6e-4)]
+
+
+def test_truenorth_anchor_by_hand():
+    """20.07 Hz, held out: 64.43 mW + 1,048,576 neurons x 128 synapses x 20.07 Hz x 2.297 pJ = 70.62 mW."""
+    power = 64.43e-3 + 1_048_576 * 128 * 20.07 * 2.297e-12
+    assert power == pytest.approx(70.62e-3, rel=1e-3)
+    assert power / 71e-3 - 1 == pytest.approx(-0.0054, abs=5e-4)
+    held_out, other_paper, _ = reproduce(TRUENORTH)
+    assert (held_out.published, other_paper.published) == (pytest.approx(0.071), pytest.approx(0.072))
+    assert held_out.error == pytest.approx(-0.0054, abs=1e-4)
+    assert other_paper.error == pytest.approx(-0.019, abs=1e-3)
 
 
 @pytest.mark.parametrize(
