@@ -130,7 +130,8 @@ class ChipSynapses(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The currents y of ``x [T, B, *shape]``."""
         with torch.autocast(x.device.type, enabled=False):
-            sums = rounded(self.sums(rounded(x.float() / self.unit), *self.integers()))
+            exact = x.float() if float(self.unit) == 1 else x.double() / self.unit  # halves must not move
+            sums = rounded(self.sums(rounded(exact).float(), *self.integers()))
             return (sums.double() / (self.scale * self.gain)).to(sums.dtype)
 
     def real(self) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -6,7 +6,7 @@ Spikes stay 0 and 1. Counts, and frames that are counts times one number, are ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,11 @@ class InputGrid:
         """The integers n of x, as float32."""
         return (x.double() / self.scale).round_().float()
 
+    def on(self, x: torch.Tensor) -> InputGrid:
+        """The same grid with the error that it has on the samples x."""
+        error = float((x.double() - self.scale * self.units(x).double()).abs().max())
+        return replace(self, error=error if error > _TOLERANCE * self.scale else 0.0)
+
 
 def input_grid(x: torch.Tensor) -> InputGrid:
     """The grid of the samples x. Its range is the smallest power of two that holds them, so that inputs of
@@ -40,9 +45,7 @@ def input_grid(x: torch.Tensor) -> InputGrid:
         counts = nonzero / unit
         if largest / unit < LEVELS + 0.5 and bool(((counts - counts.round()).abs() <= _TOLERANCE).all()):
             return InputGrid(unit, _range_of(x, round(largest / unit)), 0.0)
-    unit = largest / LEVELS
-    error = float((x.double() - unit * (x.double() / unit).round()).abs().max())
-    return InputGrid(unit, _range_of(x, LEVELS), error)
+    return InputGrid(largest / LEVELS, _range_of(x, LEVELS), 0.0).on(x)
 
 
 def _range_of(x: torch.Tensor, largest: int) -> tuple[int, int]:

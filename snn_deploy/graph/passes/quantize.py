@@ -106,7 +106,7 @@ def quantize(
         UnsupportedError: with every layer for which no scale keeps the limits; or a skip path carries an
             input that is not spikes.
     """
-    grid = input_grid(x) if trained is None else trained.grid
+    grid = input_grid(x) if trained is None else trained.grid.on(x)
     if chain.relays_input and grid.range != (0, 1):
         raise UnsupportedError("A skip path carries the input.", problems=[_graded_relay(chain, grid)])
     found: list[tuple[LayerTask, Candidate]] = []

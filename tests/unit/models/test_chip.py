@@ -136,6 +136,22 @@ def test_currents_that_remember_are_repeated() -> None:
     assert flips == 0 and 0.02 < rate < 0.8
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 100_000), kind=st.sampled_from(HARD))
+def test_analogue_input_is_rounded_as_the_simulator_rounds_it(seed: int, kind: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    net = student(NEURONS[kind], norm=True, seed=seed)
+    x = torch.rand(4, 3, *IN_SHAPE, generator=generator)
+    put_on_chip(net, x, 6)
+    train_a_little(net, seed)
+    assert "The input is rounded to multiples of" in str(exported(net, x).notes)
+    unit = float(net.block1.conv.unit)
+    between = unit * (
+        torch.randint(0, 254, x.shape, generator=generator) + 0.5
+    )  # as near to a half as can be
+    assert differing(net, between)[0] == 0
+
+
 def test_before_any_training_it_has_the_numbers_of_the_post_training_quantisation() -> None:
     net, x = student(NEURONS["PLIF"], norm=True), spikes_in(batch=8)
     quantized = put_on_chip(net, x, 4)
