@@ -148,5 +148,5 @@ def test_rows_whose_scripts_choose_on_the_test_set_say_so() -> None:
 def test_comparison_recipes_differ_from_the_quickstart_only_in_the_method(name: str) -> None:
     quickstart, other = load_recipe("quickstart").to_dict(), load_recipe(name).to_dict()
     different = {key for key in quickstart if quickstart[key] != other[key]}
-    assert different <= {"name", "description", "method", "teacher"}
+    assert different <= {"name", "description", "method", "teacher", "measured"}
     assert other["teacher"] in (None, quickstart["teacher"])
