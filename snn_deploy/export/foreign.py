@@ -73,7 +73,8 @@ class Foreign:
 
     def __init__(self, path: Path, reader: str) -> None:
         self._path, self._reader = path, reader
-        _library(reader)
+        with _quiet():
+            _library(reader)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ def _reads_gain(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
         return charge.v_gain is None and (reader != "spikingjelly" or charge.i_gain is None)
     if charge.gain is not None:
         return reader == "snntorch"
-    return reader != "norse" or isinstance(node, nir.IF) or charge.input_decays
+    return reader != "norse" or isinstance(node, nir.IF) or charge.input_decays or bool(np.all(node.r == 1))
 
 
 def _library(reader: str) -> Callable[[nir.NIRGraph, float], torch.nn.Module]:

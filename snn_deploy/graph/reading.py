@@ -54,6 +54,7 @@ def read_plan(path: Path | str, reading: Reading = NOTHING_STATED) -> tuple[Plan
                 f"The file does not state its step; {semantics.dt:g} s is assumed. State it with --dt."
             )
         raise
+    plan.graph.nodes[plan.output] = nir.Output({"output": np.array(plan.shapes[plan.output])})
     return plan, (*notes, *counted, *timed)
 
 

@@ -27,7 +27,17 @@ import nir
 
 from snn_deploy.graph.semantics import Comparison, Integrator, Reset
 
-_COMMON = (nir.Input, nir.Output, nir.Affine, nir.Conv2d, nir.Flatten, nir.IF, nir.LIF)
+_COMMON = (
+    nir.Input,
+    nir.Output,
+    nir.Affine,
+    nir.Linear,
+    nir.Conv2d,
+    nir.Flatten,
+    nir.IF,
+    nir.LIF,
+    nir.CubaLIF,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Consumer:
 CONSUMERS: dict[str, Consumer] = {
     "norse": Consumer(
         title="Norse 1.1",
-        nodes=(*_COMMON, nir.Linear, nir.SumPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.SumPool2d, nir.Threshold),
         dt=1e-3,
         integrator="euler",
         fires_at=">",
@@ -92,7 +102,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "sinabs": Consumer(
         title="sinabs 3.1",
-        nodes=(*_COMMON, nir.Linear, nir.SumPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.SumPool2d, nir.Threshold),
         dt=1.0,
         integrator="exponential",
         fires_at=">=",
@@ -110,7 +120,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "snntorch": Consumer(
         title="snnTorch 1.0",
-        nodes=(*_COMMON, nir.Linear, nir.Conv1d, nir.AvgPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.Conv1d, nir.AvgPool2d, nir.Threshold),
         dt=1e-4,
         integrator="euler",
         fires_at=">",
@@ -123,7 +133,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "spikingjelly": Consumer(
         title="SpikingJelly 2.0",
-        nodes=(*_COMMON, nir.Linear, nir.Conv1d, nir.AvgPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.Conv1d, nir.AvgPool2d),
         dt=1e-4,
         integrator="euler",
         fires_at=">=",
@@ -137,7 +147,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "spinnaker2": Consumer(
         title="py-spinnaker2",
-        nodes=(*_COMMON, nir.Linear, nir.SumPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.SumPool2d, nir.Threshold),
         dt=1.0,
         integrator="exponential",
         fires_at=">",
@@ -154,7 +164,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "spyx": Consumer(
         title="Spyx 1.0",
-        nodes=(*_COMMON, nir.Linear, nir.SumPool2d, nir.CubaLIF),
+        nodes=(*_COMMON, nir.SumPool2d, nir.Threshold),
         dt=1.0,
         integrator="euler",
         fires_at=">",

@@ -29,7 +29,7 @@ from snn_deploy.graph.passes.unreadable import in_order, unreadable
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import Plan
 
-NEURONS = (nir.IF, nir.LIF, nir.CubaLIF)
+NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)
 POOLS = {"sum": sum_pooling, "average": average_pooling}
 
 

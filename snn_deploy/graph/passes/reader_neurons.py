@@ -16,11 +16,14 @@ The new time constant is :math:`\tau = dt / k`, or :math:`\tau = -dt / \ln(1 - k
 exponentially. Exact in real numbers; in float32 the threshold is rounded once. A CUBA neuron has
 :math:`g = k_{syn} w_{in} k_{mem} r`, and its own current decays by :math:`k_{syn}`.
 
+A Threshold is a neuron that forgets: k = 1, so that h is the input.
+
 Some nodes become others that compute the same (our choice):
 
 ========== ========== ======================================================================================
 reader     node       becomes
 ========== ========== ======================================================================================
+all        Threshold  a LIF whose time constant is one step
 snntorch   IF         a LIF with tau = 2^60 dt, whose leak rounds to nothing
 sinabs     CubaLIF    an LI (the current) that feeds a LIF; both add their input as it is
 spyx       LIF        a CubaLIF whose current lasts one step (tau_syn = dt): its LIF subtracts the threshold
@@ -64,9 +67,12 @@ class _Discrete:
 
 def _discrete(node: nir.NIRNode, semantics: Semantics) -> _Discrete:
     p = parameters(node)
+    one, zero = np.ones(()), np.zeros(())
+    if isinstance(node, nir.Threshold):
+        return _Discrete(one, None, one, p["threshold"], zero, zero)
     threshold, reset = p["v_threshold"], p["v_reset"]
     if isinstance(node, nir.IF):
-        return _Discrete(np.zeros(()), None, p["r"] * semantics.dt, threshold, reset, reset)
+        return _Discrete(zero, None, p["r"] * semantics.dt, threshold, reset, reset)
     if isinstance(node, nir.LIF):
         k = step_share(p["tau"], semantics, "tau")
         return _Discrete(k, None, p["r"] * k, threshold, reset, p["v_leak"])
@@ -117,7 +123,7 @@ class NeuronWriter:
         self.problems: list[Problem] = []
 
     def rewrite(self, name: str, node: nir.NIRNode, shape: Shape) -> list[nir.NIRNode]:
-        """The node or chain of nodes that the reader executes like ``node``, an IF, LIF or CubaLIF."""
+        """The node or chain of nodes that the reader executes like a spiking ``node``."""
         neuron = _discrete(node, self._semantics)
         if (neuron.gain <= 0).any():
             what = f"an input gain of {neuron.gain.min():g}"
@@ -125,7 +131,7 @@ class NeuronWriter:
             return []
         neuron = self._at_readers_rest(name, node, neuron)
         neuron = _scaled(neuron, _reader_gain(node, neuron, self._consumer))
-        self._check(name, node, neuron)
+        self._check(name, node, neuron, shape)
         # sinabs looks at v_leak in a way that fails for more than one axis
         single = self._name == "sinabs" and not isinstance(node, nir.IF) and len(shape) > 1
         written = (1,) if single else shape
@@ -151,15 +157,18 @@ class NeuronWriter:
             self.problems.append(Problem(name, what, rule, try_instead="v_leak = v_reset"))
         return neuron
 
-    def _check(self, name: str, node: nir.NIRNode, neuron: _Discrete) -> None:
+    def _check(self, name: str, node: nir.NIRNode, neuron: _Discrete, shape: Shape) -> None:
         values = (neuron.threshold, neuron.reset, neuron.k, neuron.gain)
         spread = any(value.ndim for value in (*values, *([] if neuron.k_syn is None else [neuron.k_syn])))
         one_value = self._name in {"snntorch", "spikingjelly"} or (
-            self._name == "sinabs" and not isinstance(node, nir.IF) and np.ndim(node.v_threshold) > 1
+            self._name == "sinabs" and not isinstance(node, nir.IF) and len(shape) > 1
         )
         if spread and one_value:
             rule = f"{self._consumer.title} reads one value per layer"
             self.problems.append(Problem(name, f"{type(node).__name__} parameters that differ", rule))
+        if self._semantics.reset == "subtract" and (neuron.threshold <= neuron.reset).any():
+            what = f"a threshold of {neuron.threshold.min():g}"
+            self.problems.append(Problem(name, what, "a subtractive reset needs v_threshold > v_reset"))
 
     def _tau(self, k: Array) -> Array:
         dt = self._consumer.dt

@@ -71,7 +71,7 @@ def _spinnaker2_nodes(plan: Plan, nodes: Nodes) -> Iterator[Problem]:
 
 
 def _spyx_neurons(plan: Plan, nodes: Nodes) -> Iterator[Problem]:
-    for name in plan.of_type(nir.LIF, nir.CubaLIF):
+    for name in plan.of_type(nir.LIF, nir.CubaLIF, nir.Threshold):
         if len(plan.shapes[name]) > 1:
             rule = (
                 "Spyx 1.0 subtracts the threshold of a LIF after the leak, and has CUBA neurons, which do it "

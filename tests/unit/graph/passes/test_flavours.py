@@ -154,6 +154,20 @@ def test_cuba_for_sinabs_is_a_current_and_a_membrane():
     assert nodes["n"].v_threshold.tolist() == [3, 3]
 
 
+@pytest.mark.parametrize("reader", ["norse", "sinabs", "snntorch", "spinnaker2", "spyx"])
+def test_a_threshold_is_a_neuron_that_forgets(reader):
+    reset = CONSUMERS[reader].resets[0]
+    nodes = {"w": nir.Linear(np.array([[0.7], [1.3]], np.float32)), "n": nir.Threshold(np.ones(2))}
+    net = graph(nodes, [("input", "w"), ("w", "n"), ("n", "output")], (1,), (2,))
+    write_semantics(net, Semantics(reset=reset))
+    made = flavour(make_plan(net), reader)
+    assert made.problems == []
+    x = torch.tensor([0.0, 1, 2, -3, 1, 0, 1]).view(-1, 1, 1)
+    assert Reference(made.graph).run(x).output[:, 0].tolist() == [
+        [0, 0], [0, 1], [1, 1], [0, 0], [0, 1], [0, 0], [0, 1],
+    ]  # fmt: skip
+
+
 def test_a_lif_for_spyx_is_a_cuba_whose_current_lasts_one_step():
     node = translated("spyx", two_steps(2), reset="subtract")["n"]
     assert isinstance(node, nir.CubaLIF)
@@ -226,7 +240,7 @@ UNEVEN = np.linspace(1, 2, 128).reshape(2, 8, 8)
         ("spikingjelly", chain(lif((2, 8, 8)), pool(nir.SumPool2d), target=(2, 6, 6)), "average pooling"),
         ("snntorch", chain(nir.LI(np.full((2, 8, 8), 2e-4), np.ones((2, 8, 8)), np.zeros((2, 8, 8)))), "LI"),
         ("snntorch", chain(nir.Scale(np.ones((2, 8, 8)))), "Scale"),
-        ("norse", chain(nir.Threshold(np.ones((2, 8, 8)))), "Threshold"),
+        ("spikingjelly", chain(nir.Threshold(np.ones((2, 8, 8)))), "Threshold"),
         ("norse", chain(nir.Delay(np.full((2, 8, 8), 1e-4))), "Delay"),
         ("norse", chain(NARROW, target=(2, 9, 8)), "a kernel of 2 x 3"),
         ("snntorch", chain(lif((2, 8, 8)), conv(2, 2, 8), more=[("n0", "output")]), "sum of n1, n0"),
