@@ -34,7 +34,7 @@ def export(
         str | None,
         typer.Option(
             "--for",
-            help="Reader of the NIR file: norse, sinabs, snntorch, spikingjelly, spinnaker2 or spyx. "
+            help="Reader of the NIR file: norse, rockpool, sinabs, snntorch, spikingjelly, spinnaker2, spyx. "
             "Default: a form that most read.",
             show_default=False,
         ),

@@ -28,7 +28,7 @@ from snn_deploy.simulate.reference import Reference
 HERE = ("norse", "snntorch", "spikingjelly")
 """Readers that are installed beside us."""
 
-PEERS = ("sinabs", "spyx")
+PEERS = ("rockpool", "sinabs", "spyx")
 """Readers in environments of their own."""
 
 PACKAGES = {"norse": "norse", "snntorch": "snntorch", "spikingjelly": "spikingjelly"}
@@ -63,7 +63,7 @@ def write(case: Case, reader: str, folder: Path, allow: Sequence[str] = ()) -> O
     try:
         NirWriter(NirOptions(reader=reader, allow=tuple(allow))).write(case.graph, folder, NOTHING)
     except SnnDeployError as error:
-        problems = "; ".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
+        problems = "\n".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
         return Outcome("refused", reason=problems or error.message)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from spikingjelly.activation_based import neuron
+from spikingjelly.activation_based import functional, layer, neuron
 from support.students import NEURONS, student
 from torch import nn
 
@@ -44,6 +44,24 @@ def case(name: str, x: torch.Tensor, *, bias: bool = True) -> tuple[Case, nn.Mod
                 nn.init.zeros_(module.bias)
     graph = from_torch(net, tuple(x.shape[2:]), semantics=Semantics(timesteps=len(x)))
     return Case(name if bias else f"{name}, no biases", graph, x), net
+
+
+def dense_case(name: str, x: torch.Tensor) -> tuple[Case, nn.Module]:
+    """Two dense layers without biases: what readers without convolutions take."""
+    torch.manual_seed(0)
+    flat = x.flatten(2)
+    net = nn.Sequential(
+        layer.Linear(flat.shape[2], 64, bias=False),
+        make(name)(),
+        layer.Linear(64, 10, bias=False),
+        make(name)(),
+    )
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data.mul_(4.0)
+    functional.set_step_mode(net, "m")
+    graph = from_torch(net.eval(), tuple(flat.shape[2:]), semantics=Semantics(timesteps=len(x)))
+    return Case(f"{name}, dense", graph, flat), net
 
 
 def make(name: str):

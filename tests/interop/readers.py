@@ -20,7 +20,8 @@ from interop import environments, exchange, networks, supported
 from snn_deploy.graph.passes.consumers import CONSUMERS
 
 SAMPLES = 256
-SOFT = ("IF, soft reset", "CUBA, soft reset", "LIF, soft reset")
+SOFT = ("IF, soft reset", "LIF, soft reset")
+DENSE = ("LIF", "CUBA", "LIF, soft reset", "CUBA, soft reset")
 NOTE = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
@@ -29,18 +30,19 @@ def spike_table(root: Path) -> tuple[list[list[str]], list[str]]:
     x = networks.samples(SAMPLES)
     made = [networks.case(name, x) for name in networks.NETWORKS]
     made += [networks.case(name, x, bias=False) for name in SOFT]
+    made += [networks.dense_case(name, x) for name in DENSE]
     expected = {}
     for case, net in made:
         functional.reset_net(net)
         with torch.no_grad():
-            expected[case.name] = net(x)
+            expected[case.name] = net(case.x)
     rows, reasons = {case.name: [case.name] for case, _ in made}, []
     for reader in CONSUMERS:
         say(f"{reader}: {len(made)} networks on {SAMPLES} samples of digits-dvs")
         for name, outcome in exchange.execute([case for case, _ in made], reader, root, say).items():
             rows[name].append(_cell(outcome, expected[name]))
             if outcome.output is None:
-                reasons.append(f"{name} for {reader}: {outcome.reason}")
+                reasons.append(f"{name} for {reader}: {'; '.join(outcome.reason.splitlines())}")
     return [["network", *CONSUMERS], *rows.values()], reasons
 
 
@@ -64,7 +66,8 @@ def note(rows: list[list[str]], reasons: list[str], versions: dict[str, str]) ->
             f"# Spikes of our NIR files in other readers, {datetime.date.today().isoformat()}",
             "",
             "`make interop`. Differing of compared output spikes: conv, pool, conv, flatten, two dense",
-            f"layers; {SAMPLES} test samples of digits-dvs, T = {networks.STEPS}; against SpikingJelly.",
+            "layers (`dense`: two dense layers alone) against the same network in SpikingJelly, on",
+            f"{SAMPLES} test samples of digits-dvs, T = {networks.STEPS}.",
             "`refused`: our writer says why and writes nothing. `(file)`: the reader could not be",
             "installed; our simulator with its arithmetic ran the file.",
             "",

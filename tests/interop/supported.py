@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -78,7 +77,7 @@ def _own(case: Case, column: str, folder: Path) -> Outcome:
         path = folder / next(iter(written.files.values()))
         output = BACKENDS.get(backend).factory(path).run(case.x).output
     except SnnDeployError as error:
-        found = "; ".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
+        found = "\n".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
         return Outcome("refused", reason=found or error.message)
     return Outcome("8 bit" if name == "lava" else "ran", output)
 
@@ -108,8 +107,13 @@ def rule_of(reason: str) -> str:
     """A refusal without the names of nodes and readers, so that equal reasons are one."""
     for facts in CONSUMERS.values():
         reason = reason.replace(facts.title, "the reader")
-    rules = re.findall(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)(?:;|$)", reason)
-    return "; ".join(dict.fromkeys(rule for rule in rules if rule)) or reason
+    found = []
+    for part in reason.splitlines():
+        _, _, problem = part.partition(": ")
+        what, _, rule = problem.partition(" (")
+        rule = rule.removesuffix(")")
+        found.append(f"{rule.removesuffix(' it')} {what}" if rule.endswith("does not read it") else rule)
+    return "; ".join(dict.fromkeys(rule for rule in found if rule)) or reason
 
 
 def markdown(found: Cells, versions: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ A reader steps a neuron as ``h = (1 - k) v + g x`` with the share k = dt / tau (
 ``share``   k: r is ignored and taken for 1
 ``one``     1: the input is added as it is
 ``either``  k when r is 1, and 1 when r = tau / dt; anything else is refused
+``decay``   exp(-dt / tau_syn): a current adds its input before it decays
 ``any``     r k, as the equation says
 =========== ========================================================================================
 
@@ -70,7 +71,7 @@ class Consumer:
     integrator: Integrator
     fires_at: Comparison
     resets: tuple[Reset, ...]
-    gain: Literal["share", "one", "either", "any"]
+    gain: Literal["share", "one", "either", "decay", "any"]
     pooling: Literal["sum", "average"]
     sums: Literal["anywhere", "inside", "nowhere"]
     loops: Literal["", "one neuron", "any"] = ""
@@ -99,6 +100,19 @@ CONSUMERS: dict[str, Consumer] = {
         depth_first=True,
         loops="one neuron",
         setup=("Hand the state of each step to the next: y, state = net(x, state).",),
+    ),
+    "rockpool": Consumer(
+        title="Rockpool 3.1",
+        nodes=(nir.Input, nir.Output, nir.Affine, nir.Linear, nir.CubaLIF),
+        dt=1.0,
+        integrator="exponential",
+        fires_at=">=",
+        resets=("subtract",),
+        gain="decay",
+        pooling="sum",
+        sums="nowhere",
+        typed=False,
+        setup=("Give every LIFTorch max_spikes_per_dt = torch.tensor(1.0).",),
     ),
     "sinabs": Consumer(
         title="sinabs 3.1",

@@ -106,6 +106,8 @@ def _reader_gain(node: nir.NIRNode, neuron: _Discrete, consumer: Consumer) -> Ar
     one = np.ones(())
     if isinstance(node, nir.IF) or consumer.gain == "one":
         return one
+    if neuron.k_syn is not None and consumer.gain == "decay":
+        return 1.0 - neuron.k_syn
     if isinstance(node, nir.CubaLIF):
         return neuron.gain if consumer.gain == "any" else one
     if consumer.gain == "any":
@@ -203,6 +205,10 @@ class NeuronWriter:
                     (nir.LIF, {"tau": tau, "r": r, "v_leak": neuron.rest, **fire}),
                 ]
             w_in = 1.0 / neuron.k_syn
+            if self._consumer.gain == "decay":
+                # Rockpool takes from r its step only, tau_mem / (1 + r); w_in gives our equation its gain
+                r = tau / dt - 1.0
+                w_in = neuron.gain / (neuron.k_syn * neuron.k * r)
             if self._consumer.gain == "any":
                 w_in, r = node.w_in, node.r
             membrane = {"tau_mem": tau, "r": r, "v_leak": neuron.rest, **fire}
