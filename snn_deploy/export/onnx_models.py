@@ -30,8 +30,8 @@ from snn_deploy.simulate.onnx_info import KEY, Kind, OnnxInfo, StateValue, Value
 
 OPSET = 20
 IR_VERSION = 10
-MAX_OPERATORS = 100_000
-"""Of an unrolled model; loading time and memory of runtimes grow with it."""
+MAX_OPERATORS = 5_000
+"""Of an unrolled model: the time that ONNX Runtime needs to open it grows with the square (4,000: 7 s)."""
 
 
 Integers = Mapping[str, Quantized] | None
