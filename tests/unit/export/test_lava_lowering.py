@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from support.residuals import Builder, residual
 from support.students import lively
 
+from snn_deploy.cli.main import exit_code
 from snn_deploy.errors import UnsupportedError
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.lava import LavaOptions, LavaWriter
 from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.io import write_nir
 from snn_deploy.graph.lava_io import read_net
 from snn_deploy.graph.lava_rules import chip_problems
 from snn_deploy.graph.semantics import Semantics
@@ -162,3 +165,20 @@ def test_a_graded_input_is_exact_in_the_first_layer(tmp_path: Path) -> None:
     found = Loihi(net).run(counts, record=True).records["n1"]
     assert expected.any()
     assert (found != expected).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["maximum over spikes", "sum of spikes"])
+def test_the_command_takes_it_to_lava_and_the_chips(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNN_DEPLOY_LAVA_PYTHON", "/nowhere")
+    write_nir(_graph(name), tmp_path / "student.nir")
+    np.savez(tmp_path / "x.npz", x=_spikes(8).numpy())
+    bundle = str(tmp_path / "bundle")
+    export = ["export", str(tmp_path / "student.nir"), "--data", str(tmp_path / "x.npz"), "--out", bundle]
+    assert exit_code([*export, "--to", "nir,lava", "--scales", "layer"]) == 0
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    verdicts = {(p["format"], p["runtime"]): p["verdict"] for p in manifest["parity"]}
+    assert verdicts[("lava", "loihi")] == "approximate"
+    assert verdicts[("lava", "lava")] == "not run"
+    assert exit_code(["check", bundle, "--target", "loihi1,loihi2,lava"]) == 0
