@@ -182,7 +182,9 @@ def test_the_stage_is_as_the_training_before_but_for_its_length_and_rate() -> No
     recipe = toy_recipe("train.epochs=10", "train.optimizer=sgd", "train.mix={mixup: 1.0}", "target=loihi2")
     assert recipe.target is not None
     spec = recipe.target.stage(recipe.train)
-    assert (spec.epochs, spec.lr, spec.warmup_epochs) == (3, recipe.train.lr, 0)
+    assert (spec.epochs, spec.lr, spec.warmup_epochs) == (3, recipe.train.lr / 5, 0)
+    coarse = toy_recipe("target.bits=4").target
+    assert coarse is not None and coarse.stage(recipe.train).lr == recipe.train.lr
     assert (spec.optimizer, spec.mix) == ("sgd", None)
     other = toy_recipe("target.epochs=4", "target.lr=0.5").target
     assert other is not None and (other.stage(recipe.train).epochs, other.stage(recipe.train).lr) == (4, 0.5)
