@@ -81,12 +81,12 @@ class _Range:
         """The scale, and whether all values are multiples of it."""
         if self.largest == 0.0:
             return 1.0, True
-        if self.values is not None and len(self.values) > 1:
-            grid = float(self.values.double().diff().min())
+        if self.values is not None:
+            gaps = self.values.double().diff()
+            grid = float(gaps[gaps > GRID_TOLERANCE * self.largest / LEVELS].min())
             steps = self.values.double() / grid
-            if self.largest / grid <= LEVELS and bool(
-                ((steps - steps.round()).abs() <= GRID_TOLERANCE).all()
-            ):
+            on_grid = (steps - steps.round()).abs() <= GRID_TOLERANCE
+            if self.largest / grid <= LEVELS + GRID_TOLERANCE and bool(on_grid.all()):
                 return grid, True
         return self.largest / LEVELS, False
 

@@ -33,7 +33,6 @@ IR_VERSION = 10
 MAX_OPERATORS = 5_000
 """Of an unrolled model: the time that ONNX Runtime needs to open it grows with the square (4,000: 7 s)."""
 
-
 Integers = Mapping[str, Quantized] | None
 
 

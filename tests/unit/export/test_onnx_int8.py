@@ -148,6 +148,13 @@ def test_counts_are_exact_as_far_as_eight_bits_reach(largest, exact):
     assert layer.x_scale == (1.0 if exact else pytest.approx(128 / 127))
 
 
+def test_rounding_errors_are_no_grid():
+    x = torch.tensor([0.0, 1 / 3, np.nextafter(np.float32(1 / 3), np.float32(1)), 4 / 3, 2.0])
+    layer = quantize(make_plan(dense(np.ones((1, 5)))), x.expand(1, 1, 5))["fc"]
+    assert layer.exact
+    assert layer.x_scale == pytest.approx(1 / 3)
+
+
 def test_parts_of_the_calibration_give_the_whole(monkeypatch):
     net = from_torch(student(NEURONS["LIF"]), IN_SHAPE, semantics=Semantics())
     x = torch.rand(4, 6, *IN_SHAPE, generator=torch.Generator().manual_seed(0))
