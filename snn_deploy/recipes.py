@@ -66,7 +66,18 @@ class TrainSpec(Frozen):
     """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up.
 
     ``batch_size`` is that of a step of the optimiser, whatever the number of processes; each process takes
-    its share of it in ``accumulate`` parts. ``sync_batch_norm``: batch norm sees the samples of all of them.
+    its share of it in ``accumulate`` parts. What changes speed and memory, and numbers at most in their
+    last digits:
+
+    ========================  =====================================================================
+    ``amp``                   bfloat16 where it pays (``auto``: on CUDA devices that have it)
+    ``channels_last``         channels last in memory (``auto``: with bfloat16)
+    ``recompute``             activations of a student's blocks are computed twice and not kept
+    ``teacher_logits``        asked ``once`` per sample, ``always``, or once where possible (``auto``)
+    ``resident``              training data on the CUDA device (``auto``: where they fit)
+    ``deterministic``         CUDA algorithms that repeat to the bit
+    ``sync_batch_norm``       batch norm sees the samples of all processes
+    ========================  =====================================================================
     """
 
     epochs: int = Field(ge=1, le=10_000)
@@ -84,6 +95,11 @@ class TrainSpec(Frozen):
     amp: Literal["auto", "off"] = "auto"
     accumulate: int = Field(default=1, ge=1)
     sync_batch_norm: bool = False
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    recompute: bool = False
+    teacher_logits: Literal["auto", "once", "always"] = "auto"
+    resident: Literal["auto", "off"] = "auto"
+    deterministic: bool = False
     checkpoint_seconds: float = Field(default=30.0, ge=0)
 
 

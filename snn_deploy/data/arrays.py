@@ -24,6 +24,11 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the frames of its samples."""
+        return len(self.rows) * self.frames[:1].nbytes
+
     def to(self, device: torch.device | str) -> ArraySplit:
         """This split resident on ``device``: only its own samples are moved, as integers."""
         if torch.device(device) == self.frames.device:

@@ -172,6 +172,11 @@ class ImageSplit:
     def shown(self, show: Show) -> ImageSplit:
         return replace(self, show=show)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its images."""
+        return self.pixels.nbytes
+
     def to(self, device: torch.device | str) -> ImageSplit:
         """This split resident on ``device``, as uint8; batches are then made there."""
         return ImageSplit(self.pixels.to(device), self.labels.to(device), self.samples.to(device), self.show)

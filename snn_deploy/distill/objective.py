@@ -12,6 +12,7 @@ from torch import nn
 
 from snn_deploy.distill.losses import cross_entropy
 from snn_deploy.distill.method import DistillBatch, Method, StudentPass, Terms
+from snn_deploy.distill.recompute import recomputed
 from snn_deploy.distill.taps import tap
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -31,12 +32,27 @@ class Objective(Protocol):
     passes: tuple[int, ...]
 
     def losses(
-        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+        self,
+        inputs: Mapping[int, torch.Tensor],
+        labels: torch.Tensor,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
     ) -> tuple[Terms, torch.Tensor]:
-        """Loss terms and class scores ``[B, K]`` of one batch; ``inputs`` are ``[T, B, C, H, W]`` by T."""
+        """Loss terms and class scores ``[B, K]`` of one batch; ``inputs`` are ``[T, B, C, H, W]`` by T, and
+        ``known [B, K]`` what the teacher says, if that is known."""
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores ``[B, K]`` of ``x [T, B, C, H, W]``."""
+
+    def use_channels_last(self) -> None:
+        """Lay out the networks' weights for inputs whose channels come last in memory."""
+
+
+def time_mean(x: torch.Tensor) -> torch.Tensor:
+    """Mean over time of ``x [T, B, C, H, W]``; channels stay last in memory where they are."""
+    last = x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    mean = x.mean(0)
+    return mean.contiguous(memory_format=torch.channels_last) if last else mean
 
 
 class LabelObjective:
@@ -49,15 +65,23 @@ class LabelObjective:
         self._label_smoothing = label_smoothing
 
     def losses(
-        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+        self,
+        inputs: Mapping[int, torch.Tensor],
+        labels: torch.Tensor,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
     ) -> tuple[Terms, torch.Tensor]:
         """``ce``."""
         logits = self.predict(inputs[self.passes[0]])
         return {"ce": cross_entropy(logits, labels, label_smoothing=self._label_smoothing)}, logits
 
+    def use_channels_last(self) -> None:
+        """Lay out the network's weights for inputs whose channels come last in memory."""
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of the time-mean of the frames."""
-        logits: torch.Tensor = self.network(x.mean(0))
+        logits: torch.Tensor = self.network(time_mean(x))
         return logits
 
 
@@ -67,24 +91,64 @@ class DistillObjective:
     The teacher is put into eval mode, its parameters are frozen, and its state (if it spikes) is reset for
     every batch; it sees the mean over time of the frames. The student starts every pass from zero state.
     The running statistics of its batch norms are those of the ordinary pass alone, because that is the one
-    that is deployed: finer frames of the same events are sparser.
+    that is deployed: finer frames of the same events are sparser. With ``recompute``, its activations are
+    computed again in the backward pass instead of being kept.
     """
 
-    def __init__(self, student: nn.Module, teacher: nn.Module | None, method: Method, timesteps: int) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        method: Method,
+        timesteps: int,
+        *,
+        recompute: bool = False,
+    ) -> None:
         self.network = student
         self.helpers: nn.Module = method
         self.passes = method.passes
         self._teacher = None if teacher is None else teacher.eval().requires_grad_(False)
         self._method = method
         self._timesteps = timesteps
+        self._recompute = recompute
         self._scale = float(getattr(student, "logit_scale", 1.0))
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether there is one."""
+        return self._teacher is not None
+
+    @property
+    def wants_logits_only(self) -> bool:
+        """Whether the method wants nothing of the teacher but its logits."""
+        return not self._method.teacher_taps and not self._method.teacher_gradients
+
+    def ordinary(self, passes: Mapping[int, object]) -> int:
+        """Which of ``passes``, by number of steps, is the one that decides and that the teacher sees."""
+        return self._timesteps if self._timesteps in passes else next(iter(passes))
+
+    def teacher_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """What the teacher says of ``x [T, B, C, H, W]``: ``[B, K]``."""
+        logits, _ = self._ask_teacher(x)
+        assert logits is not None
+        return logits
+
+    def use_channels_last(self) -> None:
+        """Lay out the networks' weights for inputs whose channels come last in memory."""
+        for network in (self.network, self._teacher):
+            if network is not None:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def losses(
-        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+        self,
+        inputs: Mapping[int, torch.Tensor],
+        labels: torch.Tensor,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
     ) -> tuple[Terms, torch.Tensor]:
         """The method's terms."""
-        ordinary = self._timesteps if self._timesteps in inputs else next(iter(inputs))
-        teacher_logits, teacher_feats = self._ask_teacher(inputs[ordinary])
+        ordinary = self.ordinary(inputs)
+        teacher_logits, teacher_feats = self._ask_teacher(inputs[ordinary]) if known is None else (known, {})
         passes = {steps: self._run_student(x, decides=steps == ordinary) for steps, x in inputs.items()}
         batch = DistillBatch(passes, self._timesteps, labels, generator, teacher_logits, teacher_feats)
         return self._method.losses(batch), passes[ordinary].logits.mean(0)
@@ -100,7 +164,7 @@ class DistillObjective:
         functional.reset_net(self.network)
         statistics = contextlib.nullcontext() if decides else frozen_statistics(self.network)
         with statistics, tap(self.network, self._method.student_taps) as feats:
-            logits = self.network(x) * self._scale
+            logits = (recomputed(self.network, x) if self._recompute else self.network(x)) * self._scale
         functional.reset_net(self.network)
         return StudentPass(logits.float(), feats)
 
@@ -109,8 +173,12 @@ class DistillObjective:
             return None, {}
         gradients = self._method.teacher_gradients
         functional.reset_net(self._teacher)
+        if self.wants_logits_only:
+            with torch.inference_mode():
+                logits = self._teacher(time_mean(x)).float()
+            return logits.clone(), {}  # a copy may take part in what has gradients
         with torch.set_grad_enabled(gradients), tap(self._teacher, self._method.teacher_taps) as feats:
-            logits = self._teacher(x.mean(0).requires_grad_(gradients))
+            logits = self._teacher(time_mean(x).requires_grad_(gradients))
         return logits.float(), feats
 
 

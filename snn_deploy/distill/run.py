@@ -157,7 +157,7 @@ def _distill(
             "A method of the recipe compares the samples of a batch, which train.accumulate cuts into parts.",
             hint="Set train.accumulate: 1; several processes may share the batch.",
         )
-    objective = DistillObjective(student, network, method, recipe.timesteps)
+    objective = DistillObjective(student, network, method, recipe.timesteps, recompute=recipe.train.recompute)
     splits = world.in_turn(lambda: _training_splits(recipe, data, method.passes))
 
     def train(phase: Phase, spec: TrainSpec) -> Fit:

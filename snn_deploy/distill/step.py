@@ -49,9 +49,13 @@ class _Losses(nn.Module):
         self._objective = objective
 
     def forward(
-        self, inputs: Mapping[int, torch.Tensor], labels: torch.Tensor, generator: torch.Generator
+        self,
+        inputs: Mapping[int, torch.Tensor],
+        labels: torch.Tensor,
+        generator: torch.Generator,
+        known: torch.Tensor | None,
     ) -> tuple[Terms, torch.Tensor]:
-        return self._objective.losses(inputs, labels, generator)
+        return self._objective.losses(inputs, labels, generator, known)
 
 
 class GradientStep:
@@ -64,6 +68,7 @@ class GradientStep:
         device: where.
         world: the processes that share each batch.
         seed: of the method and, with several processes, of dropout.
+        known: logits ``[N, K]`` of the teacher for every training sample, where they are known.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class GradientStep:
         device: torch.device,
         world: World,
         seed: int,
+        known: torch.Tensor | None = None,
     ) -> None:
         self._batches, self._parts = batches, spec.accumulate
         self._device, self._world, self._seed = device, world, seed
@@ -81,6 +87,10 @@ class GradientStep:
         self.generator = BatchGenerator(device)
         self.generator.manual_seed(derived_seed("method", seed))
         torch.manual_seed(derived_seed("dropout", seed))
+        self._known = known
+        self._channels_last = spec.channels_last == "on" or (spec.channels_last == "auto" and self._bf16)
+        if self._channels_last:
+            objective.use_channels_last()
         self._losses: nn.Module = _Losses(objective)
         if world.size > 1:
             if spec.sync_batch_norm:
@@ -106,8 +116,11 @@ class GradientStep:
     def _part(self, indices: torch.Tensor, epoch: int, share: Share) -> Outcome:
         self.generator.draw_for(share)
         inputs, labels = self._batches.make(indices, epoch, share)
+        if self._channels_last:
+            inputs = {steps: channels_last(x) for steps, x in inputs.items()}
+        known = None if self._known is None else self._known[indices[share.start : share.stop]]
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            terms, scores = self._losses(inputs, labels, self.generator)
+            terms, scores = self._losses(inputs, labels, self.generator, known)
         loss = torch.stack(list(terms.values())).sum()
         (loss * (share.part * share.world.size)).backward()  # type: ignore[no-untyped-call]
         counted = share.world.size > 1 or self._world.first
@@ -120,3 +133,9 @@ class GradientStep:
         if last or not isinstance(self._losses, DistributedDataParallel):
             return contextlib.nullcontext()
         return self._losses.no_sync()
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """``x [T, B, C, H, W]`` with the channels last in memory, step by step."""
+    folded = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return folded.view(x.shape[0], -1, *folded.shape[1:])

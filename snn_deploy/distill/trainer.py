@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 
 from snn_deploy.data.loaders import BatchOrder
+from snn_deploy.data.resident import resident
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
@@ -29,6 +30,8 @@ from snn_deploy.distill.divergence import check_loss, check_weights
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
+from snn_deploy.distill.kernels import kernels
+from snn_deploy.distill.known_logits import known_logits
 from snn_deploy.distill.metrics import Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
@@ -95,7 +98,8 @@ def fit(
         DataError: checkpoint or metrics are damaged.
         ConfigError: the checkpoint belongs to another run.
     """
-    return _Trainer(objective, data, spec, phase, train, device, stop, report, world).run()
+    with kernels(device, deterministic=spec.deterministic):
+        return _Trainer(objective, data, spec, phase, train, device, stop, report, world).run()
 
 
 @dataclass(slots=True)
@@ -139,12 +143,14 @@ class _Trainer:
     ) -> None:
         self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
         self.device, self.stop, self.report, self.world = device, stop, report, world
+        train = _placed(train, device, spec)
         self.batches = Batches(data, train, device, phase.seed, spec.mix)
         self.modules = (objective.network, objective.helpers)
         self.optimizer = make_optimizer(spec, self.modules)
         self.order = BatchOrder(len(self.batches), spec.batch_size, seed=phase.seed)
         self.steps = spec.epochs * len(self.order)
-        self.gradients = GradientStep(objective, self.batches, spec, device, world, phase.seed)
+        known = known_logits(objective, data, spec, train, device, world)
+        self.gradients = GradientStep(objective, self.batches, spec, device, world, phase.seed, known)
         self.now = _Progress()
         self.pending: list[_Pending] = []
         self.file = phase.folder / "checkpoint.pt"
@@ -307,6 +313,15 @@ class _Trainer:
         self.gradients.generator.set_state(content["generator"])
         set_rng_state(content["rng"])
         return int(content["metrics_bytes"])
+
+
+def _placed(train: Mapping[int, Split], device: torch.device, spec: TrainSpec) -> dict[int, Split]:
+    """Training splits on the device where they fit, one after the other."""
+    if device.type != "cuda" or spec.resident == "off":
+        return dict(train)
+    return {
+        steps: resident(split, device, torch.cuda.mem_get_info(device)[0]) for steps, split in train.items()
+    }
 
 
 def _activity(scores: Scores) -> dict[str, float]:

@@ -34,6 +34,7 @@ METHODS = {
 }
 
 MORE = {
+    "bkd": ("train.recompute=true",),
     "mixed": ("train.mix={mixup: 1.0, cutmix: 1.0, probability: 0.7}",),
     "under rules": ("target={bits: 4, epochs: 2}",),
 }

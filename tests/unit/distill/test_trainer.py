@@ -165,8 +165,8 @@ def test_a_finished_training_is_not_repeated(whole: tuple[Path, Fit]) -> None:
 
 def test_mixed_samples_count_as_right_when_their_likelier_class_is_found(tmp_path: Path) -> None:
     class Knows(LabelObjective):
-        def losses(self, inputs: Any, labels: torch.Tensor, generator: torch.Generator) -> Any:
-            terms, _ = super().losses(inputs, labels, generator)
+        def losses(self, inputs: Any, labels: torch.Tensor, *more: Any) -> Any:
+            terms, _ = super().losses(inputs, labels, *more)
             scores = labels.clone()
             scores[0] = -scores[0]  # one of a batch is wrong
             return terms, scores
@@ -202,7 +202,7 @@ def test_the_best_weights_are_kept_and_of_equals_the_earliest(tmp_path: Path) ->
             self.right = iter([1, 5, 5, 4])
             torch.nn.init.zeros_(next(self.network.parameters()))
 
-        def losses(self, inputs: Any, labels: torch.Tensor, generator: torch.Generator) -> Any:
+        def losses(self, inputs: Any, labels: torch.Tensor, *more: Any) -> Any:
             return {"w": -self.network(torch.ones(1)).sum()}, torch.zeros(len(labels), CLASSES)
 
         def predict(self, x: torch.Tensor) -> torch.Tensor:
