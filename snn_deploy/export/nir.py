@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,12 @@ class NirWriter:
         """Names that HDF5 cannot store, a reset that NIR cannot say, and what the reader cannot do."""
         plan = make_plan(graph)
         problems = name_problems(plan.order) + self._reset_problems(plan)
+        nodes: Mapping[str, nir.NIRNode] = plan.graph.nodes
         if self._options.reader is not None:
-            return problems + flavour(plan, self._options.reader, self._options.allow).problems
-        return problems + (reset_problems(plan.graph.nodes, "1.0.4") if self._version == "1.0.4" else [])
+            made = flavour(plan, self._options.reader, self._options.allow)
+            problems += made.problems
+            nodes = made.graph.nodes if made.graph else {}
+        return problems + (reset_problems(nodes, self._version) if self._version != COMPATIBLE[0] else [])
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
         """Write ``model.nir``; it is proven by the reference simulator and by one foreign reader."""

@@ -23,7 +23,7 @@ import nir
 import numpy as np
 
 from snn_deploy.errors import ConfigError, Problem
-from snn_deploy.graph.semantics import Comparison, Integrator, Reset, Semantics, read_semantics
+from snn_deploy.graph.semantics import MAX_DT, Comparison, Integrator, Reset, Semantics, read_semantics
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
 
 SAME = 1e-5
@@ -106,7 +106,9 @@ def _mattering(nodes: list[nir.NIRNode]) -> set[str]:
 def _step_of(nodes: list[nir.NIRNode]) -> float | None:
     """The one step that ``nodes`` say, or None."""
     said = [step for node in nodes for step in _said(node)]
-    if not said or np.ptp(said) > SAME * said[0] or not _fits(nodes, said[0]):
+    if not said or not 0 < min(said) <= max(said) < MAX_DT:
+        return None
+    if np.ptp(said) > SAME * said[0] or not _fits(nodes, said[0]):
         return None
     digits = float(np.format_float_positional(said[0], precision=6, fractional=False))
     return digits if abs(digits - said[0]) <= SAME * digits else said[0]
@@ -126,7 +128,8 @@ def _quotients(over: object, under: object, *, unless_one: bool = False) -> Iter
     """The extremes of ``over / under``; nothing where the quotient says no step."""
     divisor = np.asarray(under, dtype=np.float64)
     if divisor.size and (divisor > 0).all() and not (unless_one and (divisor == 1).all()):
-        quotients = np.asarray(over, dtype=np.float64) / divisor
+        with np.errstate(over="ignore"):
+            quotients = np.asarray(over, dtype=np.float64) / divisor
         yield from (float(quotients.min()), float(quotients.max()))
 
 

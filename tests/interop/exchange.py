@@ -55,6 +55,15 @@ class Outcome:
     state: str
     output: torch.Tensor | None = None
     reason: str = ""
+    rules: tuple[str, ...] = ()
+
+
+def refusal(error: SnnDeployError) -> Outcome:
+    """The outcome of a writer's refusal: every problem, and each broken rule once, without names of nodes."""
+    problems = error.problems
+    rules = (p.rule.replace("does not read it", f"does not read {p.what}") for p in problems)
+    text = "; ".join(f"{p.where}: {p.what} ({p.rule})" for p in problems) or error.message
+    return Outcome("refused", reason=text, rules=tuple(dict.fromkeys(rule for rule in rules if rule)))
 
 
 def write(case: Case, reader: str, folder: Path, allow: Sequence[str] = ()) -> Outcome | None:
@@ -63,8 +72,7 @@ def write(case: Case, reader: str, folder: Path, allow: Sequence[str] = ()) -> O
     try:
         NirWriter(NirOptions(reader=reader, allow=tuple(allow))).write(case.graph, folder, NOTHING)
     except SnnDeployError as error:
-        problems = "\n".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
-        return Outcome("refused", reason=problems or error.message)
+        return refusal(error)
     return None
 
 
@@ -76,9 +84,9 @@ def execute(
     shutil.rmtree(folder, ignore_errors=True)
     found: dict[str, Outcome] = {}
     for number, case in enumerate(cases):
-        refusal = write(case, reader, folder / str(number))
-        if refusal is not None:
-            found[case.name] = refusal
+        refused = write(case, reader, folder / str(number))
+        if refused is not None:
+            found[case.name] = refused
         elif reader in HERE:
             found[case.name] = _here(case, reader, folder / str(number) / "model.nir")
         elif reader not in PEERS:

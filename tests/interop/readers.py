@@ -42,7 +42,7 @@ def spike_table(root: Path) -> tuple[list[list[str]], list[str]]:
         for name, outcome in exchange.execute([case for case, _ in made], reader, root, say).items():
             rows[name].append(_cell(outcome, expected[name]))
             if outcome.output is None:
-                reasons.append(f"{name} for {reader}: {'; '.join(outcome.reason.splitlines())}")
+                reasons.append(f"{name} for {reader}: {outcome.reason}")
     return [["network", *CONSUMERS], *rows.values()], reasons
 
 

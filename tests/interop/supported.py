@@ -77,8 +77,7 @@ def _own(case: Case, column: str, folder: Path) -> Outcome:
         path = folder / next(iter(written.files.values()))
         output = BACKENDS.get(backend).factory(path).run(case.x).output
     except SnnDeployError as error:
-        found = "\n".join(f"{p.where}: {p.what} ({p.rule})" for p in error.problems)
-        return Outcome("refused", reason=found or error.message)
+        return exchange.refusal(error)
     return Outcome("8 bit" if name == "lava" else "ran", output)
 
 
@@ -103,17 +102,12 @@ def cells(found: Mapping[str, Mapping[str, Outcome]]) -> dict[str, dict[str, str
     return {case.name: {column: columns[column][case.name] for column in found} for case in cases()}
 
 
-def rule_of(reason: str) -> str:
-    """A refusal without the names of nodes and readers, so that equal reasons are one."""
+def rule_of(outcome: Outcome) -> str:
+    """The rules that a refusal names, without the names of readers, so that equal reasons are one."""
+    text = "; ".join(outcome.rules) or outcome.reason
     for facts in CONSUMERS.values():
-        reason = reason.replace(facts.title, "the reader")
-    found = []
-    for part in reason.splitlines():
-        _, _, problem = part.partition(": ")
-        what, _, rule = problem.partition(" (")
-        rule = rule.removesuffix(")")
-        found.append(f"{rule.removesuffix(' it')} {what}" if rule.endswith("does not read it") else rule)
-    return "; ".join(dict.fromkeys(rule for rule in found if rule)) or reason
+        text = text.replace(facts.title, "the reader")
+    return text
 
 
 def markdown(found: Cells, versions: Mapping[str, str]) -> str:
@@ -122,7 +116,7 @@ def markdown(found: Cells, versions: Mapping[str, str]) -> str:
     for row in marks.values():
         for column, cell in row.items():
             if cell == "no":
-                reason = rule_of(found[column][_name(marks, row)].reason)
+                reason = rule_of(found[column][_name(marks, row)])
                 if reason not in reasons:
                     reasons.append(reason)
                 row[column] = f"no [{reasons.index(reason) + 1}]"

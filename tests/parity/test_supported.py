@@ -29,9 +29,7 @@ def test_says_what_runs(column, tmp_path):
 
 def test_is_written_and_read_back():
     found = {
-        column: {
-            case.name: supported.Outcome("refused", reason="n: LI (nobody reads it)") for case in node_cases()
-        }
+        column: {case.name: supported.Outcome("refused", rules=("nobody reads it",)) for case in node_cases()}
         for column in supported.COLUMNS
     }
     page = supported.markdown(found, {"peer": "peer 1.0"})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import nir
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.graphs import conv, graph, lif
 
-from snn_deploy.errors import DataError
+from snn_deploy.errors import DataError, SnnDeployError
 from snn_deploy.graph.reading import read_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.timing import Reading
@@ -139,3 +142,20 @@ def test_a_step_that_does_not_fit_points_to_the_flag(tmp_path):
     assert "--dt" in caught.value.hint
     plan, _ = read(net, tmp_path, dt=1e-5)
     assert read_semantics(plan.graph).dt == 1e-5
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6),
+    doors=st.booleans(),
+)
+def test_damaged_files_give_one_clear_error_or_a_plan(flips, doors, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    net = image_net(flatten(1), (1, 2, 4, 4))
+    nir.write(folder / "model.nir", net if doors else without_doors(net))
+    content = bytearray((folder / "model.nir").read_bytes())
+    for place, value in flips:
+        content[min(int(place * len(content)), len(content) - 1)] = value
+    (folder / "model.nir").write_bytes(content)
+    with contextlib.suppress(SnnDeployError):
+        read_plan(folder / "model.nir")

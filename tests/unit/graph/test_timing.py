@@ -62,6 +62,8 @@ def test_the_one_step_that_every_node_says(nodes, step):
         [integrate_and_fire(1e3), lif(2e-4)],
         [integrate_and_fire(1e4), nir.Delay(np.array([1.5e-4, 0.0]))],
         [integrate_and_fire(-1.0)],
+        [integrate_and_fire(5e-324)],
+        [lif(0.0, r=2.0)],
         [fire(nir.IF, r=1.0), nir.I(np.array([1.0, 2.0]))],
     ],
 )
