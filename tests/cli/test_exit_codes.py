@@ -55,6 +55,7 @@ def test_2_faults_in_a_recipe_are_all_shown(capsys: pytest.CaptureFixture[str]) 
         ["distill", "quickstart", "--nope"],
         ["distill", "quikstart"],
         ["export", ".", "--to", "onx"],
+        ["export", ".", "--onnx", "scam"],
         ["simulate", ".", "--samples", "many"],
         ["show", "quikstart"],
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nir
@@ -89,15 +91,21 @@ def export(folder: Path, formats: str, *more: str) -> int:
 @pytest.mark.parametrize("build", [dense, residual])
 def test_becomes_onnx_and_lava(build, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     graph = build(tmp_path)
-    assert export(tmp_path, "onnx,lava", "--onnx", "step,scan,unrolled") == 0
+    assert export(tmp_path, "onnx,lava", "--onnx", "step,scan,unrolled,step-int8") == 0
     shown = capsys.readouterr()
     assert "assumed" in shown.out + shown.err
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     verdicts = {(p["format"], p["runtime"]): p["verdict"] for p in manifest["parity"]}
     assert {verdicts[f"onnx {kind}", "onnxruntime"] for kind in ("step", "scan", "unrolled")} == {"equal"}
+    assert verdicts["onnx step-int8", "onnxruntime"] in {"equal", "approximate"}
     assert verdicts["lava", "loihi"] in {"equal", "approximate"}
     assert verdicts["lava", "lava"] == "not run"
     assert {"dt", "integrator", "fires_at", "reset"} <= set(manifest["semantics"]["assumed"])
+    kit = [sys.executable, "-W", "error", str(tmp_path / "bundle" / "run_onnx.py")]
+    done = subprocess.run(kit, capture_output=True, text=True, check=False)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        f"PASS model.{name}.onnx" for name in ("step", "scan", "unrolled", "step-int8")
+    ]
     x = np.load(tmp_path / "x.npz")["x"]
     walked = simulate(graph, x[:, :3], dt=DT, reset="zero")
     assert 0.02 < walked.mean() < 0.98
