@@ -71,9 +71,9 @@ def settings(data: str, root: Path | None) -> dict[str, Any]:
     return {
         "timesteps": 4,
         "data": {"name": "part", "of": of, **count},
-        "teacher": {"name": "cnn", "blocks": large, "train": {"epochs": 40, **SHORT}},
+        "teacher": {"name": "cnn", "blocks": large, "train": {"epochs": 30, **SHORT}},
         "student": {"name": "spiking-cnn", "blocks": small, "readout": "linear"},
-        "train": {"epochs": 30, **SHORT},
+        "train": {"epochs": 20, **SHORT},
     }
 
 

@@ -79,7 +79,7 @@ def circumstances(
     teacher = f" Teachers: {spread(list(teachers.values()))} % on the same test samples." if teachers else ""
     clock = "processor time" if device == "cpu" else "time"
     return [
-        f"{today()}, {data}, {machine}, {packages}; {seeds} seeds.",
+        f"{today()}, {data}, {machine}, {packages}; {seeds} {'seeds' if seeds > 1 else 'seed'}.",
         "",
         f"Student `{recipe.student.name}` with a {readout} readout (decisions by the mean over time), "
         f"T = {recipe.timesteps}, {recipe.train.epochs} epochs of {samples['train']} samples; "
@@ -114,24 +114,27 @@ def draw(path: Path, data: str, outcomes: Mapping[str, Sequence[Outcome]]) -> No
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "methods"
+    matplotlib.rcParams.update({"svg.hashsalt": "methods", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
     for number, (name, done) in enumerate(outcomes.items()):
         colour = "black" if name == "none" else f"C{number}"
         curves = [[100 * value for value in one.curve] for one in done]
         mean = [statistics.mean(values) for values in zip(*curves, strict=True)]
         left.plot(range(1, len(mean) + 1), mean, color=colour, label=name, linewidth=1.5)
         students = [one.result["student"] for one in done]
-        x = [s["sops_per_sample"] for s in students]
+        x = [s["sops_per_sample"] / 1000 for s in students]
         y = [100 * s["test_accuracy"] for s in students]
         right.scatter(x, y, color=colour, s=12, alpha=0.5)
         right.scatter(statistics.mean(x), statistics.mean(y), color=colour, s=60, label=name)
-    left.set(xlabel="epoch", ylabel="validation accuracy, %", title=f"{data}: mean of {len(done)} seeds")
-    right.set(xlabel="synaptic operations per sample", ylabel="test accuracy, %", title="what it costs")
+    left.set(xlabel="epoch", ylabel="validation accuracy, %", title=f"{data}: mean over the seeds")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    right.set(
+        xlabel="thousand synaptic operations per sample", ylabel="test accuracy, %", title="what it costs"
+    )
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    right.legend(fontsize=8, frameon=False)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
     figure.savefig(path, metadata={"Date": None})
