@@ -38,15 +38,19 @@ def run_step(session, info, frames):
     """
     values = onnxruntime.OrtValue.ortvalue_from_numpy
     batch = frames.shape[1]
-    before, after = (
-        [values(np.full((batch, *s["shape"]), s["start"], np.float32)) for s in info["states"]] for _ in "ab"
-    )
+
+    def buffers():
+        starts = (np.full((batch, *s["shape"]), s["start"], np.float32) for s in info["states"])
+        return [values(start) for start in starts]
+
+    before, after = buffers(), buffers()
     out = values(np.zeros((batch, *info["output"]["shape"]), np.float32))
     binding = session.io_binding()
     binding.bind_ortvalue_output(info["output"]["name"], out)
     outputs = []
     for frame in frames:
-        binding.bind_ortvalue_input(info["input"]["name"], values(np.ascontiguousarray(frame)))
+        x = values(np.ascontiguousarray(frame))  # keeps the memory of a copied frame alive
+        binding.bind_ortvalue_input(info["input"]["name"], x)
         for state, old, new in zip(info["states"], before, after, strict=True):
             binding.bind_ortvalue_input(state["input"], old)
             binding.bind_ortvalue_output(state["output"], new)
