@@ -12,6 +12,7 @@ from snn_deploy.errors import EXIT_OK, ConfigError, FitError, Problem, Unsupport
 from snn_deploy.graph.lava_io import read_net
 from snn_deploy.graph.lava_net import LavaNet
 from snn_deploy.graph.lava_rules import chip_problems, simulation_problems
+from snn_deploy.graph.passes.consumers import CONSUMERS
 from snn_deploy.graph.passes.from_lava import to_graph
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Plan
@@ -38,11 +39,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A resolved name: a chip profile, a format, or a chip that is reached through a format."""
+    """A resolved name: a chip profile, a format (for one ``reader``), or a chip reached through a format."""
 
     name: str
     profile: Profile | None
     format: str
+    reader: str | None = None
 
 
 def exit_code(answers: Sequence[Answer]) -> int:
@@ -113,6 +115,8 @@ def resolve(names: Sequence[str]) -> tuple[Target, ...]:
     for name in dict.fromkeys(names):
         if name in FORMATS.names():
             found.append(Target(name, None, name))
+        elif name in _readers():
+            found.append(Target(name, None, "nir", name.partition(":")[2]))
         elif name in profile_names() or name in chips or _is_file(name):
             profile = load_profile(chips.get(name, name))
             if profile.kind == "chip":
@@ -125,14 +129,19 @@ def resolve(names: Sequence[str]) -> tuple[Target, ...]:
         raise ConfigError(
             "These targets cannot be checked." if problems else "No target is given.",
             problems=problems,
-            hint=f"Formats: {', '.join(FORMATS.names())}. Chips: {', '.join(_chip_names())}. "
+            hint=f"Formats: {', '.join([*FORMATS.names(), *_readers()])}. Chips: {', '.join(_chip_names())}. "
             "Or the name or file of a profile.",
         )
     return tuple(found)
 
 
 def _known() -> list[str]:
-    return [*FORMATS.names(), *profile_names()]
+    return [*FORMATS.names(), *_readers(), *profile_names()]
+
+
+def _readers() -> list[str]:
+    """The format ``nir`` for one reader: ``nir:sinabs``."""
+    return [f"nir:{name}" for name in CONSUMERS]
 
 
 def _is_file(name: str) -> bool:
@@ -154,7 +163,7 @@ def _written_answer(target: Target, problems: Sequence[Problem]) -> Iterator[Ans
     if target.format:
         yield Answer(
             target=target.name,
-            question=_question(target.format),
+            question=_question(target),
             verdict="no" if problems else "yes",
             findings=tuple(_as_finding(problem, target.format) for problem in problems),
         )
@@ -212,15 +221,18 @@ def _beyond(net: LavaNet, profile: Profile) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _question(name: str) -> str:
-    return "runs in Lava simulation" if name == "lava" else f"can be written as {name}"
+def _question(target: Target) -> str:
+    if target.reader is not None:
+        return f"can be read by {CONSUMERS[target.reader].title}"
+    return "runs in Lava simulation" if target.format == "lava" else f"can be written as {target.format}"
 
 
 def _format_problems(plan: Plan, target: Target) -> list[Problem]:
     if not target.format:
         return []
     entry = FORMATS.get(target.format)
-    problems: list[Problem] = entry.factory(entry.options()).check(plan.graph)
+    given = {} if target.reader is None else {"reader": target.reader}
+    problems: list[Problem] = entry.factory(entry.options(**given)).check(plan.graph)
     return list(problems)
 
 

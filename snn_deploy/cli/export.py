@@ -92,6 +92,9 @@ def export(
         raise
     _show(bundle, json)
     if not json:
+        if reader is not None:
+            for line in bundle.manifest["formats"]["nir"]["approximations"]:
+                render.say(f"{reader}: {line}")
         render.say(f"report:  {bundle.report}")
         written = bundle.manifest["formats"]
         backend = "loihi" if "lava" in written else "onnxruntime" if "onnx" in written else "reference"

@@ -114,3 +114,17 @@ def test_nodes_of_one_kind_share_a_line(run_dir: Path, capsys: pytest.CaptureFix
         "block3.neuron",
         "readout.neuron",
     ]
+
+
+def test_readers_of_nir_files_are_targets(file, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["check", file(), "--target", "nir:norse,nir:sinabs"]) == 0
+    assert "can be read by Norse 1.1" in capsys.readouterr().out
+    assert exit_code(["check", file("subtract"), "--target", "nir:norse,nir:spyx", "--json"]) == 3
+    answers = {answer["target"]: answer for answer in json.loads(capsys.readouterr().out)}
+    assert {name: answer["verdict"] for name, answer in answers.items()} == {
+        "nir:norse": "no",
+        "nir:spyx": "yes",
+    }
+    assert "subtract" in answers["nir:norse"]["findings"][0]["found"]
+    assert exit_code(["check", file(), "--target", "nir:nors"]) == 2
+    assert "Did you mean 'nir:norse'" in capsys.readouterr().err

@@ -36,8 +36,8 @@ def early_biases(plan: Plan, nodes: Nodes) -> list[Problem]:
             found.append(
                 Problem(
                     name,
-                    f"a bias behind {late[name]} spiking layers, each of which fires a step late",
-                    rule="it is added in the steps before the first spikes arrive, too",
+                    f"a bias that acts {late[name]} steps before the first spikes can arrive",
+                    rule="every spiking layer fires a step late in this reader",
                     try_instead=f"bias=False, or --allow {EARLY_BIAS}",
                 )
             )
