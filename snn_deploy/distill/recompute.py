@@ -47,11 +47,11 @@ def _from_rest(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def _contexts(
     block: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-    return contextlib.nullcontext(), _uncounted(block)
+    return contextlib.nullcontext(), _again(block)
 
 
 @contextlib.contextmanager
-def _uncounted(block: nn.Module) -> Iterator[None]:
+def _again(block: nn.Module) -> Iterator[None]:
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm, (_, batches) in zip(norms, before, strict=True):
@@ -62,3 +62,4 @@ def _uncounted(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, (momentum, batches) in zip(norms, before, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, batches
+        functional.reset_net(block)  # a membrane would keep all that it was computed from
