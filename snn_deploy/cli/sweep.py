@@ -77,15 +77,16 @@ def sweep(
     from snn_deploy.report import format as fmt
     from snn_deploy.sweep.report import short_names
 
+    paths = list(found.front[0].values)
     failed = sum(trial.accuracy is None for trial in found.trials)
     render.table(
-        ["trial", "validation", "energy", *short_names(found.front[0].values)],
+        ["trial", "validation", "energy", *short_names(paths)],
         (
             [
                 trial.number,
                 fmt.percent(trial.accuracy or 0.0, 2),
                 fmt.si(trial.energy["mid"], "J"),
-                *(f"{v:.4g}" if isinstance(v, float) else v for v in trial.values.values()),
+                *(f"{v:.4g}" if isinstance(v := trial.values[path], float) else v for path in paths),
             ]
             for trial in found.front
         ),

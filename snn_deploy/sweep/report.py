@@ -61,7 +61,7 @@ def write_report(
 
 def table(plan: Plan, trials: Sequence[Done]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of ``trials``."""
-    columns = ["trial", "validation", "energy per inference", *plan.space, "seed"]
+    columns = ["trial", "validation", "energy per inference", *short_names(plan.space), "seed"]
     return columns, [_row(plan, trial, None) for trial in trials]
 
 
@@ -108,7 +108,7 @@ def _facts(plan: Plan, trials: Sequence[Done], lost: int) -> Iterable[tuple[str,
     left_out = dict.fromkeys(reason for trial in trials for reason in trial.unknown)
     if left_out:
         yield "not priced", f"{'; '.join(left_out)}: every energy is a lower bound"
-    yield "trials", f"{len(trials)}, {failed} of them failed; {lost} more were lost and done again"
+    yield "trials", f"{len(trials)}, {failed} of them failed; {lost} lost with their process and done again"
     yield "sampler", f"TPE for two objectives, seed {plan.seed}"
     packages = environment()["packages"]
     yield "made", f"{fmt.moment(environment()['time'])}, torch {packages['torch']}"

@@ -63,7 +63,7 @@ def test_a_sweep_writes_its_front_as_table_and_drawing(
     text = found.files["md"].read_text()
     front = text[text.index("## Pareto front") : text.index("## All trials")]
     assert sum(line.startswith("| ") for line in front.splitlines()) == 2 + len(found.front)
-    assert "8, 1 of them failed; 0 more were lost" in text
+    assert "8, 1 of them failed; 0 lost with" in text
     assert "it diverged \\| &lt;b&gt;" in text
     assert "lower bound" in text
     page = found.files["html"].read_text()
@@ -81,7 +81,7 @@ def test_a_killed_worker_loses_one_trial_which_is_done_again(
     assert len(found.trials) == 6
     assert found.lost == 1
     assert all(trial.accuracy is not None for trial in found.trials)
-    assert "1 more were lost and done again" in found.files["md"].read_text()
+    assert "1 lost with their process and done again" in found.files["md"].read_text()
     again = next(trial for trial in found.trials if trial.folder == "trials/0001")
     assert again.number > 1
 
