@@ -95,7 +95,7 @@ class Counter:
         known: dict[tuple[int, torch.Size, Fraction | None], Activity] = {}
 
         def activity(values: torch.Tensor, quantum: Fraction | None, is_mask: bool) -> Activity:
-            rows = values.flatten(0, 1).flatten(1)
+            rows = values.flatten(0, 1)
             key = (rows.data_ptr(), rows.shape, quantum)
             if key not in known:
                 # It keeps its rows alive, so that no other tensor can take their place in memory.
@@ -107,7 +107,7 @@ class Counter:
             sources = self._inputs[name]
             is_mask = len(sources) == 1 and sources[0] in masks
             entering = activity(block.entering(name), self._meaning[name].quantum, is_mask)
-            edges[name] = reduce(entering, fan, self._plan.shapes[sources[0]])
+            edges[name] = reduce(entering, fan)
         return _Reading(
             block.timesteps,
             block.samples,

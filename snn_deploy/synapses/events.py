@@ -43,7 +43,7 @@ class Activity:
     """Activity of one edge, one row per step and sample.
 
     Attributes:
-        values: ``[rows, n]``, what entered the weights; float32 or float64.
+        values: ``[rows, *shape]``, what entered the weights, in any order in memory; float32 or float64.
         edge_class: which values occur.
         quantum: value of one unit; None for analog activity, and where nothing was active and none is known.
         units: number of units per element, whole numbers; None where there are none.
@@ -64,39 +64,45 @@ class Activity:
         return (self.values != 0).to(self.values.dtype)
 
     @cached_property
-    def _grouped(self) -> dict[tuple[int, Shape], torch.Tensor]:
+    def _grouped(self) -> dict[int, torch.Tensor]:
         return {}
 
-    def sites_by_group(self, groups: int, shape: Shape) -> torch.Tensor:
-        """Sites of ``shape [C, *spatial]`` summed over each group: ``[T * B, groups, *spatial]``."""
-        key = (groups, shape)
-        if key not in self._grouped:
-            self._grouped[key] = sum_by_group(self.sites, groups, shape)
-        return self._grouped[key]
+    def sites_by_group(self, groups: int) -> torch.Tensor:
+        """Sites summed over the channels of each group: ``[rows, groups, *spatial]``."""
+        if groups not in self._grouped:
+            self._grouped[groups] = sum_by_group(self.sites, groups)
+        return self._grouped[groups]
 
     @cached_property
     def active(self) -> torch.Tensor:
         """Number of sites per row, whole numbers; from a sum over channels where there is one."""
         parts = next(iter(self._grouped.values()), self.sites).flatten(1)
-        return parts.sum(1, dtype=None if self.values.shape[1] < EXACT_FLOAT32 else torch.float64)
+        exact = self.values[:1].numel() < EXACT_FLOAT32
+        return parts.sum(1, dtype=None if exact else torch.float64)
 
 
-def sum_by_group(amount: torch.Tensor, groups: int, shape: Shape) -> torch.Tensor:
-    """Sum ``amount [rows, n]`` over the channels of each group: ``[rows, groups, *spatial]``."""
-    channels = shape[0] // groups
-    split = amount.reshape(-1, groups, channels, *shape[1:])
+def sum_by_group(amount: torch.Tensor, groups: int) -> torch.Tensor:
+    """Sum ``amount [rows, channels, *spatial]`` over the channels of each group."""
+    channels = amount.shape[1] // groups
     if channels == 1:
-        return split.squeeze(2)
-    return split.sum(2, dtype=None if channels < EXACT_FLOAT32 else torch.float64)
+        return amount
+    split = torch.unflatten(amount, 1, (groups, channels))
+    return split.sum(2, dtype=None if channels < EXACT_FLOAT32 else torch.float64).contiguous()
+
+
+def flat_rows(values: torch.Tensor) -> torch.Tensor:
+    """``values [rows, *shape]`` as ``[rows, n]`` without a copy, where they lie channels first or last."""
+    last = values.ndim > 2 and not values.is_contiguous()
+    return (values.movedim(1, -1) if last else values).reshape(values.shape[0], -1)
 
 
 def mask(values: torch.Tensor) -> Activity:
-    """Activity of ``values [rows, n]`` that are known to be 0 or 1."""
+    """Activity of ``values [rows, *shape]`` that are known to be 0 or 1."""
     return Activity(values, "binary", 1.0, units=values)
 
 
 def classify(values: torch.Tensor, quantum: Fraction | None) -> Activity:
-    """Decide the class of ``values [rows, n]`` whose structural quantum is ``quantum``.
+    """Decide the class of ``values [rows, *shape]`` whose structural quantum is ``quantum``.
 
     Raises:
         DataError: a value is not finite.
@@ -119,7 +125,7 @@ def classify(values: torch.Tensor, quantum: Fraction | None) -> Activity:
 
 def _is_binary(values: torch.Tensor) -> bool:
     """Whether every value is 0 or 1, by blocks that stay in the cache; NumPy compares faster on a CPU."""
-    tensor = values.detach().reshape(-1)
+    tensor = flat_rows(values.detach()).reshape(-1)
     flat: Any = tensor if tensor.is_cuda else tensor.numpy()
     blocks = (flat[start : start + _BLOCK] for start in range(0, tensor.numel(), _BLOCK))
     return all(bool(((block == 0) | (block == 1)).all()) for block in blocks)

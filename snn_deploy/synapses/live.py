@@ -19,15 +19,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from types import TracebackType
 from typing import Any, Self
+from weakref import ref
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.synapses.events import CLASSES, EdgeClass, classify, join_classes
+from snn_deploy.synapses.events import CLASSES, Activity, EdgeClass, classify, join_classes, mask
 from snn_deploy.synapses.maps import FanOut, Shape
 from snn_deploy.synapses.products import PRODUCTS, REFUSED, Pairs, Product, Weighted
 from snn_deploy.synapses.rows import count_rows, reduce
@@ -112,6 +114,7 @@ class EventCounter(TorchFunctionMode):
         self._maps: dict[tuple[Any, ...], tuple[torch.Tensor, int, FanOut]] = {}
         self._hooks: list[Any] = []
         self._pauses: list[Any] = []
+        self._spikes: dict[int, tuple[ref[torch.Tensor], int]] = {}
 
     def counts(self, samples: int) -> LiveCounts:
         """What was counted so far, as belonging to ``samples`` samples."""
@@ -148,6 +151,7 @@ class EventCounter(TorchFunctionMode):
             hook.remove()
         self._hooks.clear()
         self._path.clear()
+        self._spikes.clear()
 
     def __torch_function__(
         self,
@@ -183,8 +187,16 @@ class EventCounter(TorchFunctionMode):
         pause.__enter__()
         self._pauses.append(pause)
 
-    def _listen(self, _module: nn.Module, _inputs: Any, _outputs: Any) -> None:
+    def _listen(self, module: nn.Module, _inputs: Any, output: Any) -> None:
         self._pauses.pop().__exit__(None, None, None)
+        if isinstance(output, torch.Tensor) and getattr(module.surrogate_function, "spiking", False):
+            self._spikes[output.data_ptr()] = (ref(output), output._version)
+
+    def _are_spikes(self, x: torch.Tensor) -> bool:
+        """Whether ``x`` is what a known neuron gave, untouched: 0 or 1 without a look at it."""
+        tensor, version = self._spikes.get(x.data_ptr(), (None, 0))
+        output = tensor() if tensor is not None else None
+        return output is not None and output.numel() == x.numel() and output._version == version
 
     def _add(self, product: Product, result: torch.Tensor) -> None:
         tally = self._tallies.setdefault(self._path[-1] if self._path else "module", _Tally())
@@ -197,10 +209,10 @@ class EventCounter(TorchFunctionMode):
         axes = product.weight.ndim - 1  # of one row: channels and space, or the one axis of a vector
         shape = tuple(product.x.shape[-axes:])
         fan = self._fan_out(product, shape, tuple(result.shape[-axes:]))
-        rows = product.x.reshape(-1, *shape).flatten(1)
-        size = rows.shape[0] if rows.is_cuda else max(1, BLOCK_ELEMENTS // rows.shape[1])
+        rows, spikes = product.x.reshape(-1, *shape), self._are_spikes(product.x)
+        size = rows.shape[0] if rows.is_cuda else max(1, BLOCK_ELEMENTS // max(prod(shape), 1))
         for block in torch.split(rows, max(size, 1)):
-            tally.weights(block, fan, shape)
+            tally.weights(mask(block) if spikes else classify(block, Fraction(1)), fan)
 
     def _fan_out(self, product: Weighted, source: Shape, target: Shape) -> FanOut:
         """Maps of parameters are kept until they change; those of other tensors are made each time."""
@@ -223,17 +235,17 @@ class _Tally:
         self._dense = self._dense_used = 0
         self._classes: list[tuple[EdgeClass, float | None, bool]] = []
 
-    def weights(self, rows: torch.Tensor, fan: FanOut, shape: Shape) -> None:
-        activity = classify(rows, Fraction(1))
-        counted = count_rows(reduce(activity, fan, shape), fan)
+    def weights(self, activity: Activity, fan: FanOut) -> None:
+        rows = activity.values.shape[0]
+        counted = count_rows(reduce(activity, fan), fan)
         active = _whole(counted.active)
-        self._rows += rows.shape[0]
+        self._rows += rows
         self._active += active
         self._sites += _whole(counted.sites)
         self._used += _whole(counted.sites_nonzero)
         self._units += 0 if counted.units is None else _whole(counted.units)
-        self._dense += fan.dense * rows.shape[0]
-        self._dense_used += fan.dense_nonzero * rows.shape[0]
+        self._dense += fan.dense * rows
+        self._dense_used += fan.dense_nonzero * rows
         self._meet((activity.edge_class, activity.quantum, active > 0))
 
     def pairs(self, product: Pairs) -> None:

@@ -52,12 +52,19 @@ class FanOut:
         return self.connections[:: self.connections.shape[0] // self.groups]
 
     @cached_property
-    def rounded(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """``by_group`` and ``nonzero`` as flat float32: exact where ``dense`` is below 2^24."""
-        return (
-            self.by_group.flatten().numpy().astype(np.float32),
-            self.nonzero.flatten().numpy().astype(np.float32),
-        )
+    def _rounded(self) -> dict[tuple[bool, bool], npt.NDArray[np.float32]]:
+        return {}
+
+    def rounded(self, used: bool, last: bool) -> npt.NDArray[np.float32]:
+        """``nonzero`` if ``used``, else ``by_group``, flat in float32: exact where ``dense`` is below 2^24.
+
+        With ``last`` the channels come last.
+        """
+        if (used, last) not in self._rounded:
+            targets = self.nonzero if used else self.by_group
+            flat = (targets.movedim(0, -1) if last else targets).flatten()
+            self._rounded[used, last] = flat.numpy().astype(np.float32)
+        return self._rounded[used, last]
 
     @cached_property
     def dense(self) -> int:

@@ -20,7 +20,7 @@ from snn_deploy.synapses.events import (
     EXACT_FLOAT32,
     Activity,
     EdgeClass,
-    Shape,
+    flat_rows,
     join_classes,
     sum_by_group,
 )
@@ -61,14 +61,14 @@ class Rows:
     units_nonzero: torch.Tensor | None
 
 
-def reduce(activity: Activity, fan: FanOut, shape: Shape) -> Reduced:
-    """Everything that must be read from ``activity``, whose rows have ``shape [channels, *spatial]``."""
+def reduce(activity: Activity, fan: FanOut) -> Reduced:
+    """Everything that must be read from ``activity``, whose rows are ``[channels, *spatial]`` or ``[n]``."""
     units = sites_nonzero = units_nonzero = None
-    sites = activity.sites_by_group(fan.groups, shape)
+    sites = activity.sites_by_group(fan.groups)
     if fan.pruned:
         sites_nonzero = _product(activity.sites, fan, 1, used=True)
     if activity.edge_class == "graded" and activity.units is not None:
-        units = sum_by_group(activity.units, fan.groups, shape)
+        units = sum_by_group(activity.units, fan.groups)
         units_nonzero = _product(activity.units, fan, activity.largest, used=True) if fan.pruned else None
     elif activity.edge_class != "analog":
         units, units_nonzero = sites, sites_nonzero
@@ -123,9 +123,11 @@ def count_rows(reduced: Reduced, fan: FanOut) -> Rows:
 
 def _product(amount: torch.Tensor, fan: FanOut, largest: int, *, used: bool = False) -> torch.Tensor:
     """``amount`` times the map by group, or times that of the weights ``used``: float32 where it is exact."""
+    targets = fan.nonzero if used else fan.by_group
     if largest * fan.dense < EXACT_FLOAT32 and amount.dtype == torch.float32 and not amount.is_cuda:
-        return torch.from_numpy(amount.detach().flatten(1).numpy() @ fan.rounded[used])
-    return times(amount, fan.nonzero if used else fan.by_group)
+        last = amount.ndim > 2 and not amount.is_contiguous()
+        return torch.from_numpy(flat_rows(amount.detach()).numpy() @ fan.rounded(used, last))
+    return times(amount, targets)
 
 
 def times(amount: torch.Tensor, fan: torch.Tensor) -> torch.Tensor:
@@ -135,7 +137,9 @@ def times(amount: torch.Tensor, fan: torch.Tensor) -> torch.Tensor:
     2^24, where float32 is exact and twice as fast; NumPy does that, because torch may be set to round the
     factors to bfloat16 first (``torch.set_float32_matmul_precision``).
     """
-    flat, weights = amount.detach().flatten(1), fan.flatten().to(amount.device)
+    last = amount.ndim > 2 and not amount.is_contiguous()
+    flat = flat_rows(amount.detach())
+    weights = (fan.movedim(0, -1) if last else fan).flatten().to(amount.device)
     mask = flat.dtype == torch.float32 and not flat.is_cuda and flat.numel() > _LARGE
     if not mask or float(flat.max()) > 1 or int(weights.max()) >= EXACT_FLOAT32:
         return flat.double() @ weights.double()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spikingjelly.activation_based import functional, layer, neuron
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 
 from snn_deploy.energy.count import count
@@ -173,6 +173,31 @@ def test_one_class_for_the_whole_run():
     assert counter.counts(samples=1).sites == ()
     with pytest.raises(ValueError, match="at least one"):
         counter.counts(samples=0)
+
+
+@pytest.mark.parametrize(("change", "expected"), [("none", 3), ("in place", 6), ("not spiking", 6)])
+def test_spikes_are_known_by_their_neuron_and_only_while_they_are_untouched(change, expected):
+    """What a neuron gave is 0 or 1; written over, or without its threshold, it is looked at like anything."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            # Its own function: neurons share the default one.
+            self.neuron = neuron.IFNode(surrogate_function=surrogate.Sigmoid(spiking=change != "not spiking"))
+            self.linear = nn.Linear(2, 3)
+
+        def forward(self, x):
+            y = self.neuron(x)
+            if change == "in place":
+                y += 0.5
+            return self.linear(y)
+
+    network = Net()
+    with EventCounter(network) as counter, torch.no_grad():
+        network(torch.tensor([[1.5, 0.2]]))
+    (site,) = counter.counts(samples=1).sites
+    assert site.sites == expected
+    assert site.edge_class == ("binary" if change == "none" else "analog")
 
 
 def test_training_is_left_as_it_is():
