@@ -21,12 +21,9 @@ from snn_deploy.energy.fanout import fan_out
 from snn_deploy.energy.touched import Touched
 from snn_deploy.graph.plan import observed_layers
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
-from snn_deploy.simulate.reference import Record, Reference, State
-from snn_deploy.synapses.events import Activity, classify, mask
+from snn_deploy.simulate.reference import Record, Reference
+from snn_deploy.synapses.events import Activity, classify, flat_rows, mask
 from snn_deploy.synapses.rows import Reduced, count_rows, join, reduce
-
-BLOCK_ELEMENTS = 2**19
-"""Elements of the largest activation in one block of time: what the cache holds (our choice)."""
 
 WAITING_ELEMENTS = 2**20
 """Sums over channels wait until there are so many of them, and are then multiplied at once (our choice)."""
@@ -60,25 +57,25 @@ class Counter:
             name: fan_out(plan.node(name), plan.shapes[self._inputs[name][0]], plan.shapes[name])
             for name in plan.of_type(*WEIGHT_NODES)
         }
+        self._unordered = {
+            name: source
+            for name, fan in self._fans.items()
+            if not fan.pruned and (source := _before_flattening(plan, name))
+        }
 
     def run(self, reference: Reference, x: torch.Tensor) -> Counts:
         """Run ``x [T, B, *shape]`` in ``reference``, a simulator of this plan, and count it on the way.
 
         Memory holds one block of time, whatever the number of steps.
         """
-        largest = max(prod(shape) for shape in self._plan.shapes.values())
-        length = max(1, BLOCK_ELEMENTS // (largest * max(x.shape[1], 1)))
         parts: list[Counts] = []
         waiting: list[_Reading] = []
         before: dict[str, torch.Tensor] = {}
-        state: State | None = None
-        for begin in range(0, x.shape[0], length):
-            trace = reference.run(x[begin : begin + length], record=self._record, state=state)
-            block, state = Block(self._plan, trace.records, self._shaping, before), trace.state
-            del trace
+        for records in reference.blocks(x, record=self._record):
+            block = Block(self._plan, records, self._shaping, before)
             waiting.append(self._read(block, self._masks))
             before = block.last
-            del block  # so that the next block finds this one's memory
+            del block, records  # so that the next block finds this one's memory
             if sum(reading.elements for reading in waiting) >= WAITING_ELEMENTS:
                 parts.append(self._counted(_join(waiting)))
                 waiting = []
@@ -104,10 +101,14 @@ class Counter:
 
         edges = {}
         for name, fan in self._fans.items():
-            sources = self._inputs[name]
+            sources, quantum = self._inputs[name], self._meaning[name].quantum
             is_mask = len(sources) == 1 and sources[0] in masks
-            entering = activity(block.entering(name), self._meaning[name].quantum, is_mask)
-            edges[name] = reduce(entering, fan)
+            if name in self._unordered:
+                values = block.leaving(self._unordered[name]).flatten(0, 1)
+                found = mask(flat_rows(values)) if is_mask else classify(flat_rows(values), quantum)
+            else:
+                found = activity(block.entering(name), quantum, is_mask)
+            edges[name] = reduce(found, fan)
         return _Reading(
             block.timesteps,
             block.samples,
@@ -233,3 +234,16 @@ def _masks(plan: Plan) -> frozenset[str]:
         ):
             found.add(name)
     return frozenset(found)
+
+
+def _before_flattening(plan: Plan, name: str) -> str | None:
+    """The node whose flattened output alone enters the dense node ``name``: order does not matter to it."""
+    if not isinstance(plan.node(name), nir.Linear | nir.Affine) or plan.feedback.get(name):
+        return None
+    sources = plan.sources[name]
+    while len(sources) == 1 and isinstance(plan.node(sources[0]), nir.Flatten):
+        here = sources[0]
+        sources = () if plan.feedback.get(here) else plan.sources[here]
+        if len(sources) == 1 and not isinstance(plan.node(sources[0]), nir.Flatten):
+            return sources[0]
+    return None

@@ -131,6 +131,24 @@ class Reference:
         records = {name: whole[name] for name in self._recorded(record)}
         return Trace(output=whole[self.plan.output], records=records, state=current)
 
+    def blocks(self, x: torch.Tensor, *, record: Record = True) -> Iterator[dict[str, torch.Tensor]]:
+        """Run ``x [T, B, *shape]`` from zero state; give the records of one block of time after the other.
+
+        They are those of :meth:`run`, cut in time; memory holds one block at once.
+
+        Raises:
+            DataError: ``x`` does not have the shape of the graph's input.
+        """
+        x = self._checked("the input", self.plan.input, x)
+        state, kept = self.initial_state(x.shape[1]), set(self._recorded(record))
+        keep_freed_memory()
+        for begin, end in self._blocks(*x.shape[:2]):
+            with torch.no_grad(), _exact_kernels(self._device):
+                moved = self._advance(x[begin:end], {}, state, self._passing - kept)
+                records = {name: y for name, y in moved if name in kept}
+            yield records
+            del records  # so that the next block finds this one's memory
+
     def _advance(
         self, x: torch.Tensor, forced: Mapping[str, torch.Tensor], state: State, spare: Set[str]
     ) -> Iterator[tuple[str, torch.Tensor]]:

@@ -76,7 +76,7 @@ class Activity:
     @cached_property
     def active(self) -> torch.Tensor:
         """Number of sites per row, whole numbers; from a sum over channels where there is one."""
-        parts = next(iter(self._grouped.values()), self.sites).flatten(1)
+        parts = flat_rows(next(iter(self._grouped.values()), self.sites))
         exact = self.values[:1].numel() < EXACT_FLOAT32
         return parts.sum(1, dtype=None if exact else torch.float64)
 

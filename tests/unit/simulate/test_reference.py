@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from math import prod
 
 import nir
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.graphs import graph, lif
 from support.kits import kit
 from support.random_graphs import exact_cases
@@ -84,6 +86,24 @@ def test_steps_blocks_and_continued_runs_give_the_same_values(case):
             torch.equal(values, whole.records[name])
             for name, values in Reference(case.graph).run(case.x, record="all").records.items()
         )
+
+
+@settings(deadline=None, max_examples=30)
+@given(case=exact_cases(), record=st.sampled_from([True, "all"]))
+def test_blocks_are_the_records_of_a_run_cut_in_time(case, record):
+    simulator = Reference(case.graph)
+    expected = simulator.run(case.x, record=record).records
+    largest = max(prod(shape) for shape in simulator.plan.shapes.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reference.BLOCK_ELEMENTS, "cpu", largest * case.x.shape[1])
+        # A block's memory is used again: what is kept is copied.
+        parts = [
+            {n: y.clone() for n, y in block.items()} for block in simulator.blocks(case.x, record=record)
+        ]
+    assert len(parts) == len(case.x)
+    assert set(parts[0]) == set(expected)
+    for name, values in expected.items():
+        assert torch.equal(torch.cat([part[name] for part in parts]), values)
 
 
 def test_is_an_executable_whose_layers_are_the_spiking_nodes():
