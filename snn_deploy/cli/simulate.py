@@ -12,7 +12,7 @@ from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 if TYPE_CHECKING:
     from snn_deploy.simulating import LayerSpikes, Simulation
 
-COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first: sample, step, neuron")
+COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first (sample, step, neuron)")
 
 
 def simulate(

@@ -95,7 +95,7 @@ def window_of(rows: Sequence[Rows], before: Layout, size: Pair, stride: Pair) ->
     )
     outputs = sum(row.count for row in rows)
     shape = (outputs, before.shape[0], height[0], width[0])
-    _check_size(shape)
+    check_size(shape)
     weight = np.zeros(shape)
     for first, column, tap in placed:
         count, channels = tap.weight.shape
@@ -112,7 +112,7 @@ def matrix_of(rows: Sequence[Rows], before: Layout) -> Matrix:
         MergeError: a relay does not hold what a map needs, or there are too many weights.
     """
     shape = (sum(row.count for row in rows), int(np.prod(before.shape)))
-    _check_size(shape)
+    check_size(shape)
     weight = np.zeros(shape)
     for row in rows:
         for term in row.terms:
@@ -164,11 +164,16 @@ def _extent(shifts: Sequence[int], before: int, after: int, stride: int) -> Pair
         padding += 1
 
 
-def _check_size(shape: tuple[int, ...]) -> None:
-    if (count := int(np.prod(shape, dtype=object))) > MAX_WEIGHTS:
-        raise MergeError(
-            f"needs {count:,} weights, most of them zeros between blocks; at most {MAX_WEIGHTS:,}"
-        )
+def check_size(shape: tuple[int, ...]) -> None:
+    """Weights of ``shape`` are not too many.
+
+    Raises:
+        MergeError: they are.
+    """
+    count = int(np.prod(shape, dtype=object))
+    if count > MAX_WEIGHTS:
+        what = f"needs {count:,} weights, most of them zeros between blocks"
+        raise MergeError(f"{what}; at most {MAX_WEIGHTS:,}")
 
 
 def strides_until(strides: Mapping[int, Pair], first: int, last: int) -> Pair:

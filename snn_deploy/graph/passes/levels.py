@@ -21,6 +21,7 @@ from snn_deploy.errors import Problem
 from snn_deploy.graph.passes.blocks import (
     Layout,
     Rows,
+    check_size,
     matrix_of,
     phases,
     relay_window,
@@ -32,6 +33,7 @@ from snn_deploy.graph.passes.terms import Shape, Term
 from snn_deploy.graph.passes.windows import FloatArray, Matrix, MergeError, Pair, Window, scaled, with_groups
 from snn_deploy.graph.semantics import Comparison
 
+RELAYED = "skip paths travel in relay channels"
 SIGNED_BYTE = 127
 """Lava keeps the geometry of a convolution, groups included, in signed bytes."""
 
@@ -108,7 +110,7 @@ class Arrangement:
             try:
                 layer, before = self._layer(level, beside, needs[level], before)
             except MergeError as error:
-                self._refuse(beside, str(error), "skip paths travel in relay channels", "a projection there")
+                self._refuse(beside, str(error), RELAYED, "a projection there")
                 return []
             if isinstance(layer.map, Window):
                 self._check_bytes(beside, layer.map)
@@ -152,7 +154,11 @@ class Arrangement:
         """For every layer what it has to relay: sources and phases, in order."""
         needs: dict[int, set[tuple[str, Pair | None]]] = {level: set() for level in range(self._depth + 1)}
         for level in range(self._depth, 0, -1):
-            relays = [self._relay(source, phase, level) for source, phase in needs[level]]
+            try:
+                relays = [self._relay(source, phase, level) for source, phase in needs[level]]
+            except MergeError as error:
+                self._refuse(self._populations[level], str(error), RELAYED, "a projection there")
+                return {}
             for population in self._populations[level]:
                 for term in population.terms:
                     needs[level - 1].update(self._wanted(term, level, population))
@@ -195,6 +201,7 @@ class Arrangement:
         shape = self._shapes[source]
         if phase is None:
             size = int(np.prod(shape))
+            check_size((size, size))
             return Term(source, shape, Matrix(np.eye(size), np.zeros(size)), len(shape) > 1)
         stride = strides_until(self._strides, self._level[source] + 1, level)
         return Term(source, shape, relay_window(shape[0], stride, phase, (shape[1], shape[2])))
