@@ -36,30 +36,24 @@ from snn_deploy.graph.lava_net import (
     Dense,
     Flatten,
     Input,
-    IntArray,
     LavaNet,
     Layer,
     Pair,
     Readout,
     Span,
-    largest_sum,
 )
 from snn_deploy.graph.lava_rules import BIAS_MAX, SUM_MAX
 from snn_deploy.graph.passes.chip_layers import Chain, ChipLayer
 from snn_deploy.graph.passes.input_grid import InputGrid, input_grid
+from snn_deploy.graph.passes.rounding_errors import error_row, graded_relay, no_scale, not_trained, notes
 from snn_deploy.graph.passes.scale_search import (
     Candidate,
     LayerTask,
-    apply_map,
     best_candidate,
-    counts_whole_units,
-    current_errors,
     largest_weight,
     membrane_peak,
     real_bounds,
-    threshold_error,
     trained_candidate,
-    wide,
 )
 from snn_deploy.graph.passes.windows import FloatArray, Matrix
 from snn_deploy.graph.trained_form import TrainedForm
@@ -108,7 +102,7 @@ def quantize(
     """
     grid = input_grid(x) if trained is None else trained.grid.on(x)
     if chain.relays_input and grid.range != (0, 1):
-        raise UnsupportedError("A skip path carries the input.", problems=[_graded_relay(chain, grid)])
+        raise UnsupportedError("A skip path carries the input.", problems=[graded_relay(chain, grid)])
     found: list[tuple[LayerTask, Candidate]] = []
     problems: list[Problem] = []
     seen, value, span = grid.units(x), grid.scale, grid.range
@@ -120,7 +114,7 @@ def quantize(
         else:
             chosen = trained_candidate(task, given, bits)
         if chosen is None:
-            problems.append(_no_scale(layer.name, bits) if given is None else _not_trained(layer.name, bits))
+            problems.append(no_scale(layer.name, bits) if given is None else not_trained(layer.name, bits))
         else:
             found.append((task, chosen))
         if layer is not chain.layers[-1]:
@@ -131,8 +125,8 @@ def quantize(
     return Quantized(
         net=_assemble(chain, grid, whole, int(x.shape[0])),
         scales=tuple(candidate.scale for candidate in whole),
-        table=[_row(task, chosen, bits) for task, chosen in found],
-        notes=_notes(chain, grid, bits, scales, trained),
+        table=[error_row(task, chosen, bits) for task, chosen in found],
+        notes=notes(chain, grid, bits, scales, trained),
     )
 
 
@@ -239,59 +233,6 @@ def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int
     )
 
 
-def _row(task: LayerTask, candidate: Candidate, bits: int) -> dict[str, Any]:
-    """One line of the table of rounding errors; relative errors are in shares of the threshold, or of the
-    standard deviation of the currents where there is no threshold."""
-    layer, linear = task.layer, task.map
-    unit = layer.threshold or float(apply_map(linear, linear.weight, task.frames).std()) or 1.0
-    scale = wide(candidate.scale, linear.weight.ndim)
-    clipped = np.abs(candidate.weight / scale - linear.weight) > (1 << (9 - bits)) / scale
-    leaks = np.atleast_1d(layer.voltage_leak)
-    return {
-        "layer": layer.name,
-        "scale": _plain(candidate.scale),
-        "chosen by": candidate.chosen_by,
-        "largest weight": int(np.abs(candidate.weight).max()),
-        "clipped weights": float(clipped.mean()),
-        "current error / threshold": float(np.sqrt(current_errors(task, candidate).mean())) / unit,
-        "vThMant": _plain(candidate.threshold),
-        "threshold error": float(threshold_error(layer, candidate).max()) / unit,
-        "vDecay": int(np.rint(leaks * DECAY_ONE)[0]),
-        "leak error": float(np.abs(np.rint(leaks * DECAY_ONE) / DECAY_ONE - leaks).max()),
-        "largest possible sum": largest_sum(task.with_relays(candidate.weight, bits), task.span),
-        "sum limit": SUM_MAX,
-    }
-
-
-def _plain(values: FloatArray | IntArray) -> Any:
-    """A number, or a list of one per channel, as JSON has it."""
-    return values.tolist()
-
-
-def _graded_relay(chain: Chain, grid: InputGrid) -> Problem:
-    low, high = grid.range
-    through = [
-        layer.name
-        for layer in chain.layers
-        if any(member.source == chain.input_name for member in layer.members)
-    ]
-    return Problem(
-        chain.input_name,
-        f"holds values {low}..{high}, and a skip path carries it through {', '.join(through)}",
-        "relay neurons pass on spikes, 0 or 1",
-        try_instead="clip the input to one event per step and pixel, or put neurons before the first branch",
-    )
-
-
-def _no_scale(name: str, bits: int) -> Problem:
-    return Problem(
-        name,
-        f"no {bits}-bit weights keep the limits; the layer may have no weights but zeros, or no positive one",
-        "24-bit sums, 13-bit biases, 17-bit thresholds, a matrix that Lava computes as stored",
-        try_instead="prune the dead layer, or train it further",
-    )
-
-
 def _trained_scale(layer: ChipLayer, trained: TrainedForm) -> float | None:
     """The scale at which ``layer`` was trained; None for one without weights to train, such as a maximum."""
     if layer.threshold is None:
@@ -299,36 +240,3 @@ def _trained_scale(layer: ChipLayer, trained: TrainedForm) -> float | None:
     own = [member.name for member in layer.members if not member.relay] or [layer.name]
     thresholds = [trained.thresholds[name] for name in own if name in trained.thresholds]
     return thresholds[0] / layer.threshold if thresholds else None
-
-
-def _not_trained(name: str, bits: int) -> Problem:
-    return Problem(
-        name,
-        f"its weights are no {bits}-bit integers at the scale it was trained with, or break a limit",
-        "the integers of the training, within 24-bit sums; a matrix that Lava computes as stored",
-        try_instead="export the run that trained it; train a dead layer (all weights 0) further",
-    )
-
-
-def _notes(
-    chain: Chain, grid: InputGrid, bits: int, scales: Scales, trained: TrainedForm | None
-) -> tuple[str, ...]:
-    notes = [f"Weights are rounded to {bits} bits with one scale per {scales}; see the table of errors."]
-    if trained is not None:
-        notes = [
-            f"The weights are the {bits}-bit integers that the network was trained with under the rules of "
-            f"{trained.target}; the export rounds nothing."
-        ]
-    if scales == "channel":
-        notes.append(
-            "Simulation only: scales per channel need thresholds per channel; no chip is documented."
-        )
-    if any(not counts_whole_units(layer) for layer in chain.layers):
-        notes.append("Leaking membranes are rounded toward zero to 1/64 of a weight unit at every step.")
-    if any(leak.ndim for layer in chain.layers for leak in (layer.current_leak, layer.voltage_leak)):
-        notes.append("Leaks that differ between channels run in Lava's simulation; no chip is documented.")
-    if grid.error:
-        notes.append(f"The input is rounded to multiples of {grid.scale:.6g}, by at most {grid.error:.3g}.")
-    elif grid.range != (0, 1):
-        notes.append("The input is given as graded spikes of whole numbers (Loihi 2 only); this is exact.")
-    return tuple(notes)
