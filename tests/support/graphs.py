@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import nir
 import numpy as np
 import torch
@@ -32,6 +34,22 @@ def conv(out_channels: int, in_channels: int, size: int, *, kernel=3, stride=1, 
     weight = rng.normal(size=(out_channels, in_channels // groups, kernel, kernel)).astype(np.float32)
     bias = np.zeros(out_channels, np.float32)
     return nir.Conv2d((size, size), weight, stride, padding, 1, groups, bias)
+
+
+def chain(*nodes: nir.NIRNode, source=(2, 8, 8), target=(2, 8, 8), more=()) -> nir.NIRGraph:
+    """Nodes ``n0``, ``n1`` ... in a row, with ``more`` edges."""
+    names = [f"n{i}" for i in range(len(nodes))]
+    path = ["input", *names, "output"]
+    return graph(dict(zip(names, nodes, strict=True)), [*itertools.pairwise(path), *more], source, target)
+
+
+def pool(kind, padding=0):
+    return kind(np.array([3, 3]), np.array([1, 1]), np.array([padding, padding]))
+
+
+def replace_fields(node: nir.NIRNode, **fields) -> nir.NIRNode:
+    values = {name: getattr(node, name) for name in ("tau", "r", "v_leak", "v_threshold", "v_reset")}
+    return nir.LIF(**{**values, **fields})
 
 
 def spike_trace(plan: Plan, x: torch.Tensor, *, rate: float = 0.2, seed: int = 0) -> Trace:

@@ -134,7 +134,7 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "snntorch": Consumer(
         title="snnTorch 1.0",
-        nodes=(*_COMMON, nir.Conv1d, nir.AvgPool2d, nir.Threshold),
+        nodes=(*_COMMON, nir.Conv1d, nir.AvgPool2d, nir.SumPool2d, nir.Threshold),
         dt=1e-4,
         integrator="euler",
         fires_at=">",
