@@ -22,6 +22,7 @@ _WHERE = {
     "Semantics": "snn_deploy.graph.semantics",
     "SnnDeployError": "snn_deploy.errors",
     "check_network": "snn_deploy.api",
+    "compare_reports": "snn_deploy.api",
     "count": "snn_deploy.energy.count",
     "describe": "snn_deploy.api",
     "distill_student": "snn_deploy.api",
@@ -45,6 +46,7 @@ __all__ = [
     "SnnDeployError",
     "__version__",
     "check_network",
+    "compare_reports",
     "count",
     "describe",
     "distill_student",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from snn_deploy.api import (
         Bundle,
         check_network,
+        compare_reports,
         describe,
         distill_student,
         export_bundle,

@@ -20,7 +20,9 @@ from snn_deploy.graph.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes import Recipe, load_recipe
-from snn_deploy.report.build import DEFAULT_FORMATS
+from snn_deploy.report.blocks import Comparison
+from snn_deploy.report.build import DEFAULT_FORMATS, find_report, read_report
+from snn_deploy.report.compare import compare, require_energy
 from snn_deploy.reporting import report_source
 from snn_deploy.runs import Run
 from snn_deploy.simulating import Simulation, default_backend, simulate_source
@@ -239,6 +241,24 @@ def write_report(
         against=None if against is None else Path(against),
         measure=measure,
     )
+
+
+def compare_reports(before: Path | str, after: Path | str, *, most: float | None = None) -> Comparison:
+    """Compare two reports: files ``report.json``, or folders of reports, runs or bundles.
+
+    Args:
+        before: the report to hold against.
+        after: the report that is judged.
+        most: the gate, a fraction: no dynamic energy may have risen by more.
+
+    Raises:
+        DataError: there is no report.
+        RegressionError, ConfigError: see :func:`snn_deploy.report.compare.require_energy`.
+    """
+    found = compare(read_report(find_report(Path(before))), read_report(find_report(Path(after))))
+    if most is not None:
+        require_energy(found, most)
+    return found
 
 
 def check_network(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from snn_deploy import compare_reports
 from snn_deploy.cli.main import exit_code
+from snn_deploy.errors import RegressionError
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,13 @@ def test_json(bundle_dir: Path, dearer: Path, capsys: pytest.CaptureFixture[str]
     assert exit_code(["compare", str(bundle_dir), str(dearer), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert {row["name"] for row in content["energies"]} >= {"horowitz-45nm-fp32", "loihi1-davies"}
+
+
+def test_the_same_from_python(bundle_dir: Path, dearer: Path) -> None:
+    assert all(c.relative == pytest.approx(0.1) for c in compare_reports(bundle_dir, dearer).energies)
+    compare_reports(bundle_dir, dearer, most=0.15)
+    with pytest.raises(RegressionError):
+        compare_reports(bundle_dir, dearer, most=0.05)
 
 
 def test_report_against_another(
