@@ -287,8 +287,10 @@ def simulate_network(
 ) -> Simulation:
     """Run a network in ``backend`` on real samples and compare it, layer by layer, with what it should do.
 
-    By default ``.net`` files run in our fixed-point simulator, everything else in the reference.
+    By default ``.net`` files run in our fixed-point simulator, everything else in the reference. Processes
+    started by ``torchrun`` share the samples.
     """
     opened = _opened(source, reading)
     chosen = backend or default_backend(opened.path)
-    return simulate_source(opened, chosen, data=data, samples=samples)
+    with joined() as world:
+        return simulate_source(opened, chosen, data=data, samples=samples, world=world)

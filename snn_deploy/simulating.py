@@ -6,7 +6,7 @@ numbers with that simulator too; everything else with the student or its graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.onnx_info import MODELS
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.sources import Source, load_samples
+from snn_deploy.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,11 @@ class Simulation:
             )
 
 
-def simulate_source(source: Source, backend: str, *, data: str | None, samples: int | None) -> Simulation:
-    """Run ``source`` in ``backend`` on test samples; see the module text.
+def simulate_source(
+    source: Source, backend: str, *, data: str | None, samples: int | None, world: World = ALONE
+) -> Simulation:
+    """Run ``source`` in ``backend`` on test samples; see the module text. The processes of ``world`` run
+    every ``size``-th part of the samples each; all get the figures of the whole.
 
     Raises:
         ConfigError: the source holds no file for that backend.
@@ -99,26 +103,30 @@ def simulate_source(source: Source, backend: str, *, data: str | None, samples: 
     candidate = open_backend(source, backend)
     judge, against = _judge(source, backend)
     loaded = load_samples(source, data, samples).test
-    found: list[torch.Tensor] = []
-    expected: list[torch.Tensor] = []
+    decided = torch.zeros((2, len(loaded)), dtype=torch.int64)
     layers: list[LayerSpikes] | None = None
-    for chunk in loaded.chunks():
+    begin = 0
+    for number, chunk in enumerate(loaded.chunks()):
+        here, begin = slice(begin, begin + len(chunk)), begin + len(chunk)
+        if number % world.size != world.rank:
+            continue
         trace = candidate.run(chunk.x, record=True)
         wanted = judge.run(chunk.x, record=True) if judge is not None else None
-        seen = [_layer(name, trace, wanted, _count(found)) for name in candidate.layers]
+        seen = [_layer(name, trace, wanted, here.start) for name in candidate.layers]
         layers = seen if layers is None else [a + b for a, b in zip(layers, seen, strict=True)]
-        found.append(decisions(trace.output, loaded.decode))
+        decided[0, here] = decisions(trace.output, loaded.decode)
         if wanted is not None:
-            expected.append(decisions(wanted.output, loaded.decode))
-    rows = tuple(layers or ())
+            decided[1, here] = decisions(wanted.output, loaded.decode)
+    found, expected = world.sum(decided)
+    rows = tuple(_of_all(layers, candidate.layers, world))
     return Simulation(
         backend=backend,
         against=against,
         samples=len(loaded),
         timesteps=int(loaded.x.shape[0]),
         accuracy=_accuracy(found, loaded),
-        accuracy_reference=_accuracy(expected, loaded) if expected else None,
-        same_decision=int((torch.cat(found) == torch.cat(expected)).sum()) if expected else None,
+        accuracy_reference=_accuracy(expected, loaded) if judge is not None else None,
+        same_decision=int((found == expected).sum()) if judge is not None else None,
         spikes_compared=sum(row.elements for row in rows if row.differing is not None),
         spikes_differing=sum(row.differing or 0 for row in rows),
         rates={row.layer: row.spikes / row.elements for row in rows},
@@ -193,11 +201,33 @@ def _layer(name: str, trace: Trace, wanted: Trace | None, earlier: int) -> Layer
     return replace(row, expected=int(expected.sum()), differing=len(flips), first=first)
 
 
-def _count(parts: Sequence[torch.Tensor]) -> int:
-    return sum(len(part) for part in parts)
+def _of_all(
+    layers: Sequence[LayerSpikes] | None, names: Sequence[str], world: World
+) -> Iterator[LayerSpikes]:
+    """Rows of all processes, added; a process without samples has none."""
+    if world.size == 1:
+        yield from layers or ()
+        return
+    own = layers or [LayerSpikes(name, 0, 0) for name in names]
+    for row in own:
+        counts = [row.elements, row.spikes, row.expected or 0, row.differing or 0]
+        elements, spikes, expected, differing = world.sum(torch.tensor(counts)).tolist()
+        (known,) = world.any(row.expected is not None)
+        none = torch.iinfo(torch.int64).max
+        sample, step, neuron = row.first or (none, 0, 0)
+        earliest = -int(world.max(torch.tensor(-sample)))
+        place = world.sum(torch.tensor([step, neuron]) * (sample == earliest)).tolist()
+        yield LayerSpikes(
+            row.layer,
+            elements,
+            spikes,
+            expected if known else None,
+            differing if known else None,
+            (earliest, place[0], place[1]) if earliest != none else None,
+        )
 
 
-def _accuracy(predicted: Sequence[torch.Tensor], samples: Samples) -> float | None:
+def _accuracy(predicted: torch.Tensor, samples: Samples) -> float | None:
     if samples.labels is None:
         return None
-    return float((torch.cat(list(predicted)) == samples.labels).float().mean())
+    return float((predicted == samples.labels).float().mean())

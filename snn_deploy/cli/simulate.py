@@ -51,6 +51,8 @@ def simulate(
         samples=sample_count(samples),
         reading=stated(dt, integrator, fires_at, reset),
     )
+    if not render.first_process():
+        return
     if json:
         render.emit_json(asdict(result))
     else:
