@@ -43,6 +43,7 @@ from snn_deploy.data.images import (
 from snn_deploy.data.types import DataSet
 from snn_deploy.errors import DataError, Problem
 from snn_deploy.registry import DATASETS
+from snn_deploy.world import world_of_environment
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -62,7 +63,8 @@ class ImageFolderOptions(ImageOptions):
         size: height and width of what the network sees.
         resize: pixels to which the shorter side of an image is brought first; its central part is shown.
         validation: share of the training images held out for validation, taken evenly from each class.
-        workers: threads that decode; by default one per core, at most 16.
+        workers: threads that decode; by default one per core, at most 16, divided among the processes of a
+            machine.
     """
 
     normalize: Statistics | None = "imagenet"
@@ -108,7 +110,8 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
         samples=torch.arange(len(train.labels)),
         size=options.size,
         resize=options.resize,
-        workers=options.workers or min(16, os.cpu_count() or 1),
+        workers=options.workers
+        or min(16, max(1, (os.cpu_count() or 1) // world_of_environment().local_size)),
     )
     tested = replace(
         source,

@@ -12,7 +12,19 @@ import pytest
 from snn_deploy import __version__
 from snn_deploy.cli.main import exit_code
 
-COMMANDS = ["distill", "export", "check", "simulate", "report", "ls", "show", "cp", "validate", "doctor"]
+COMMANDS = [
+    "distill",
+    "sweep",
+    "export",
+    "check",
+    "simulate",
+    "report",
+    "ls",
+    "show",
+    "cp",
+    "validate",
+    "doctor",
+]
 
 
 def test_help_does_not_import_torch_and_is_quick() -> None:

@@ -10,7 +10,7 @@ from support.toy import CLASSES, SHAPE, flip_some, toy_data, toy_recipe
 from torch import nn
 
 from snn_deploy.data.seeds import derived_seed
-from snn_deploy.data.types import DataSet
+from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
@@ -18,6 +18,8 @@ from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.trainer import Phase, fit
 from snn_deploy.errors import ConfigError
 from snn_deploy.recipes import MixSpec, TrainSpec
+from snn_deploy.share import divide
+from snn_deploy.world import World
 
 CPU = torch.device("cpu")
 SOME = torch.tensor([3, 0, 17, 8])
@@ -167,3 +169,32 @@ def test_what_a_method_draws_changes_neither_augmentation_nor_dropout(amount: in
     without, with_ = (seen_in_training(tmp_path / str(n), n) for n in (0, amount))
     assert len(without) == 12
     assert all(torch.equal(a, b) for a, b in zip(without, with_, strict=True))
+
+
+class Watched:
+    """A split that remembers what it was asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self.split, self.labels, self.asked = split, split.labels, []
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, indices: torch.Tensor) -> torch.Tensor:
+        self.asked += indices.tolist()
+        return self.split.batch(indices)
+
+
+@pytest.mark.parametrize("mix", [None, MixSpec(mixup=1.0), MixSpec(cutmix=1.0)])
+def test_a_share_of_a_batch_is_the_same_as_in_the_whole_and_reads_little_else(mix: MixSpec | None) -> None:
+    data, indices = toy_data(), torch.randperm(40)[:16]
+    whole = Batches(data, {3: data.train}, CPU, 4, mix).make(indices, 0)
+    parts = []
+    for share in [share for rank in range(3) for share in divide(16, 2, World(rank, 3))]:
+        watched = Watched(data.train)
+        parts.append(Batches(data, {3: watched}, CPU, 4, mix).make(indices, 0, share))
+        own = indices[share.start : share.stop].tolist()
+        assert watched.asked[: len(own)] == own
+        assert len(watched.asked) == len(own) * (1 if mix is None else 2)
+    assert torch.equal(torch.cat([part.inputs[3] for part in parts], 1), whole.inputs[3])
+    assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
