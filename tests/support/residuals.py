@@ -35,6 +35,8 @@ class Builder:
     ) -> Value:
         shape = self.shapes[value[0]]
         weight = self.rng.normal(0.6, 1.0, (channels, shape[0], kernel, kernel)) / (kernel * shape[0]) ** 0.5
+        total = weight.sum((1, 2, 3), keepdims=True)
+        weight *= np.sign(total) * np.maximum(1, 2 / np.abs(total))
         offset = self.rng.normal(0, 0.2, channels)
         pad = kernel // 2
         return self.add(name, nir.Conv2d(shape[1:], weight, stride, pad, 1, 1, offset), value)

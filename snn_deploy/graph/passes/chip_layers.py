@@ -17,7 +17,8 @@ class Member:
     """Channels (of a dense layer: neurons) of a layer that hold one population, or relay it.
 
     Attributes:
-        name: hub name of the population; ``SOURCE@LAYER`` for a relay.
+        name: hub name of the population; ``SOURCE@LAYER`` for a relay, ``SOURCE[phase]@LAYER`` for one of
+            several.
         source: hub name of the population whose spikes these are.
         first, count: which channels.
         stride, phase: a relay's neuron ``(c, i, k)`` holds the source's spike at

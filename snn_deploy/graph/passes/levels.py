@@ -222,7 +222,9 @@ class Arrangement:
             count = len(_known(term).weight)
             rows.append(Rows(first, count, (term,)))
             stride = (1, 1) if phase is None else strides_until(self._strides, self._level[source] + 1, level)
-            members.append(Member(f"{source}@{name}", source, first, count, stride, phase))
+            several = sum(other == source for other, _ in needs) > 1 and phase is not None
+            where = f"[{phase[0]},{phase[1]}]" if several and phase is not None else ""
+            members.append(Member(f"{source}{where}@{name}", source, first, count, stride, phase))
             first += count
         relayed = sum(m.count for m in members if m.relay)
         shape = (first, *beside[0].shape[1:])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
+from pathlib import Path
 
 import nir
 import numpy as np
@@ -15,9 +17,13 @@ from support.graphs import conv, graph, lif
 from support.residuals import Builder, residual
 
 from snn_deploy.errors import UnsupportedError
+from snn_deploy.graph.lava_io import read_net, write_net
 from snn_deploy.graph.passes.chip_layers import Chain
 from snn_deploy.graph.passes.loihi import lower
+from snn_deploy.graph.passes.quantize import Scales, quantize
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.simulate.loihi import Loihi
+from snn_deploy.simulate.reference import Reference
 
 
 def _spikes(net: nir.NIRGraph, seed: int = 0) -> torch.Tensor:
@@ -89,6 +95,8 @@ def test_every_phase_of_a_relay_that_a_strided_layer_needs_is_kept() -> None:
     relays = [member for member in chain.layers[1].members if member.relay]
     assert {member.phase for member in relays} == set(itertools.product((0, 1), (0, 1)))
     assert {member.stride for member in relays} == {(2, 2)}
+    assert [member.name for member in relays] == [f"n1[{y},{x}]@n2" for y in (0, 1) for x in (0, 1)]
+    _assert_relays_pass_on(net, 8, "layer", 0)
 
 
 def test_populations_side_by_side_may_differ_in_leak_and_threshold() -> None:
@@ -158,3 +166,35 @@ def test_a_wide_layer_of_mostly_zero_blocks_is_refused_by_number() -> None:
     edges += [("d2", "n3"), ("flat", "d3"), ("d3", "n3"), ("n3", "output")]
     (problem,) = _refused(graph(nodes, edges, one.shape, (2,)))
     assert "needs 100,000,000 weights" in problem
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    kind=st.sampled_from(["sew", "post", "ms"]),
+    seed=st.integers(0, 10_000),
+    bits=st.integers(4, 8),
+    scales=st.sampled_from(["layer", "channel"]),
+)
+def test_relays_in_integers_pass_on_every_spike(kind: str, seed: int, bits: int, scales: Scales) -> None:
+    _assert_relays_pass_on(residual(kind, seed), bits, scales, seed)
+
+
+def _assert_relays_pass_on(graph: nir.NIRGraph, bits: int, scales: Scales, seed: int) -> None:
+    """Every relay of the written and read integer network holds the spikes of its source."""
+    plan = make_plan(graph)
+    chain, x = lower(plan), _spikes(plan.graph, seed)
+    net = quantize(chain, x, Reference(plan).run(x, record=True).records, bits=bits, scales=scales).net
+    with tempfile.TemporaryDirectory() as folder:
+        write_net(net, Path(folder) / "model.net")
+        net = read_net(Path(folder) / "model.net")
+    fired = {"input": x, **Loihi(net).run(x, record=True).records}
+    relays = [(layer, member) for layer in chain.layers for member in layer.members if member.relay]
+    assert relays
+    for layer, member in relays:
+        assert member.phase is not None
+        source, relay = fired[member.source], fired[member.name]
+        for i, k in itertools.product(range(layer.shape[1]), range(layer.shape[2])):
+            row, column = (s * n + p for s, n, p in zip(member.stride, (i, k), member.phase, strict=True))
+            inside = row < source.shape[3] and column < source.shape[4]
+            expected = source[..., row, column] if inside else torch.zeros_like(relay[..., i, k])
+            assert torch.equal(relay[..., i, k], expected), member
