@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
 from support.students import NEURONS, student
@@ -29,9 +27,9 @@ NETWORKS = (
 )
 
 
-def samples(count: int, cache: Path | None = None) -> torch.Tensor:
+def samples(count: int) -> torch.Tensor:
     """The first samples of the test split of digits-dvs, ``[T, B, 2, 16, 16]``."""
-    data = digits_dvs(DigitsDvsOptions(), timesteps=STEPS, cache=cache)
+    data = digits_dvs(DigitsDvsOptions(), timesteps=STEPS)
     return data.test.batch(torch.arange(count))
 
 

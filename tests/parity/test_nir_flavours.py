@@ -20,9 +20,9 @@ HARD = [name for name in NETWORKS if "soft" not in name]
 
 
 @pytest.fixture(scope="module")
-def x(tmp_path_factory):
+def x():
     """Frames of digits-dvs."""
-    return samples(32, tmp_path_factory.mktemp("cache"))
+    return samples(32)
 
 
 @pytest.mark.parametrize("name", HARD)

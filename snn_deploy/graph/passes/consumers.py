@@ -1,7 +1,8 @@
 """What other people's NIR readers make of a file: the facts that a flavour is written for.
 
 Each entry was found by running the reader of that version, except ``spinnaker2``, whose package is on no
-registry: its entry is read from the public source of py-spinnaker2's NIR reader.
+registry: its entry is read from the public source of py-spinnaker2's NIR reader, except the comparison, which
+runs on the chip and is taken for NIR's.
 
 A reader steps a neuron as ``h = (1 - k) v + g x`` with the share k = dt / tau (``euler``) or
 1 - exp(-dt / tau) (``exponential``). They differ in the gain g that they build from r:
