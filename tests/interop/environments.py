@@ -18,6 +18,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("INTEROP", HERE.parent.parent / ".interop"))
 
 
+class PeerError(RuntimeError):
+    """A peer cannot be installed or its script fails; the text says which and how."""
+
+
 def peers() -> list[str]:
     """Names of all peers."""
     return sorted(path.parent.name for path in HERE.glob("*/requirements.txt"))
@@ -27,7 +31,7 @@ def environment(peer: str, say: Callable[[str], None] = print) -> Path:
     """The Python of ``peer``'s environment, made on first use.
 
     Raises:
-        RuntimeError: pip could not install the requirements; its last lines are in the message.
+        PeerError: pip could not install the requirements; its last lines are in the message.
     """
     folder, requirements = ROOT / peer, HERE / peer / "requirements.txt"
     python, stamp = folder / "bin" / "python", folder / ".installed"
@@ -41,7 +45,7 @@ def environment(peer: str, say: Callable[[str], None] = print) -> Path:
     done = subprocess.run([*command, str(requirements)], capture_output=True, text=True, check=False)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise RuntimeError(f"{peer}: pip could not install {requirements.name}:\n{last}")
+        raise PeerError(f"{peer}: pip could not install {requirements.name}:\n{last}")
     stamp.write_text(digest)
     return python
 
@@ -50,7 +54,7 @@ def run(peer: str, script: str, *arguments: str | Path, say: Callable[[str], Non
     """Run ``tests/interop/PEER/SCRIPT`` in the peer's environment; its output is passed on.
 
     Raises:
-        RuntimeError: the environment cannot be made, or the script fails.
+        PeerError: the environment cannot be made, or the script fails.
     """
     python = environment(peer, say)
     command = [str(python), str(HERE / peer / script), *map(str, arguments)]
@@ -60,4 +64,4 @@ def run(peer: str, script: str, *arguments: str | Path, say: Callable[[str], Non
     )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise RuntimeError(f"{peer}: {script} failed:\n{last}")
+        raise PeerError(f"{peer}: {script} failed:\n{last}")

@@ -126,4 +126,8 @@ def _is_wrong(cell: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except environments.PeerError as error:
+        say(str(error))
+        sys.exit(6)

@@ -22,7 +22,7 @@ def reader_rules(reader: str, plan: Plan, nodes: Nodes) -> list[Problem]:
     if reader == "spinnaker2":
         return [*_spinnaker2_edges(plan, nodes), *_spinnaker2_nodes(plan, nodes)]
     if reader == "spyx":
-        return list(_spyx_neurons(plan, nodes))
+        return [*_spyx_names(plan, nodes), *_spyx_neurons(plan, nodes)]
     return []
 
 
@@ -68,6 +68,13 @@ def _spinnaker2_nodes(plan: Plan, nodes: Nodes) -> Iterator[Problem]:
             yield Problem(name, "a bias", rule, try_instead="bias=False")
         if isinstance(node, nir.SumPool2d) and axes(node.kernel_size, 2) != axes(node.stride, 2):
             yield Problem(name, f"a stride of {node.stride}", "py-spinnaker2 takes that of the window")
+
+
+def _spyx_names(plan: Plan, nodes: Nodes) -> Iterator[Problem]:
+    for name, door in (("input", plan.input), ("output", plan.output)):
+        if name in nodes and name != door:
+            rule = f"Spyx 1.0 takes the node of this name for the {name}"
+            yield Problem(name, type(nodes[name]).__name__, rule, try_instead="rename the node")
 
 
 def _spyx_neurons(plan: Plan, nodes: Nodes) -> Iterator[Problem]:

@@ -66,6 +66,19 @@ def test_names_that_readers_take_for_one():
     assert "'.' and '_'" in problem.what
 
 
+def test_spyx_finds_the_input_by_its_name():
+    nodes = {
+        "x": nir.Input({"input": np.array([2])}),
+        "input": lif((2,)),
+        "y": nir.Output({"output": np.array([2])}),
+    }
+    net = nir.NIRGraph(nodes, [("x", "input"), ("input", "y")], metadata={}, type_check=False)
+    write_semantics(net, Semantics(reset="subtract"))
+    (problem,) = flavour(make_plan(net), "spyx").problems
+    assert (problem.where, problem.what) == ("input", "LIF")
+    assert flavour(make_plan(net), "sinabs").problems == []
+
+
 def test_a_recurrent_bias_is_refused_and_without_it_the_loop_is_written():
     rng = np.random.default_rng(0)
     for bias, refused in ((np.ones(4, np.float32), True), (np.zeros(4, np.float32), False)):
