@@ -35,6 +35,7 @@ _WHERE = {
     "price": "snn_deploy.energy.price",
     "read_nir": "snn_deploy.graph.io",
     "write_report": "snn_deploy.api",
+    "run_sweep": "snn_deploy.sweep.run",
     "simulate_network": "snn_deploy.api",
 }
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "open_bundle",
     "price",
     "read_nir",
+    "run_sweep",
     "simulate_network",
     "write_report",
 ]
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from snn_deploy.hardware.profile import load_profile
     from snn_deploy.recipes import Recipe, load_recipe
     from snn_deploy.runs import Run
+    from snn_deploy.sweep.run import run_sweep
     from snn_deploy.synapses.live import EventCounter
 
 

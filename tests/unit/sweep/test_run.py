@@ -10,7 +10,7 @@ import pytest
 
 from snn_deploy.data.synthetic import DigitsDvsOptions, digits_dvs
 from snn_deploy.energy.price import price
-from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.errors import ConfigError, DataError, InterruptedRunError
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.recipes import load_recipe
@@ -20,6 +20,7 @@ from snn_deploy.sources import open_source
 from snn_deploy.sweep import workers
 from snn_deploy.sweep.report import short_names
 from snn_deploy.sweep.run import Sweep, run_sweep
+from snn_deploy.sweep.study import Done
 from snn_deploy.sweep.trial import run_trial
 
 FAKE = """
@@ -94,6 +95,19 @@ def test_the_same_call_goes_on_and_a_larger_number_extends(
     more = search(tmp_path, monkeypatch, "good", trials=5, workers=2)
     assert more.trials[:3] == first.trials
     assert len(more.trials) == 5
+
+
+def test_ctrl_c_stops_a_sweep_that_the_same_call_goes_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(trial: Done, done: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match="Stopped after 2 of 5 trials"):
+        search(tmp_path, monkeypatch, "good", trials=5, report=interrupt)
+    found = search(tmp_path, monkeypatch, "good", trials=5)
+    assert len(found.trials) == 5
 
 
 def test_machines_share_the_trials_of_a_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
