@@ -172,7 +172,7 @@ def test_a_wide_layer_of_mostly_zero_blocks_is_refused_by_number() -> None:
 @given(
     kind=st.sampled_from(["sew", "post", "ms"]),
     seed=st.integers(0, 10_000),
-    bits=st.integers(4, 8),
+    bits=st.integers(7, 8),
     scales=st.sampled_from(["layer", "channel"]),
 )
 def test_relays_in_integers_pass_on_every_spike(kind: str, seed: int, bits: int, scales: Scales) -> None:
