@@ -13,10 +13,13 @@ _CACHE = tempfile.mkdtemp(prefix="snn-deploy-tests-")
 os.environ["SNN_DEPLOY_CACHE"] = _CACHE
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("no deadline", deadline=None)  # a loaded machine breaks no property
+hypothesis.settings.load_profile("no deadline")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background start with SIGINT ignored
 
 
