@@ -50,9 +50,9 @@ def work(first: int, folder: Path) -> None:
         name = names[number % len(names)]
         target = TARGETS[name]
         path = folder / f"{name}-{number}{target.suffix}"
+        print(f"start {path.name}", flush=True)
         path.write_bytes(target.case(number))
         before = peak()
-        print(f"start {path.name}", flush=True)
         try:
             target.run(path)
             result = "read"

@@ -15,6 +15,9 @@ import onnx
 NUMBERS = (0, 1, -1, 2, 7, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, -(2**31), 2**32, 2**40, 2**62, 2**63 - 1)
 TEXTS = ("", "x", "../x", "/", ".", "a/b", "\n", "é" * 40, "x" * 3000, "LIF", "input", "output", "NaN")
 
+MAX_READ = 2**16
+"""Elements of a dataset that is read to be changed: an earlier change may have declared any number."""
+
 Mutation = Callable[[bytes, random.Random], bytes]
 
 
@@ -68,10 +71,12 @@ def _change_member(file: h5py.File, name: str, names: list[str], rng: random.Ran
             for key in list(owner.attrs):
                 owner.attrs[key] = _change_text(str(owner.attrs[key]), rng)
             return
-        old = file[name][()] if isinstance(file[name], h5py.Dataset) else None
+        member = file[name]
+        small = isinstance(member, h5py.Dataset) and (member.size or 0) <= MAX_READ
+        old = member[()] if small else None
         if kind == "move":
             file.move(name, f"{other}{rng.choice(['', '2'])}")
-        elif kind == "copy":
+        elif kind == "copy" and not name.startswith(other):  # not into itself
             file.copy(other, f"{name}-2")
         else:
             del file[name]
