@@ -13,6 +13,7 @@ from torch import nn
 from snn_deploy.distill.losses import cross_entropy
 from snn_deploy.distill.method import DistillBatch, Method, StudentPass, Terms
 from snn_deploy.distill.recompute import recomputed
+from snn_deploy.distill.scan import scanned
 from snn_deploy.distill.taps import tap
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -163,7 +164,9 @@ class DistillObjective:
     def _run_student(self, x: torch.Tensor, *, decides: bool) -> StudentPass:
         functional.reset_net(self.network)
         statistics = contextlib.nullcontext() if decides else frozen_statistics(self.network)
-        with statistics, tap(self.network, self._method.student_taps) as feats:
+        whole = x.device.type == "cpu" and not self._recompute  # a recomputed pass carries its state along
+        neurons = scanned(self.network) if whole else contextlib.nullcontext()
+        with statistics, neurons, tap(self.network, self._method.student_taps) as feats:
             logits = (recomputed(self.network, x) if self._recompute else self.network(x)) * self._scale
         functional.reset_net(self.network)
         return StudentPass(logits.float(), feats)

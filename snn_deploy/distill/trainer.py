@@ -37,6 +37,7 @@ from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
 from snn_deploy.distill.step import GradientStep
 from snn_deploy.errors import InterruptedRunError
+from snn_deploy.memory import keep_freed_memory
 from snn_deploy.recipes import TrainSpec
 from snn_deploy.world import ALONE, World
 
@@ -98,6 +99,7 @@ def fit(
         DataError: checkpoint or metrics are damaged.
         ConfigError: the checkpoint belongs to another run.
     """
+    keep_freed_memory()
     with kernels(device, deterministic=spec.deterministic):
         return _Trainer(objective, data, spec, phase, train, device, stop, report, world).run()
 

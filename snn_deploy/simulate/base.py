@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from snn_deploy.graph.types import Trace
-
-LARGE_BLOCK = 31 << 20
-"""Bytes."""
 
 
 @runtime_checkable
@@ -37,12 +33,3 @@ class Executable(Protocol):
         ``[T, B, *shape]``) every layer still computes and records its own output, but the layers after it
         see the forced one: one run then judges each layer on the reference's own input.
         """
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let later blocks of memory reuse freed ones instead of fresh pages, which cost more than what is
-    computed in them. glibc hands blocks larger than the largest one ever freed (up to 32 MiB) back to the
-    system, mallopt(3): so free one of nearly that size. Elsewhere this does nothing.
-    """
-    torch.empty(LARGE_BLOCK, dtype=torch.uint8)

@@ -23,9 +23,9 @@ from snn_deploy.graph.lava_net import STATE_LIMIT, Input, LavaNet, Pair, Populat
 from snn_deploy.graph.lava_rules import simulation_problems
 from snn_deploy.graph.lava_spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace
+from snn_deploy.memory import keep_freed_memory
 from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
-from snn_deploy.simulate.base import keep_freed_memory
 from snn_deploy.simulate.cuba import UNIT, Activity, Neurons
 from snn_deploy.simulate.synapse import Synapses
 

@@ -1,0 +1,206 @@
+"""One training step of the quickstart student: ours against loops over time that compute the same loss.
+
+    python benchmarks/training_step.py [--threads N] [--device cuda] [--batch 64] [--markdown FILE]
+
+A step is forward, TSER loss with the teacher's logits, backward and the optimiser's update, in float32, on
+made-up frames of 2x16x16. Four ways to write it:
+
+    ours            layers in multi-step mode: all T x B frames go through a layer at once
+    loop            how papers write it: a loop over T around the same layers in single-step mode
+    spikingjelly    its tutorials' loop: single-step, cross entropy of the mean output, no teacher
+    snntorch        a loop over T around torch's layers and ``snntorch.Leaky``, same loss
+
+With batch norm in evaluation mode ours and the loop must give one loss to 1e-5 and one gradient to 1e-4, else
+nothing is timed. In training a loop normalises every step by its own statistics, so there the losses differ.
+Memory is what the forward pass keeps for the backward pass, counted once per storage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import snntorch
+import torch
+from bench import Table, by_turns, conditions
+from spikingjelly.activation_based import functional
+from torch import nn
+
+from snn_deploy.distill.method import Setting, build_method
+from snn_deploy.distill.objective import DistillObjective
+from snn_deploy.memory import keep_freed_memory
+from snn_deploy.recipes import Recipe, load_recipe
+from snn_deploy.registry import STUDENTS, TEACHERS
+
+SHAPE, CLASSES = (2, 16, 16), 10
+STEPS = (2, 4, 8, 16)
+ROUNDS = 12
+
+
+class Loop(nn.Module):
+    """A single-step network, called once for every step."""
+
+    def __init__(self, network: nn.Module, logit_scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.logit_scale = logit_scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.network(frame) for frame in x])
+
+
+class LeakyStudent(nn.Module):
+    """The student's layers in torch and snnTorch: tau 2 is beta 1/2, and half of each current counts."""
+
+    logit_scale = 1.0
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        blocks = [getattr(student, name) for name in ("block1", "block2", "block3")]
+        self.convs = nn.ModuleList(_plain(block.conv) for block in blocks)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(block.conv.out_channels) for block in blocks)
+        self.neurons = nn.ModuleList(snntorch.Leaky(0.5, reset_mechanism="zero") for _ in blocks)
+        self.readout = nn.Linear(student.readout.linear.in_features, CLASSES, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        membranes = [neuron.reset_mem() for neuron in self.neurons]
+        logits = []
+        for y in x:
+            for number, (conv, norm, neuron) in enumerate(
+                zip(self.convs, self.norms, self.neurons, strict=True)
+            ):
+                y, membranes[number] = neuron(0.5 * norm(conv(y)), membranes[number])
+            logits.append(self.readout(y.flatten(1)))
+        return torch.stack(logits)
+
+
+def _plain(conv: nn.Conv2d) -> nn.Conv2d:
+    channels = conv.in_channels, conv.out_channels
+    return nn.Conv2d(*channels, conv.kernel_size, conv.stride, conv.padding, bias=False)
+
+
+def objectives(recipe: Recipe, steps: int, device: str) -> dict[str, DistillObjective]:
+    """The three ways that have the recipe's loss."""
+    torch.manual_seed(0)
+    options = recipe.student.resolve(STUDENTS)
+    student = STUDENTS.get(recipe.student.name).factory(
+        options, in_shape=SHAPE, classes=CLASSES, timesteps=steps
+    )
+    assert recipe.teacher is not None
+    teacher = TEACHERS.get(recipe.teacher.name).factory(
+        recipe.teacher.resolve(TEACHERS), in_shape=SHAPE, classes=CLASSES
+    )
+    single = copy.deepcopy(student)
+    functional.set_step_mode(single, "s")
+    networks = {"ours": student, "loop": Loop(single, student.logit_scale), "snntorch": LeakyStudent(student)}
+    found = {}
+    for name, network in networks.items():
+        method = build_method(recipe.method, Setting(network, teacher, SHAPE, CLASSES, steps))
+        found[name] = DistillObjective(network.to(device), teacher.to(device), method, steps)
+    return found
+
+
+def loss_of(objective: DistillObjective, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The sum of the method's terms."""
+    terms, _ = objective.losses({len(x): x}, y, torch.Generator(x.device))
+    return torch.stack(list(terms.values())).sum()
+
+
+def tutorial_loss(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """spikingjelly's own loop."""
+    functional.reset_net(network)
+    return nn.functional.cross_entropy(sum(network(frame) for frame in x) / len(x), y)
+
+
+def kept_bytes(loss: Callable[[], torch.Tensor]) -> int:
+    """Bytes that autograd keeps between forward and backward."""
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        kept = loss()
+    del kept
+    return sum(sizes.values())
+
+
+def check(ways: dict[str, DistillObjective], x: torch.Tensor, y: torch.Tensor) -> None:
+    """Stop unless ours and the loop give one loss and one gradient with batch norm in evaluation mode."""
+    losses, gradients = [], []
+    for way in (ways["ours"], ways["loop"]):
+        way.network.eval()
+        loss = loss_of(way, x, y)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in way.network.parameters() if p.grad is not None])
+        )
+        way.network.train()
+    apart = (gradients[0] - gradients[1]).norm() / gradients[1].norm()
+    if abs(losses[0] - losses[1]) > 1e-5 or not apart < 1e-4:
+        raise SystemExit(f"The losses are {losses}, the gradients differ by {float(apart):.1e} of their norm")
+
+
+def measure(recipe: Recipe, steps: int, batch: int, device: str, table: Table) -> None:
+    """Add the row of one number of steps."""
+    ways = objectives(recipe, steps, device)
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(steps, batch, *SHAPE, generator=generator) < 0.2).float().to(device)
+    y = torch.randint(CLASSES, (batch,), generator=generator).to(device)
+    check(ways, x, y)
+    tutorial = copy.deepcopy(ways["loop"].network.network)
+    networks = {name: way.network for name, way in ways.items()} | {"spikingjelly": tutorial}
+    losses: dict[str, Callable[[], torch.Tensor]] = {
+        name: lambda way=way: loss_of(way, x, y)  # type: ignore[misc]
+        for name, way in ways.items()
+    }
+    losses["spikingjelly"] = lambda: tutorial_loss(tutorial, x, y)
+
+    def step(name: str, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        losses[name]().backward()
+        optimizer.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    optimizers = {n: torch.optim.AdamW(net.parameters()) for n, net in networks.items()}
+    times = by_turns({n: lambda n=n, o=o: step(n, o) for n, o in optimizers.items()}, ROUNDS)  # type: ignore[misc]
+    order = ("ours", "loop", "spikingjelly", "snntorch")
+    cells = [f"{1e3 * times[name].wall:.1f}" for name in order]
+    ratios = [times["loop"].wall / times["ours"].wall, times["loop"].cpu / times["ours"].cpu]
+    memory = [f"{kept_bytes(losses[name]) / 2**20:.1f}" for name in ("ours", "loop")]
+    table.add(str(steps), *cells, *(f"{ratio:.2f}" for ratio in ratios), *memory)
+
+
+def main() -> None:
+    """Measure all numbers of steps."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as our trainer does; so all ways have it
+    recipe = load_recipe("quickstart", ["student.readout=linear"])
+    used = conditions("torch", "spikingjelly", "snntorch", threads=options.threads)
+    table = Table(
+        "Training step",
+        f"{used} On {options.device}, batch {options.batch}.\nMilliseconds per step, least of {ROUNDS} "
+        "rounds by turns; MiB kept for the backward pass.",
+        *("T", "ours", "loop", "spikingjelly", "snntorch", "loop / ours, wall", "loop / ours, CPU"),
+        *("MiB, ours", "MiB, loop"),
+    )
+    for steps in STEPS:
+        measure(recipe, steps, options.batch, options.device, table)
+    table.keep(options.markdown)
+
+
+if __name__ == "__main__":
+    main()
