@@ -106,3 +106,5 @@ def _check(semantics: Semantics) -> None:
         raise DataError(f"Semantics field 'timesteps' is {steps!r}; it must be 1 to {MAX_TIMESTEPS}.")
     if not isinstance(semantics.classes, tuple) or not all(isinstance(c, str) for c in semantics.classes):
         raise DataError("Semantics field 'classes' is damaged; it must be a list of names.")
+    if not isinstance(semantics.assumed, tuple) or not set(semantics.assumed) <= set(_ASSUMABLE):
+        raise DataError(f"Semantics field 'assumed' is damaged; it must be a list of some of {_ASSUMABLE}.")

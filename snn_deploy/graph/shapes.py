@@ -20,6 +20,9 @@ Pads = tuple[tuple[int, int], ...]
 
 MAX_ELEMENTS = 2**26
 
+MAX_AXIS = 2**20
+"""Longest kernel, stride, dilation or padding along an axis."""
+
 NEURON_FIELDS: dict[type[nir.NIRNode], tuple[str, ...]] = {
     nir.I: ("r",),
     nir.IF: ("r", "v_threshold", "v_reset"),
@@ -46,6 +49,8 @@ def axes(value: Any, count: int) -> tuple[int, ...]:
     numbers = tuple(int(v) for v in values)
     if any(number != v for number, v in zip(numbers, values, strict=True)):
         raise ShapeError(f"expected integers, found {value!r}")
+    if any(abs(number) > MAX_AXIS for number in numbers):
+        raise ShapeError(f"{value!r} is beyond {MAX_AXIS} pixels")
     return numbers * count if len(numbers) == 1 else numbers
 
 

@@ -200,6 +200,8 @@ def test_edges_doubled_by_dissolving_are_refused():
         ("timesteps", 10**9, "must be 1 to 1000000"),
         ("classes", [1, 2], "must be a list of names"),
         ("classes", 3, "damaged"),
+        ("assumed", 0.5, "list of some of"),
+        ("assumed", ["colour"], "list of some of"),
         ("version", 2, "version 2"),
     ],
 )
