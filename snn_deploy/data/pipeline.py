@@ -30,6 +30,7 @@ class FrameOptions(Options):
 
     Attributes:
         denoise_us: drop events without an earlier event on a neighbouring pixel within this time.
+        denoise_neighbours: on at least this many of the 8 neighbouring pixels.
         centre: move each sample so that the median row and column of its events are in the middle of the
             sensor. Its frames are divided before, so with a crop they may hold different numbers of events.
         crop: keep the central ``crop x crop`` pixels.
@@ -47,6 +48,7 @@ class FrameOptions(Options):
     """Whether the mirror image of a sample belongs to the same class."""
 
     denoise_us: int | None = Field(default=None, ge=1)
+    denoise_neighbours: int = Field(default=1, ge=1, le=8)
     centre: bool = False
     crop: int | None = Field(default=None, ge=1)
     downsample: int = Field(default=1, ge=1, le=64)
@@ -132,7 +134,8 @@ class Binner:
         within = self._options.denoise_us
         if within is not None:
             last = quiet(self.sensor)
-            parts = (denoise(events, self.sensor, within, last) for events in parts)
+            neighbours = self._options.denoise_neighbours
+            parts = (denoise(events, self.sensor, within, last, neighbours) for events in parts)
         yield from parts if self._counted == self.sensor else map(self.view, parts)
 
     def measure(self, parts: Iterable[Events], cuts: Sequence[Cut]) -> list[Extent]:

@@ -189,6 +189,7 @@ def test_sizes_larger_than_the_sensor_are_config_errors(options, message):
     "wrong",
     [
         {"denoise_us": 0},
+        {"denoise_neighbours": 9},
         {"crop": 0},
         {"downsample": 0},
         {"resize": [0]},

@@ -39,6 +39,17 @@ def test_sizes_are_the_published_ones(name: str, classes: int, count: int) -> No
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
+def test_a_small_teacher_pools_blocks_and_keeps_a_grid_of_averages() -> None:
+    network = teacher(
+        "cnn", (2, 16, 16), blocks=[{"channels": 4, "pool": 2}, {"channels": 6, "stride": 2}], grid=2
+    )
+    x = torch.randn(3, 2, 16, 16)
+    features = network.eval()[:2](x)
+    assert features.shape == (3, 6, 4, 4)
+    grid = features.reshape(3, 6, 2, 2, 2, 2).mean((3, 5))
+    torch.testing.assert_close(network(x), network.linear(grid.flatten(1)))
+
+
 def test_the_photograph_layout_has_the_public_names() -> None:
     with torch.device("meta"):
         names = set(teacher("imagenet-resnet50").state_dict())
