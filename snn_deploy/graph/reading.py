@@ -22,7 +22,7 @@ from snn_deploy.errors import DataError, Problem, SnnDeployError
 from snn_deploy.graph.io import read_nir_and_shapes
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import write_semantics
-from snn_deploy.graph.shapes import Shape, axes, intrinsic_shape
+from snn_deploy.graph.shapes import Shape, ShapeError, axes, intrinsic_shape
 from snn_deploy.graph.timing import Reading, timing
 from snn_deploy.graph.types import Plan
 
@@ -112,7 +112,10 @@ Change = Callable[[nir.NIRNode], nir.NIRNode | None]
 def _flatten(node: nir.NIRNode) -> nir.NIRNode | None:
     if not isinstance(node, nir.Flatten):
         return None
-    start, end = axes(node.start_dim, 1)[0], axes(node.end_dim, 1)[0]
+    try:
+        start, end = axes(node.start_dim, 1)[0], axes(node.end_dim, 1)[0]
+    except ShapeError:
+        return None
     if start < 1 or end == 0:
         return None
     return nir.Flatten({"input": None}, start - 1, end - 1 if end > 0 else end, metadata=dict(node.metadata))

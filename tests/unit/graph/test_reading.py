@@ -159,3 +159,9 @@ def test_damaged_files_give_one_clear_error_or_a_plan(flips, doors, tmp_path_fac
     (folder / "model.nir").write_bytes(content)
     with contextlib.suppress(SnnDeployError):
         read_plan(folder / "model.nir")
+
+
+def test_an_axis_beyond_any_image_is_reported(tmp_path):
+    with pytest.raises(SnnDeployError, match="damaged") as caught:
+        read(image_net(flatten(-(2**31))), tmp_path)
+    assert "beyond" in str(caught.value.problems[0])
