@@ -76,7 +76,8 @@ def check_sizes(model: onnx.ModelProto, where: str) -> None:
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:200]
         raise DataError(f"The shapes in '{where}' contradict each other: {text}") from None
-    faults = []
+    inputs = [(value.name, _fault(value.type.tensor_type, "an input")) for value in known.graph.input]
+    faults = [Problem(name, fault) for name, fault in inputs if fault]
     for _, graph in _graphs(known.graph):
         values = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
         makers = {name: node.op_type for node in graph.node for name in node.output if name}

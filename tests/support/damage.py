@@ -234,6 +234,10 @@ ONNX = {
     "a tebibyte of zeros": Damage(
         operator("ConstantOfShape", ["s"], "y", ("s", np.array([2**20, 2**20]))), "[1048576, 1048576]"
     ),
+    "2**31 steps": Damage(
+        lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 2**31 - 1),
+        "2147483647",
+    ),
     "cycle": Damage(cycle, _SOUND),
     "missing node": Damage(lambda m: body(m).node.__delitem__(1), _SOUND),
     "missing constant": Damage(lambda m: body(m).initializer.__delitem__(0), _SOUND),
