@@ -5,11 +5,8 @@
 The files are those of ../sinabs/read.py. Rockpool is set up as the manifest of a bundle says.
 """
 
-import json
 import sys
-import traceback
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 warnings.simplefilter("ignore")
@@ -18,6 +15,10 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from rockpool.nn.modules.torch import LIFTorch  # noqa: E402
 from rockpool.nn.modules.torch.nir import from_nir  # noqa: E402
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind the peers, whose names the folders have
+
+from peer_cases import execute  # noqa: E402
 
 
 @torch.no_grad()
@@ -33,17 +34,4 @@ def run(case, folder):
     return y.transpose(0, 1).numpy()
 
 
-def main(folder):
-    """Run all cases; one that fails leaves its reason instead of its output."""
-    reasons = {}
-    for case in json.loads((folder / "cases.json").read_text()):
-        try:
-            np.save(folder / case["out"], run(case, folder))
-        except Exception as error:
-            reasons[case["name"]] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            traceback.print_exc()
-    (folder / "failed.json").write_text(json.dumps(reasons))
-    (folder / "versions.json").write_text(json.dumps({name: version(name) for name in ("rockpool", "nir")}))
-
-
-main(Path(sys.argv[1]))
+execute(run, ("rockpool", "nir"))

@@ -6,10 +6,7 @@ FOLDER/cases.json lists the cases: `file` (NIR), `x` (frames [T, B, ...], .npy),
 Besides, `versions.json` gets the versions that ran. sinabs is set up as the manifest of a bundle says.
 """
 
-import json
 import sys
-import traceback
-from importlib.metadata import version
 from pathlib import Path
 
 import nir
@@ -18,6 +15,10 @@ import sinabs.layers as sl
 import torch
 from sinabs.activation import MembraneReset, MembraneSubtract, SingleSpike
 from sinabs.nir import from_nir
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind the peers, whose names the folders have
+
+from peer_cases import execute
 
 
 @torch.no_grad()
@@ -38,17 +39,4 @@ def run(case, folder):
     return y.unflatten(0, (batch, steps)).transpose(0, 1).numpy()
 
 
-def main(folder):
-    """Run all cases; one that fails leaves its reason instead of its output."""
-    reasons = {}
-    for case in json.loads((folder / "cases.json").read_text()):
-        try:
-            np.save(folder / case["out"], run(case, folder))
-        except Exception as error:
-            reasons[case["name"]] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            traceback.print_exc()
-    (folder / "failed.json").write_text(json.dumps(reasons))
-    (folder / "versions.json").write_text(json.dumps({name: version(name) for name in ("sinabs", "nir")}))
-
-
-main(Path(sys.argv[1]))
+execute(run, ("sinabs", "nir"))

@@ -5,16 +5,17 @@
 The files are those of ../sinabs/read.py; besides, a case says how many steps `late` the output comes.
 """
 
-import json
 import sys
-import traceback
-from importlib.metadata import version
 from pathlib import Path
 
 import jax.numpy as jnp
 import nir
 import numpy as np
 from spyx.nir import from_nir
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind the peers, whose names the folders have
+
+from peer_cases import execute
 
 
 def run(case, folder):
@@ -29,19 +30,4 @@ def run(case, folder):
     return np.moveaxis(y, -1, 2) if y.ndim == 5 else y
 
 
-def main(folder):
-    """Run all cases; one that fails leaves its reason instead of its output."""
-    reasons = {}
-    for case in json.loads((folder / "cases.json").read_text()):
-        try:
-            np.save(folder / case["out"], run(case, folder))
-        except Exception as error:
-            reasons[case["name"]] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            traceback.print_exc()
-    (folder / "failed.json").write_text(json.dumps(reasons))
-    (folder / "versions.json").write_text(
-        json.dumps({name: version(name) for name in ("spyx", "jax", "nir")})
-    )
-
-
-main(Path(sys.argv[1]))
+execute(run, ("spyx", "jax", "nir"))
