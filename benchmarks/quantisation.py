@@ -6,11 +6,15 @@ Students are trained once in real numbers (TSER, or labels only); every number o
 weights. "Rounded" is what ``snn-deploy export --bits N`` writes, "trained" a run with ``target.bits=N``, that
 is, with a quarter more epochs; both are run by the fixed-point simulator on the whole test split. Runs are
 kept in the work folder and taken up again where they stopped.
+
+N-MNIST is measured in folds: seed k tests on every fifth recording of every digit from the k-th on, of all
+in the folder (``Train`` and ``Test``), and trains on the others, so that seeds 0 to 4 test each once.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import datetime
 import os
 import platform
@@ -22,6 +26,7 @@ from pathlib import Path
 import torch
 
 from snn_deploy import api
+from snn_deploy.data.recorded import default_root
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.lava import LavaOptions, LavaWriter
 from snn_deploy.export.parity import decisions
@@ -31,15 +36,21 @@ from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.sources import Source, load_samples, open_source
 
 BITS = (8, 6, 4, 3, 2)
+FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Case:
-    """A student to measure: recipe and what to change in it."""
+    """A student to measure: recipe and what to change in it, for each seed."""
 
     title: str
     recipe: str
     overrides: tuple[str, ...] = ()
+    folds: bool = False
+
+    def changes(self, seed: int, work: Path) -> list[str]:
+        """All changes for ``seed``; the table of its fold is written into ``work``."""
+        return [*self.overrides, f"seed={seed}", *(nmnist_fold(seed, work) if self.folds else ())]
 
 
 CASES = {
@@ -50,9 +61,7 @@ CASES = {
         tuple(f"student.blocks.{i}.channels={n}" for i, n in enumerate((6, 12, 12))),
     ),
     "nmnist": Case(
-        "N-MNIST, 1,000 training and 100 test recordings, labels only",
-        "nmnist-tser",
-        ("teacher=null", "method={name: none}"),
+        "N-MNIST, 1,100 recordings in five folds, recipe nmnist-tser (TSER)", "nmnist-tser", folds=True
     ),
 }
 
@@ -70,7 +79,7 @@ class Measured:
 
 def measure(case: Case, seed: int, work: Path) -> Measured:
     """Everything about one student and seed."""
-    base = [*case.overrides, f"seed={seed}"]
+    base = case.changes(seed, work)
     real = train(case.recipe, work / "real", base)
     source = open_source(real.path)
     rounded, trained = {}, {}
@@ -82,6 +91,28 @@ def measure(case: Case, seed: int, work: Path) -> Measured:
         trained[bits], flips, count = chip_accuracy(open_source(run.path), work / f"trained{bits}-net", None)
         differing, compared = differing + flips, compared + count
     return Measured(real.result()["student"]["test_accuracy"], rounded, trained, differing, compared)
+
+
+def nmnist_fold(number: int, work: Path) -> list[str]:
+    """Changes to test on fold ``number`` of :data:`FOLDS` and to train on the others."""
+    root = default_root("NMNIST").resolve()
+    digits = {str(digit): sorted(root.glob(f"T*/{digit}/*.bin")) for digit in range(10)}
+    work.mkdir(parents=True, exist_ok=True)
+    table = work.resolve() / "recordings.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(("path", "label", "split"))
+        for digit, paths in digits.items():
+            for place, path in enumerate(paths):
+                split = "test" if place % FOLDS == number % FOLDS else "train"
+                lines.writerow((path.relative_to(root).as_posix(), digit, split))
+    return [
+        "data.name=event-folder",
+        f"data.root={root}",
+        f"data.table={table}",
+        "data.height=34",
+        "data.width=34",
+    ]
 
 
 def train(recipe: str, folder: Path, overrides: list[str]) -> Run:

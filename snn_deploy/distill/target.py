@@ -1,9 +1,10 @@
 """The last stage of a student that is trained for a chip: further training in the chip's own arithmetic.
 
 The student trained in real numbers is quantised as an exporter would do it (same search for scales, on
-training samples). With these scales, decays and thresholds fixed and batch norm folded, its weights and
-biases are trained on by the same method, data and losses; every forward pass computes what the chip will
-(:mod:`snn_deploy.models.chip_modules`), so the network that is validated, tested and exported is one.
+training samples), but to the nearest integers. With these scales, decays and thresholds fixed and batch norm
+folded, its weights and biases are trained on by the same method, data and losses; every forward pass computes
+what the chip will (:mod:`snn_deploy.models.chip_modules`), so the network that is validated, tested and
+exported is one.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def put_under_rules(student: nn.Module, recipe: Recipe, data: DataSet) -> None:
     functional.reset_net(student)
     student.train(was_training)
     bits = recipe.target.bits
-    quantized = quantize(drafted.chain, x, {n: s.cpu() for n, s in spikes.items()}, bits=bits)
+    quantized = quantize(drafted.chain, x, {n: s.cpu() for n, s in spikes.items()}, bits=bits, nearest=True)
     convert(student, drafted.plan, bits)
     set_numbers(student, drafted, quantized, input_grid(x))
 

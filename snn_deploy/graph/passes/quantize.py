@@ -49,13 +49,13 @@ from snn_deploy.graph.passes.rounding_errors import error_row, graded_relay, no_
 from snn_deploy.graph.passes.scale_search import (
     Candidate,
     LayerTask,
+    apply_map,
     best_candidate,
     largest_weight,
-    membrane_peak,
     real_bounds,
     trained_candidate,
 )
-from snn_deploy.graph.passes.windows import FloatArray, Matrix
+from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
 from snn_deploy.graph.trained_form import TrainedForm
 
 HEADROOM = 4.0
@@ -85,6 +85,7 @@ def quantize(
     *,
     bits: int = 8,
     scales: Scales = "layer",
+    nearest: bool = False,
     trained: TrainedForm | None = None,
 ) -> Quantized:
     """Quantise ``chain``.
@@ -94,6 +95,7 @@ def quantize(
         spikes: what every population of the real network fired on x, by name, ``[T, B, *shape]``.
         bits: weight bits, 2 to 8.
         scales: one S per layer, or one per channel.
+        nearest: only the nearest integers, as training rounds, even where others have a smaller error.
         trained: the form that the network was trained in, at ``bits``: its scales are taken, not searched.
 
     Raises:
@@ -110,7 +112,7 @@ def quantize(
         task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
         given = None if trained is None else _trained_scale(layer, trained)
         if given is None:
-            chosen = best_candidate(task, bits, per_channel=scales == "channel")
+            chosen = best_candidate(task, bits, per_channel=scales == "channel", nearest=nearest)
         else:
             chosen = trained_candidate(task, given, bits)
         if chosen is None:
@@ -167,12 +169,31 @@ def _prepare(
     if linear.bias.any():
         bounds["bias"] = BIAS_MAX / np.maximum(np.abs(linear.bias), 1e-12)
     if layer.threshold is None:
-        peak = membrane_peak(layer, linear, seen)
+        peak = _membrane_peak(layer, linear, seen)
         longer = max(1.0, (chain.semantics.timesteps or 0) / len(seen))
         bounds["membrane"] = np.full(own, NEVER_FIRES / max(HEADROOM * longer * peak, 1e-12))
     else:
         bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
-    return LayerTask(layer, linear, relays, flat[chosen], span, bounds)
+    others = torch.ones(len(flat), dtype=torch.bool)
+    others[chosen] = False
+    return LayerTask(layer, linear, relays, flat[chosen], flat[others], span, bounds)
+
+
+def _membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
+    """Largest ``|v|`` of a readout in calibration, in units of its currents."""
+    currents = apply_map(linear, linear.weight, seen.flatten(0, 1)).view(*seen.shape[:2], *layer.shape)
+    shape = (-1, *[1] * (len(layer.shape) - 1))
+    keep_u, keep_v, bias = (
+        torch.as_tensor(a.reshape(shape) if a.ndim else a, dtype=torch.float32)
+        for a in (1 - layer.current_leak, 1 - layer.voltage_leak, linear.bias)
+    )
+    u = v = torch.zeros_like(currents[0])
+    peak = 0.0
+    for current in currents:
+        u = keep_u * u + current
+        v = keep_v * v + u + bias
+        peak = max(peak, float(v.abs().max()))
+    return peak
 
 
 def _relay_limit(layer: ChipLayer, bits: int, scales: Scales) -> dict[str, float]:

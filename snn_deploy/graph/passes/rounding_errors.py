@@ -93,7 +93,10 @@ def notes(
     chain: Chain, grid: InputGrid, bits: int, scales: str, trained: TrainedForm | None
 ) -> tuple[str, ...]:
     """What the manifest says of the rounding, sentence by sentence."""
-    notes = [f"Weights are rounded to {bits} bits with one scale per {scales}; see the table of errors."]
+    notes = [
+        f"Weights are rounded to {bits} bits with one scale per {scales}; see the table of errors. In layers "
+        "chosen by 'compensated' each makes up for the errors of others on calibration samples."
+    ]
     if trained is not None:
         notes = [
             f"The weights are the {bits}-bit integers that the network was trained with under the rules of "

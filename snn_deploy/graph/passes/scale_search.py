@@ -2,15 +2,16 @@ r"""Search for the scale S of a layer, or of each of its channels.
 
 S is the candidate with the least mean squared error of the currents that calibration spikes cause, the error
 of the threshold added: the largest weight at the end of the range, percentiles of the weights there, and a
-geometric grid around them. The integer weights of the winner then get the scale that fits them best. The
-choice of candidates is ours.
+geometric grid around them, each with weights rounded to the nearest integers and with weights that make up
+for each other's errors (:mod:`snn_deploy.graph.passes.compensation`). The integer weights of the winners then
+get the scale that fits them best. The choice of candidates is ours.
 
 Relays are left out: they take the largest weight there is, which has to be above the threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn import functional
 from snn_deploy.graph.lava_net import NEVER_FIRES, IntArray, Pair
 from snn_deploy.graph.lava_rules import BIAS_MAX, SUM_MAX, WEIGHT_MIN, lossless_dense
 from snn_deploy.graph.passes.chip_layers import ChipLayer
+from snn_deploy.graph.passes.compensation import compensated
 from snn_deploy.graph.passes.rounding import round_to_grid, weight_range
 from snn_deploy.graph.passes.windows import FloatArray, Matrix, Window
 
@@ -51,7 +53,8 @@ class LayerTask:
         layer: the whole layer.
         map: its weights without relays.
         relays: the weights of the relays, 0 or 1, ``[relays, ...]``.
-        frames: a sample of its inputs ``[frames, *shape]``.
+        frames: a sample of its inputs ``[frames, *shape]``, by which candidates are judged.
+        others: inputs that are not in ``frames``.
         span: their range.
         limits: bounds of S of every channel, each by a named rule.
     """
@@ -60,6 +63,7 @@ class LayerTask:
     map: Window | Matrix
     relays: FloatArray
     frames: torch.Tensor
+    others: torch.Tensor
     span: Pair
     limits: dict[str, FloatArray]
 
@@ -122,23 +126,6 @@ def real_bounds(weight: FloatArray | IntArray, span: Pair) -> FloatArray:
     return bounds
 
 
-def membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
-    """Largest ``|v|`` of a readout in calibration, in units of its currents."""
-    currents = apply_map(linear, linear.weight, seen.flatten(0, 1)).view(*seen.shape[:2], *layer.shape)
-    shape = (-1, *[1] * (len(layer.shape) - 1))
-    keep_u, keep_v, bias = (
-        torch.as_tensor(a.reshape(shape) if a.ndim else a, dtype=torch.float32)
-        for a in (1 - layer.current_leak, 1 - layer.voltage_leak, linear.bias)
-    )
-    u = v = torch.zeros_like(currents[0])
-    peak = 0.0
-    for current in currents:
-        u = keep_u * u + current
-        v = keep_v * v + u + bias
-        peak = max(peak, float(v.abs().max()))
-    return peak
-
-
 def apply_map(linear: Window | Matrix, weight: FloatArray, frames: torch.Tensor) -> torch.Tensor:
     """``weight`` in the place of the map's own, without bias, on ``frames [N, *shape]``."""
     kernel = torch.as_tensor(weight, dtype=torch.float32)
@@ -149,19 +136,47 @@ def apply_map(linear: Window | Matrix, weight: FloatArray, frames: torch.Tensor)
     )
 
 
-def best_candidate(task: LayerTask, bits: int, *, per_channel: bool = False) -> Candidate | None:
+def best_candidate(
+    task: LayerTask, bits: int, *, per_channel: bool = False, nearest: bool = False
+) -> Candidate | None:
     """The legal candidate with the least error, the first of equals; with ``per_channel`` each channel then
-    takes the scale that is best for itself."""
+    takes the scale that is best for itself; with ``nearest`` only of the nearest integers."""
     if not task.map.weight.any():
         return None
-    tried = {candidate: current_errors(task, candidate).mean() for candidate in _candidates(task, bits)}
-    best = min(tried, key=tried.__getitem__, default=None)
-    if best is None:
+    rounded = list(_candidates(task, bits))
+    if not rounded:
         return None
+    best = _least_error(task, rounded)
     if per_channel and task.layer.threshold is not None:
         best = _best_of_every_channel(task, best, bits)
-    fitted = _fitted(task, best)
-    return fitted if current_errors(task, fitted).mean() < current_errors(task, best).mean() else best
+        rounded = [best]
+    found = [best, _fitted(task, best)]
+    if not nearest and (made_up := list(_compensated(task, rounded, bits))):
+        best = _least_error(task, made_up)
+        found += [best, _fitted(task, best)]
+    return _least_error(task, found)
+
+
+def _least_error(task: LayerTask, candidates: Sequence[Candidate]) -> Candidate:
+    """The first of the best."""
+    return min(candidates, key=lambda candidate: float(current_errors(task, candidate).mean()))
+
+
+def _compensated(task: LayerTask, rounded: Sequence[Candidate], bits: int) -> Iterator[Candidate]:
+    """Legal candidates at the scales of ``rounded`` whose weights make up for each other's errors."""
+    scales = np.stack([candidate.scale for candidate in rounded])
+    weights = compensated(task.map, task.others, scales, bits)
+    for candidate, weight in zip(rounded, () if weights is None else weights.numpy(), strict=False):
+        name = f"{candidate.chosen_by}, compensated"
+        yield from _legal(task, replace(candidate, weight=weight.astype(np.int64), chosen_by=name), bits)
+
+
+def _legal(task: LayerTask, candidate: Candidate, bits: int) -> Iterator[Candidate]:
+    """``candidate``, if its sums cannot wrap and Lava computes its weights as stored."""
+    if real_bounds(candidate.weight, task.span).max() > SUM_MAX:
+        return
+    if task.computed_as_stored(candidate.weight, bits):
+        yield candidate
 
 
 def _best_of_every_channel(task: LayerTask, best: Candidate, bits: int) -> Candidate:
@@ -244,11 +259,7 @@ def _candidates(task: LayerTask, bits: int) -> Iterator[Candidate]:
     for chosen_by, scale in scales:
         if scale > cap:
             continue
-        candidate = _integers(task, np.asarray(scale), chosen_by, bits)
-        if real_bounds(candidate.weight, task.span).max() > SUM_MAX:
-            continue
-        if task.computed_as_stored(candidate.weight, bits):
-            yield candidate
+        yield from _legal(task, _integers(task, np.asarray(scale), chosen_by, bits), bits)
 
 
 def _integers(task: LayerTask, scale: FloatArray, chosen_by: str, bits: int) -> Candidate:
