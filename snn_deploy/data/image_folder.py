@@ -5,22 +5,19 @@
     root/train/<class>/*.JPEG
     root/val/<class>/*.JPEG
 
-Images stay on disk: a batch is decoded when it is asked for, by several threads, and only its pixels are
-in memory. An image is shown as its central square, of which a margin is left out: with ``size`` 224 and
-``resize`` 256 this is what the usual "resize the shorter side to 256, cut out the central 224x224" shows,
-sampled once (bilinear, low-pass filtered). With ``augment.resized_crop``, random crops are taken from the
-whole central square at ``resize`` pixels; the strips of a longer side are never seen (our choice: every
-image of a batch then has the same size, and is cropped on the device).
+Images stay on disk: a batch is decoded by several threads, in training while the one before it is used, and
+only their pixels are in memory. An image is shown as its central square, of which a margin is left out: with
+``size`` 224 and ``resize`` 256 this is what the usual "resize the shorter side to 256, cut out the central
+224x224" shows, sampled once (bilinear, low-pass filtered). With ``augment.resized_crop``, random crops are
+taken from the whole central square at ``resize`` pixels; the strips of a longer side are never seen (our
+choice: every image of a batch then has the same size, and is cropped on the device).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -28,9 +25,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, model_validator
 
+from snn_deploy.data.decoding import Decoder
 from snn_deploy.data.images import (
     ImageOptions,
     Show,
@@ -45,11 +42,7 @@ from snn_deploy.errors import DataError, Problem
 from snn_deploy.registry import DATASETS
 from snn_deploy.world import world_of_environment
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-MAX_PIXELS = 1 << 26
-"""Images with more pixels are not decoded; one of this size needs 200 MB for a moment."""
-
 _SHOWN = 20
 _WHERE_TO_GET = "Give the folder that holds train and val: -o data.root=PATH."
 
@@ -102,16 +95,14 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
     _require_layout(root, classes, train, test)
     count = max(1, round(options.validation * len(train.labels)))
     kept, held = hold_out(train.labels, count)
+    workers = options.workers or min(16, max(1, (os.cpu_count() or 1) // world_of_environment().local_size))
     source = FolderSplit(
         folder=root / "train",
         names=tuple(classes["train"]),
         files=train.files,
         labels=torch.from_numpy(train.labels),
         samples=torch.arange(len(train.labels)),
-        size=options.size,
-        resize=options.resize,
-        workers=options.workers
-        or min(16, max(1, (os.cpu_count() or 1) // world_of_environment().local_size)),
+        decoder=Decoder(root / "train", options.size, options.resize, workers),
     )
     tested = replace(
         source,
@@ -119,7 +110,9 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
         files=test.files,
         labels=torch.from_numpy(test.labels),
         samples=torch.arange(len(test.labels)) + len(train.labels),
+        decoder=Decoder(root / "val", options.size, options.resize, workers),
     )
+    whole = Decoder(root / "train", options.resize, options.resize, workers)
     wide = options.augment is not None and options.augment.resized_crop is not None
     return assemble(
         "image-folder",
@@ -133,13 +126,13 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
             f"The folder '{root.name}' with {len(source.names)} classes; the test set is its 'val'.",
             f"{count} of {len(train.labels)} training images are held out for validation.",
         ],
-        source=replace(source.select(kept), size=options.resize) if wide else None,
+        source=replace(source.select(kept), decoder=whole) if wide else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class FolderSplit:
-    """Images on disk, decoded batch by batch. Implements ``Split``.
+    """Images on disk, decoded batch by batch. Implements ``Split`` and ``Ahead``.
 
     Attributes:
         folder: holds a folder for each class.
@@ -147,8 +140,7 @@ class FolderSplit:
         files: names of the files in the folder of their class, as bytes, ``[N]``.
         labels: int64 ``[N]``, on the CPU.
         samples: their numbers in the data set, int64 ``[N]``, on the CPU.
-        size, resize: the central ``size x size`` pixels of the image brought to ``resize`` are shown.
-        workers: threads that decode.
+        decoder: gives their pixels; one for all splits of a folder.
         device: where batches are made; decoded pixels are moved there as uint8.
         show: makes a batch of pixels.
     """
@@ -158,9 +150,7 @@ class FolderSplit:
     files: NDArray[np.bytes_]
     labels: torch.Tensor
     samples: torch.Tensor
-    size: int
-    resize: int
-    workers: int
+    decoder: Decoder
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     show: Show = show_pixels
 
@@ -185,56 +175,15 @@ class FolderSplit:
             DataError: images are damaged or gone; all of this batch are named.
         """
         rows = indices.cpu()
-        pixels = torch.from_numpy(self._decode([self._path(row) for row in rows.tolist()]))
+        pixels = torch.from_numpy(self.decoder.decode([self._path(row) for row in rows.tolist()]))
         return self.show(pixels.to(self.device), self.samples[rows].to(self.device))
+
+    def expect(self, indices: torch.Tensor) -> None:
+        """Decode the samples ``indices`` while nothing asks for them yet."""
+        self.decoder.expect(self._path(row) for row in indices.tolist())
 
     def _path(self, row: int) -> Path:
         return self.folder / self.names[int(self.labels[row])] / os.fsdecode(self.files[row])
-
-    def _decode(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
-        pixels = np.empty((len(paths), 3, self.size, self.size), np.uint8)
-
-        def decode(index: int) -> Problem | None:
-            try:
-                pixels[index] = decode_image(paths[index], self.size, self.resize)
-            except DataError as error:
-                return Problem(paths[index].relative_to(self.folder).as_posix(), error.message)
-            return None
-
-        with ThreadPoolExecutor(min(self.workers, max(1, len(paths)))) as pool:
-            damaged = [problem for problem in pool.map(decode, range(len(paths))) if problem]
-        if damaged:
-            raise DataError(
-                f"{len(damaged)} images in '{self.folder}' cannot be used.",
-                hint="Extract the archive again, or delete these files.",
-                problems=damaged[:_SHOWN],
-            )
-        return pixels
-
-
-def decode_image(path: Path, size: int, resize: int) -> NDArray[np.uint8]:
-    """The central ``size x size`` pixels, uint8 ``[3, size, size]``, of an image of any size.
-
-    Of the central square (as large as the shorter side), the middle ``size / resize`` of its side is sampled.
-
-    Raises:
-        DataError: the file cannot be read, is damaged, or has more than 2^26 pixels.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
-            # Pillow warns when it drops the transparency of a palette, so that goes by way of RGBA.
-            opaque = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-            half = min(width, height) * size / resize / 2
-            box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
-            shown = opaque.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"its header announces too many pixels; the limit is {MAX_PIXELS}") from None
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
-        raise DataError(f"cannot be decoded: {error}") from None
-    return np.asarray(shown).transpose(2, 0, 1)
 
 
 class _Listing(NamedTuple):

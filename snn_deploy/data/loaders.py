@@ -33,6 +33,7 @@ class BatchOrder:
         self._seed = seed
         self._epoch = 0
         self._position = 0
+        self._order = torch.empty(0, dtype=torch.int64)
 
     @property
     def epoch(self) -> int:
@@ -50,13 +51,19 @@ class BatchOrder:
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """What is left of the current epoch: int64 ``[B]`` on the CPU."""
-        order = self._permutation()
+        self._order = self._permutation()
         while self._position < len(self):
-            start = self._position * self._batch_size
             self._position += 1
-            yield order[start : start + self._batch_size]
+            yield self._batch(self._position - 1)
         self._epoch += 1
         self._position = 0
+
+    def following(self) -> torch.Tensor:
+        """The batch after the one last handed out, without handing it out; empty at the end of an epoch."""
+        return self._batch(self._position)
+
+    def _batch(self, position: int) -> torch.Tensor:
+        return self._order[position * self._batch_size : (position + 1) * self._batch_size]
 
     def _permutation(self) -> torch.Tensor:
         number = derived_seed("batch order", self._seed, self._epoch)

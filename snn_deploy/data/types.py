@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -20,6 +20,20 @@ class Split(Protocol):
 
     def batch(self, indices: torch.Tensor) -> torch.Tensor:
         """Inputs of the samples ``indices``: float32 ``[T, B, C, H, W]``."""
+
+
+@runtime_checkable
+class Ahead(Protocol):
+    """A split that takes time to read samples, and can begin before they are asked for."""
+
+    def expect(self, indices: torch.Tensor) -> None:
+        """Of these samples batches will be asked for soon, in this order; others are no longer expected."""
+
+
+def expect(split: Split, *batches: torch.Tensor) -> None:
+    """Tell ``split``, if it wants to know, that these ``batches`` of indices come next."""
+    if isinstance(split, Ahead):
+        split.expect(torch.cat(batches))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,10 +10,11 @@ from torch.nn.functional import one_hot
 
 from snn_deploy.data.mixing import Mix, draw_cutmix, draw_mixup, mixed
 from snn_deploy.data.seeds import derived_seed
-from snn_deploy.data.types import DataSet, Split
+from snn_deploy.data.types import DataSet, Split, expect
 from snn_deploy.errors import SnnDeployError
 from snn_deploy.recipes import MixSpec
-from snn_deploy.share import BatchGenerator, Share
+from snn_deploy.share import BatchGenerator, Share, divide
+from snn_deploy.world import World
 
 
 class Batch(NamedTuple):
@@ -59,6 +60,13 @@ class Batches:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self._labels)
+
+    def expect(self, batches: Sequence[torch.Tensor], world: World) -> None:
+        """Whole ``batches`` of indices that come next: what this process takes of them is read ahead."""
+        parts = [part for part in batches if len(part)]
+        own = [part[s.start : s.stop] for part in parts for s in divide(len(part), 1, world)]
+        for split in self._train.values():
+            expect(split, *own)
 
     def make(self, indices: torch.Tensor, epoch: int, share: Share | None = None) -> Batch:
         """The batch of the samples ``indices [B]`` in the ``epoch``, counted from 0, or a ``share`` of it.

@@ -180,6 +180,7 @@ class _Trainer:
         for module in self.modules:
             module.train()
         for indices in self.order:
+            self.batches.expect([indices, self.order.following()], self.world)
             self.train_step(indices)
             if len(self.pending) >= STEPS_PER_FLUSH:
                 self.flush()

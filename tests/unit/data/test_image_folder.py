@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from scipy.ndimage import convolve1d
 from support.images import write_image_folder
 
-from snn_deploy.data import image_folder as module
-from snn_deploy.data.image_folder import ImageFolderOptions, decode_image, image_folder
+from snn_deploy.data import decoding as module
+from snn_deploy.data.decoding import decode_image
+from snn_deploy.data.image_folder import ImageFolderOptions, image_folder
 from snn_deploy.errors import DataError
 
 

@@ -50,6 +50,26 @@ def test_resumed_order_is_the_order_that_was_interrupted(samples, batch_size, se
     assert (resumed.epoch, resumed.position) == (3, 0)
 
 
+@given(**sizes)
+def test_what_follows_is_the_next_batch_and_is_not_used_up(samples, batch_size, seed):
+    order, plain = BatchOrder(samples, batch_size, seed), BatchOrder(samples, batch_size, seed)
+    for _ in range(2):
+        told = []
+        for batch, expected in zip(order, plain, strict=True):
+            assert batch.tolist() == expected.tolist()
+            assert order.state_dict() == plain.state_dict()
+            told.append(order.following().tolist())
+        (repeated,) = epochs(resumed(samples, batch_size, seed, order.epoch - 1), 1)
+        assert told == [*repeated[1:], []]
+
+
+def resumed(samples, batch_size, seed, epoch):
+    """At the beginning of ``epoch``."""
+    order = BatchOrder(samples, batch_size, seed)
+    order.load_state_dict({**order.state_dict(), "epoch": epoch})
+    return order
+
+
 def test_orders_differ_between_epochs_and_seeds():
     first, second = epochs(BatchOrder(50, 50, 1), 2)
     other = epochs(BatchOrder(50, 50, 2), 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, flip_some, toy_data, toy_recipe
 from torch import nn
 
@@ -198,3 +199,14 @@ def test_a_share_of_a_batch_is_the_same_as_in_the_whole_and_reads_little_else(mi
         assert len(watched.asked) == len(own) * (1 if mix is None else 2)
     assert torch.equal(torch.cat([part.inputs[3] for part in parts], 1), whole.inputs[3])
     assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
+
+
+def test_each_process_expects_its_own_shares() -> None:
+    data, batches = toy_data(), torch.split(torch.randperm(40), 16)[1:]
+    told = []
+    for rank in range(2):
+        split = Expecting(data.train)
+        Batches(data, {3: split}, CPU, 4).expect(batches, World(rank, 2))
+        told.append(split.expected)
+    assert told[0] == [*batches[0][:8].tolist(), *batches[1][:4].tolist()]
+    assert told[1] == [*batches[0][8:].tolist(), *batches[1][4:].tolist()]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 from spikingjelly.activation_based import functional
+from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
@@ -64,3 +65,10 @@ def test_the_network_is_judged_in_eval_mode_and_left_as_it_was() -> None:
     evaluate(student, predictor(student), toy_data().test, device=CPU, batch_size=4)
     assert student.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
+
+
+def test_the_batch_after_the_current_one_is_expected() -> None:
+    split = Expecting(toy_data().train)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(72, CLASSES))
+    evaluate(network, lambda x: network(x.mean(0)), split, device=CPU, batch_size=16)
+    assert split.ahead == [16, 8, 0]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
@@ -265,6 +266,13 @@ def test_a_signal_saves_the_state_and_the_run_goes_on_later(
         train(tmp_path, split=Signals(toy_data().train, 5), stop=stop)
     assert stopped.value.exit_code == 75
     train(tmp_path, objective=noisy_objective(9))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+
+
+def test_the_batch_after_the_current_one_is_expected(tmp_path: Path, whole: tuple[Path, Fit]) -> None:
+    split = Expecting(toy_data().train)
+    train(tmp_path, split=split)
+    assert split.ahead == [16, 8, 0] * 3
     assert (tmp_path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
 
 
