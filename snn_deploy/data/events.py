@@ -144,12 +144,9 @@ def quiet(sensor: Sensor) -> NDArray[np.int64]:
     return np.full((sensor.height + 2) * (sensor.width + 2), NEVER)
 
 
-def denoise(
-    events: Events, sensor: Sensor, within: int, last: NDArray[np.int64], neighbours: int = 1
-) -> Events:
-    """Background-activity filter: keep an event when at least ``neighbours`` of its 8 neighbouring pixels
-    had an event before it in the recording, at most ``within`` microseconds earlier (Delbruck 2008, who asks
-    for one).
+def denoise(events: Events, sensor: Sensor, within: int, last: NDArray[np.int64]) -> Events:
+    """Background-activity filter: keep an event when one of its 8 neighbouring pixels had an event
+    before it in the recording, at most ``within`` microseconds earlier (Delbruck 2008).
 
     The pixel's own earlier events do not count, polarity does not matter. Cost is O(E log E).
 
@@ -158,7 +155,6 @@ def denoise(
         sensor: its field of view.
         within: microseconds.
         last: :func:`quiet` at the beginning of the recording; updated for its next part.
-        neighbours: how many pixels must support an event.
     """
     if within < 0:
         raise ConfigError(f"A denoise time of {within} us is negative.")
@@ -174,7 +170,7 @@ def denoise(
     # last event before event i, if it is of that pixel at all.
     key = pixel[by_pixel] * total + by_pixel
     t_by_pixel, pixel_sorted = events.t[by_pixel], pixel[by_pixel]
-    support = np.zeros(total, np.int8)
+    keep = np.zeros(total, bool)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if dy == dx == 0:
@@ -182,6 +178,6 @@ def denoise(
             neighbour = pixel + dy * width + dx
             before = np.searchsorted(key, neighbour * total + order) - 1
             here = (before >= 0) & (pixel_sorted[before] == neighbour)
-            support += events.t - np.where(here, t_by_pixel[before], last[neighbour]) <= within
+            keep |= events.t - np.where(here, t_by_pixel[before], last[neighbour]) <= within
     last[pixel] = events.t
-    return events[support >= neighbours]
+    return events[keep]
