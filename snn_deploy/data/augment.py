@@ -40,7 +40,8 @@ class AugmentOptions(Options):
         shift: move by up to this many pixels in x and in y.
         cutout: empty a square of this side, at any place.
         time_jitter: delay the series of each pixel by up to this many frames either way.
-        drop: probability that an entry of a frame loses its events.
+        drop: an entry of a frame loses its events with a probability that is drawn for each sample, up to
+            this.
     """
 
     flip: bool = False
@@ -212,9 +213,12 @@ def random_time_jitter(x: torch.Tensor, generator: torch.Generator, most: int) -
     return x.gather(0, source.clamp(0, T - 1)).masked_fill((source < 0) | (source >= T), 0)
 
 
-def random_drop(x: torch.Tensor, generator: torch.Generator, probability: float) -> torch.Tensor:
-    """Set each entry to 0 with ``probability``, independently: in frames of 0 and 1, each event."""
-    return x * (_uniform(generator, x, len(x), *x.shape[2:]) >= probability)
+def random_drop(x: torch.Tensor, generator: torch.Generator, largest: float) -> torch.Tensor:
+    """Set each entry to 0, independently: in frames of 0 and 1, each event. The probability is uniform in
+    ``[0, largest)`` for each sample, so that samples lose different shares (random drop of Gu, Sng, Hu and Yu
+    2021, who draw it from nine values)."""
+    probability = largest * _uniform(generator, x)
+    return x * (_uniform(generator, x, len(x), *x.shape[2:]) >= probability.view(1, -1, 1, 1, 1))
 
 
 def _uniform(generator: torch.Generator, x: torch.Tensor, count: int = 1, *more: int) -> torch.Tensor:

@@ -60,12 +60,18 @@ def test_every_shift_occurs_about_equally():
     assert torch.allclose(where, torch.full((3, 3), 1 / 9), atol=5 * (8 / 81 / 9000) ** 0.5)
 
 
-def test_drop_silences_the_stated_share():
-    x = torch.ones(4, 50, 2, 10, 10)
-    kept = random_drop(x, generator(), 0.3)
+def test_drop_silences_a_share_of_its_own_in_every_sample():
+    x = torch.ones(4, 400, 2, 10, 10)
+    kept = random_drop(x, generator(), 0.6)
     assert set(kept.unique().tolist()) == {0.0, 1.0}
-    assert abs(kept.mean().item() - 0.7) < 5 * (0.21 / x.numel()) ** 0.5
     assert not torch.equal(kept[0], kept[1])
+    shares = 1 - kept.mean((0, 2, 3, 4))
+    # Each is a uniform draw plus the noise of 800 entries; ten bins of [0, 0.6) hold 40 samples each.
+    assert shares.max() < 0.6 + 5 * (0.24 / 800) ** 0.5
+    bins = torch.histc(shares, 10, 0, 0.6)
+    assert (bins - 40).abs().max() < 5 * 36**0.5
+    early, late = (1 - kept[half].mean((0, 2, 3, 4)) for half in (slice(2), slice(2, 4)))
+    assert (early - late).abs().max() < 6 * (2 * 0.24 / 400) ** 0.5
 
 
 @given(seed=st.integers(0, 2**31))
