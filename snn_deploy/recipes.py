@@ -66,8 +66,9 @@ class TrainSpec(Frozen):
     """How a network is trained. Learning rate follows a cosine from ``lr`` to 0 after a linear warm-up.
 
     ``batch_size`` is that of a step of the optimiser, whatever the number of processes; each process takes
-    its share of it in ``accumulate`` parts. What changes speed and memory, and numbers at most in their
-    last digits:
+    its share of it in ``accumulate`` parts. The weights kept are those of the epoch that is ``best`` on the
+    validation split, of equals the earliest, or those of the ``last``: for data whose validation split says
+    little of the test. What changes speed and memory, and numbers at most in their last digits:
 
     ========================  =====================================================================
     ``amp``                   bfloat16 where it pays (``auto``: on CUDA devices that have it)
@@ -92,6 +93,7 @@ class TrainSpec(Frozen):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mix: MixSpec | None = None
     grad_clip: float | None = Field(default=None, gt=0)
+    keep: Literal["best", "last"] = "best"
     amp: Literal["auto", "off"] = "auto"
     accumulate: int = Field(default=1, ge=1)
     sync_batch_norm: bool = False

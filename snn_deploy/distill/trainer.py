@@ -2,13 +2,14 @@
 
 A run that is killed at any moment and resumed computes the very numbers of a run that was not: everything
 that the next step depends on is in one checkpoint file (weights, helpers, optimiser, random number
-generators, position in the data order, best weights so far), and the metrics file is cut back to it.
+generators, position in the data order, weights kept so far), and the metrics file is cut back to it.
 On the CPU, with the same number of threads, the sequence of losses is equal to the last digit.
 
 Several processes may train together (:mod:`snn_deploy.world`): the first one reads and writes, all of them
 stop, save and diverge at the same step. Nothing in a checkpoint depends on how many there were.
 
-The best weights are those with the highest accuracy on the validation split; of equals the earliest.
+The weights kept are those with the highest accuracy on the validation split, of equals the earliest; or those
+of the last epoch.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What came out: the best weights (on the CPU), when and how good they were, and what it took."""
+    """What came out: the weights kept (on the CPU), when and how good they were, and what it took."""
 
     weights: dict[str, torch.Tensor]
     accuracy: float
@@ -114,9 +115,9 @@ class _Progress:
     correct: int = 0
     seen: int = 0
     seconds: float = 0.0
-    best_accuracy: float = -1.0
-    best_epoch: int = 0
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    kept_accuracy: float = -1.0
+    kept_epoch: int = 0
+    kept_weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class _Pending(NamedTuple):
@@ -174,7 +175,7 @@ class _Trainer:
             if self.metrics is not None:
                 self.metrics.close()
         now = self.now
-        return Fit(now.best_weights, now.best_accuracy, now.best_epoch, now.step, now.seconds)
+        return Fit(now.kept_weights, now.kept_accuracy, now.kept_epoch, now.step, now.seconds)
 
     def train_epoch(self) -> None:
         for module in self.modules:
@@ -236,11 +237,12 @@ class _Trainer:
         )
         now = self.now
         now.epoch += 1
-        best = scores.accuracy > now.best_accuracy
-        if best:
+        last = self.spec.keep == "last"
+        best = not last and scores.accuracy > now.kept_accuracy
+        if best or last:
             weights = self.objective.network.state_dict()
-            now.best_weights = {name: w.detach().cpu().clone() for name, w in weights.items()}
-            now.best_accuracy, now.best_epoch = scores.accuracy, now.epoch
+            now.kept_weights = {name: w.detach().cpu().clone() for name, w in weights.items()}
+            now.kept_accuracy, now.kept_epoch = scores.accuracy, now.epoch
         loss, train_accuracy = now.loss_sum / now.seen, now.correct / now.seen
         now.loss_sum, now.correct, now.seen = 0.0, 0, 0
         record = {

@@ -106,6 +106,11 @@ def notes(
         notes.append(
             "Simulation only: scales per channel need thresholds per channel; no chip is documented."
         )
+    if relays := sum(layer.relays * int(np.prod(layer.shape[1:])) for layer in chain.layers):
+        notes.append(
+            f"Skip paths travel through {relays:,} relay neurons; "
+            "operations and energy are estimated without them."
+        )
     if any(not counts_whole_units(layer) for layer in chain.layers):
         notes.append("Leaking membranes are rounded toward zero to 1/64 of a weight unit at every step.")
     if any(leak.ndim for layer in chain.layers for leak in (layer.current_leak, layer.voltage_leak)):

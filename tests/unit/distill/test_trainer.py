@@ -192,7 +192,13 @@ def test_helpers_are_trained_and_dropped(whole: tuple[Path, Fit], tmp_path: Path
     assert whole[1].weights.keys() == build_student(RECIPE, SHAPE, CLASSES).state_dict().keys()
 
 
-def test_the_best_weights_are_kept_and_of_equals_the_earliest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keep", "best", "kept"),
+    [("best", [True, True, False, False], (2, 6.0)), ("last", [False] * 4, (4, 12.0))],
+)
+def test_the_best_weights_are_kept_and_of_equals_the_earliest_or_the_last(
+    tmp_path: Path, keep: str, best: list[bool], kept: tuple[int, float]
+) -> None:
     class Scripted:
         """Weights count the steps; validation accuracy follows a script."""
 
@@ -211,10 +217,12 @@ def test_the_best_weights_are_kept_and_of_equals_the_earliest(tmp_path: Path) ->
             scores[next(self.right) :] *= -1
             return scores
 
-    spec = PLAIN_SGD.model_copy(update={"epochs": 4, "lr": 1.0})
+    spec = PLAIN_SGD.model_copy(update={"epochs": 4, "lr": 1.0, "keep": keep})
     result = train(tmp_path, objective=Scripted(), spec=spec)
-    assert [e["best"] for e in records(tmp_path, "epoch")] == [True, True, False, False]
-    assert (result.epoch, result.weights["weight"].item()) == (2, 6.0)
+    epochs = records(tmp_path, "epoch")
+    assert [e["best"] for e in epochs] == best
+    assert (result.epoch, result.weights["weight"].item()) == kept
+    assert result.accuracy == epochs[result.epoch - 1]["validation_accuracy"]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

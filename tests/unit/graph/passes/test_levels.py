@@ -183,13 +183,16 @@ def _assert_relays_pass_on(graph: nir.NIRGraph, bits: int, scales: Scales, seed:
     """Every relay of the written and read integer network holds the spikes of its source."""
     plan = make_plan(graph)
     chain, x = lower(plan), _spikes(plan.graph, seed)
-    net = quantize(chain, x, Reference(plan).run(x, record=True).records, bits=bits, scales=scales).net
+    quantized = quantize(chain, x, Reference(plan).run(x, record=True).records, bits=bits, scales=scales)
+    net = quantized.net
     with tempfile.TemporaryDirectory() as folder:
         write_net(net, Path(folder) / "model.net")
         net = read_net(Path(folder) / "model.net")
     fired = {"input": x, **Loihi(net).run(x, record=True).records}
     relays = [(layer, member) for layer in chain.layers for member in layer.members if member.relay]
     assert relays
+    counted = sum(fired[member.name][0, 0].numel() for _, member in relays)
+    assert any(f"through {counted:,} relay neurons" in note for note in quantized.notes)
     for layer, member in relays:
         assert member.phase is not None
         source, relay = fired[member.source], fired[member.name]
