@@ -122,9 +122,9 @@ class TargetSpec(Frozen):
     """The chip under whose rules the student is trained further, after its training in real numbers.
 
     ``bits`` are those of its weights. The stage has ``epochs`` of its own (default: a quarter of those of
-    ``train``) and its own ``lr`` (default: that of ``train`` up to 4 bits, where integers are far apart, else
-    a fifth; both our choice); the rest is as in ``train``, without warm-up and mixed samples. With
-    ``checkpoint`` (safetensors of a student trained in real numbers) the first training is left out.
+    ``train``) and its own ``lr`` (default: a fifth of that of ``train``; both our choice); the rest is as in
+    ``train``, without warm-up and mixed samples. With ``checkpoint`` (safetensors of a student trained in
+    real numbers) the first training is left out.
     """
 
     name: Literal["loihi2"] = "loihi2"
@@ -138,7 +138,7 @@ class TargetSpec(Frozen):
         return train.model_copy(
             update={
                 "epochs": self.epochs or -(-train.epochs // 4),
-                "lr": self.lr or (train.lr if self.bits <= 4 else train.lr / 5),
+                "lr": self.lr or train.lr / 5,
                 "warmup_epochs": 0.0,
                 "mix": None,
             }

@@ -181,7 +181,7 @@ def _distill(
         result, spec = stage.result, stage.spec
     student.load_state_dict(result.weights)
     world.told(lambda: save_weights(result.weights, run.student_file))
-    report(Note("testing with the best weights by validation accuracy"))
+    report(Note(f"testing with the weights of epoch {result.epoch}"))
     tested = score(student, data.test)
     return {
         "recipe": recipe.name,
