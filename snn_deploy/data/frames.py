@@ -101,16 +101,6 @@ class Accumulator:
 _ONE = torch.ones(1, dtype=torch.int32)
 
 
-def despeckled(counts: NDArray[np.int32], least: int) -> NDArray[np.int32]:
-    """Counts ``[T, C, H, W]`` without those of pixels whose 8 neighbouring pixels have fewer than ``least``
-    events, in all frames and channels together (our choice)."""
-    each = counts.sum((0, 1), dtype=np.int64)
-    around = np.pad(each, 1)
-    rows = around[:-2] + around[1:-1] + around[2:]
-    near = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - each
-    return np.where(near >= least, counts, 0)
-
-
 def centred(counts: NDArray[np.int32]) -> NDArray[np.int32]:
     """Counts ``[T, C, H, W]`` moved so that the median row and the median column of all their events become
     row ``H // 2`` and column ``W // 2``; of an even number of events the lower median. What leaves the frame

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from snn_deploy.data import views
 from snn_deploy.data.augment import AugmentOptions
 from snn_deploy.data.events import MAX_TIME, NEVER, Events, Sensor, denoise, quiet
-from snn_deploy.data.frames import Accumulator, Extent, centred, count_bounds, despeckled, time_bounds
+from snn_deploy.data.frames import Accumulator, Extent, centred, count_bounds, time_bounds
 from snn_deploy.data.views import View
 from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.registry import Options
@@ -30,8 +30,6 @@ class FrameOptions(Options):
 
     Attributes:
         denoise_us: drop events without an earlier event on a neighbouring pixel within this time.
-        despeckle: drop the events of a pixel whose 8 neighbouring pixels have fewer than this many in the
-            same sample, before or after.
         centre: move each sample so that the median row and column of its events are in the middle of the
             sensor. Its frames are divided before, so with a crop they may hold different numbers of events.
         crop: keep the central ``crop x crop`` pixels.
@@ -49,7 +47,6 @@ class FrameOptions(Options):
     """Whether the mirror image of a sample belongs to the same class."""
 
     denoise_us: int | None = Field(default=None, ge=1)
-    despeckle: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     centre: bool = False
     crop: int | None = Field(default=None, ge=1)
     downsample: int = Field(default=1, ge=1, le=64)
@@ -119,8 +116,7 @@ class Binner:
         self.sensor = sensor
         self.view = view_of(sensor, options)
         self.shape = (timesteps, *self.view.sensor)
-        whole = options.centre or options.despeckle is not None
-        self._counted = sensor if whole else self.view.sensor
+        self._counted = sensor if options.centre else self.view.sensor
         self._timesteps = timesteps
         self._options = options
         if (entries := timesteps * self._counted.size) > MAX_SAMPLE:
@@ -128,12 +124,11 @@ class Binner:
                 f"A sample of shape {(timesteps, *self._counted)} has {entries} entries; the limit is "
                 f"{MAX_SAMPLE}.",
                 hint="Lower timesteps"
-                + ("." if whole else ", or set data.downsample, data.resize or data.crop."),
+                + ("." if options.centre else ", or set data.downsample, data.resize or data.crop."),
             )
 
     def shown(self, parts: Iterable[Events]) -> Iterator[Events]:
-        """What is left of a recording before it is binned; what needs all pixels of a sample is cropped and
-        joined after."""
+        """What is left of a recording before it is binned; what is centred is cropped and joined after."""
         within = self._options.denoise_us
         if within is not None:
             last = quiet(self.sensor)
@@ -184,11 +179,7 @@ class Binner:
             yield self._seen(accumulator.counts())
 
     def _seen(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
-        if self._counted != self.sensor:
-            return counts
-        if self._options.despeckle is not None:
-            counts = despeckled(counts, self._options.despeckle)
-        return self.view.frames(centred(counts) if self._options.centre else counts)
+        return self.view.frames(centred(counts)) if self._options.centre else counts
 
     def _accumulator(self, cut: Cut, extent: Extent) -> Accumulator:
         if cut.exact:

@@ -75,26 +75,6 @@ def test_centred_samples_are_recordings_moved_by_their_medians(seed, count, opti
     np.testing.assert_array_equal(centred, expected)
 
 
-@given(
-    st.integers(0, 2**32),
-    st.integers(1, 80),
-    st.integers(1, 9),
-    st.sampled_from([{}, {"centre": True}, {"crop": 4, "downsample": 2}, {"polarity": "merged"}]),
-)
-def test_despeckled_samples_are_recordings_without_lonely_events(seed, count, least, options):
-    """Oracle: for every event, count those of the sample that lie on other pixels next to it."""
-    given_events = events(seed, count)
-    x, y, p = (values.astype(int) for values in coordinates(given_events, SENSOR))
-    near = [
-        sum(max(abs(x[i] - x[j]), abs(y[i] - y[j])) == 1 for j in range(count)) >= least for i in range(count)
-    ]
-    kept = make_events(x[near], y[near], given_events.t[near], p[near], SENSOR)
-    cut = (Cut(0, 1000, 6001, exact=True),)
-    (found,) = counted([given_events], changed(despeckle=least, **options), 3, cut)
-    (expected,) = counted([kept], changed(**options), 3, cut)
-    np.testing.assert_array_equal(found, expected)
-
-
 def test_noise_does_not_move_the_centre_and_nothing_is_left_where_nothing_was():
     # Two events support a third; the lone one at the right border would move the median column by 2.
     given_events = make_events([0, 1, 0, 6], [0, 0, 0, 0], [0, 1, 2, 900], [0, 0, 0, 0], SENSOR)
@@ -122,9 +102,7 @@ def test_binning_is_chosen():
 @given(
     seed=st.integers(0, 2**32),
     ends=st.lists(st.integers(0, 400), max_size=4),
-    options=st.sampled_from(
-        [{}, {"binning": "count"}, {"denoise_us": 300}, {"despeckle": 2}, {"crop": 4, "window": 700}]
-    ),
+    options=st.sampled_from([{}, {"binning": "count"}, {"denoise_us": 300}, {"crop": 4, "window": 700}]),
     bounds=st.lists(st.integers(900, 6100), min_size=2, max_size=8, unique=True),
     exact=st.booleans(),
 )
@@ -213,7 +191,6 @@ def test_sizes_larger_than_the_sensor_are_config_errors(options, message):
     "wrong",
     [
         {"denoise_us": 0},
-        {"despeckle": 0},
         {"crop": 0},
         {"downsample": 0},
         {"resize": [0]},
