@@ -24,7 +24,7 @@ def put_on_chip(net: nn.Module, x: torch.Tensor, bits: int) -> Quantized:
     """Convert ``net`` in place with the scales of its post-training quantisation on ``x``; it is returned."""
     drafted = draft(net, tuple(x.shape[2:]), Semantics(timesteps=len(x)))
     spikes = Reference(drafted.plan).run(x, record=True).records
-    quantized = quantize(drafted.chain, x, spikes, bits=bits)
+    quantized = quantize(drafted.chain, x, spikes, bits=bits, nearest=True)
     convert(net, drafted.plan, bits)
     set_numbers(net, drafted, quantized, input_grid(x))
     return quantized
