@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from itertools import pairwise
 
 import nir
 import numpy as np
 import torch
+from rich.console import Console
 
 from snn_deploy.energy.count import count
 from snn_deploy.energy.price import price
@@ -15,9 +17,13 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
 from snn_deploy.report.model import Accuracy, Header, ReportData
+from snn_deploy.report.terminal import summary
+from support.counts import counts as made_counts
+from support.counts import edge, neurons
 from support.graphs import conv, graph, lif, spike_trace
 
 LAYERS = ("features.0.neuron", "features.1.neuron", "features.2.neuron", "classifier.neuron")
+HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}"
 PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
 
 
@@ -185,3 +191,26 @@ def bundle_report(**changes) -> ReportData:
         ),
     }
     return ReportData(**values | changes)
+
+
+def hostile_report() -> ReportData:
+    """Every text in it tries to be something else."""
+    found = made_counts(edge(HOSTILE, HOSTILE), neurons(HOSTILE))
+    profile = load_profile("loihi1-davies")
+    row = parity_rows()[1]
+    row = row | {"layers": [{**row["layers"][1], "layer": HOSTILE}], "reason": HOSTILE}
+    return ReportData(
+        header=Header(title=HOSTILE, kind="nir", data=HOSTILE, settings={HOSTILE: HOSTILE}, created=HOSTILE),
+        parity=assemble.parity([row]),
+        activity=assemble.activity(found),
+        energy=(assemble.profile_price(price(found, profile), profile),),
+        approximations=assemble.approximations({HOSTILE: {"approximations": [HOSTILE]}}),
+        warnings=(HOSTILE,),
+    )
+
+
+def terminal(data: ReportData, width: int) -> str:
+    """What a terminal of this width shows."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(summary(data))
+    return console.file.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
@@ -108,3 +109,14 @@ def lively(network: nn.Module) -> nn.Module:
 def spikes_in(steps: int = 6, batch: int = 3, rate: float = 0.3, shape=IN_SHAPE) -> torch.Tensor:
     """Random input spikes ``[T, B, *shape]``."""
     return (torch.rand(steps, batch, *shape) < rate).float()
+
+
+def multi(net: nn.Module) -> nn.Module:
+    """``net`` in multi-step mode, for evaluation."""
+    functional.set_step_mode(net, "m")
+    return net.eval()
+
+
+def pooled(**options: Any) -> nn.Module:
+    """A maximum over the spikes of a neuron."""
+    return multi(nn.Sequential(OrderedDict(neuron=neuron.IFNode(), pool=layer.MaxPool2d(**options))))
