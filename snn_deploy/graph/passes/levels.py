@@ -222,7 +222,7 @@ class Arrangement:
             count = len(_known(term).weight)
             rows.append(Rows(first, count, (term,)))
             stride = (1, 1) if phase is None else strides_until(self._strides, self._level[source] + 1, level)
-            several = sum(other == source for other, _ in needs) > 1 and phase is not None
+            several = sum(other == source for other, _ in needs) > 1
             where = f"[{phase[0]},{phase[1]}]" if several and phase is not None else ""
             members.append(Member(f"{source}{where}@{name}", source, first, count, stride, phase))
             first += count

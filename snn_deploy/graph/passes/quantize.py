@@ -10,7 +10,8 @@ and the threshold becomes :math:`\lceil \theta S \rceil - 1` (for ``>=``, :math:
 ``>``) where the state is a whole number of weight units, which is exact, else :math:`\operatorname{round}
 (\theta S)`: a leaking state has 64ths of a unit.
 
-S is searched for (:mod:`snn_deploy.graph.passes.scale_search`) within limits that are proven: 17-bit
+S is searched for (:mod:`snn_deploy.graph.passes.scale_search`), and weights other than the nearest integers
+where they make up for each other's errors, within limits that are proven: 17-bit
 thresholds, 13-bit biases, sums that cannot wrap the 24-bit current, matrices that Lava computes as stored.
 Scales per channel make thresholds per channel, which run in Lava's simulation only. Relays take the largest
 weight; with one scale per layer that bounds S, since the threshold has to stay below it.
@@ -176,7 +177,7 @@ def _prepare(
         bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
     others = torch.ones(len(flat), dtype=torch.bool)
     others[chosen] = False
-    return LayerTask(layer, linear, relays, flat[chosen], flat[others], span, bounds)
+    return LayerTask(layer, linear, relays, flat, flat[chosen], others, span, bounds)
 
 
 def _membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:

@@ -53,8 +53,9 @@ class LayerTask:
         layer: the whole layer.
         map: its weights without relays.
         relays: the weights of the relays, 0 or 1, ``[relays, ...]``.
-        frames: a sample of its inputs ``[frames, *shape]``, by which candidates are judged.
-        others: inputs that are not in ``frames``.
+        seen: its inputs in calibration ``[frames, *shape]``.
+        frames: a sample of them, by which candidates are judged.
+        others: which of ``seen`` are not in ``frames``.
         span: their range.
         limits: bounds of S of every channel, each by a named rule.
     """
@@ -62,6 +63,7 @@ class LayerTask:
     layer: ChipLayer
     map: Window | Matrix
     relays: FloatArray
+    seen: torch.Tensor
     frames: torch.Tensor
     others: torch.Tensor
     span: Pair
@@ -72,6 +74,10 @@ class LayerTask:
         """The largest S of every channel that keeps all limits."""
         cap: FloatArray = np.minimum.reduce(list(self.limits.values()))
         return cap
+
+    def legal(self, weight: IntArray, bits: int) -> bool:
+        """Whether sums of ``weight`` cannot wrap and Lava computes it as stored."""
+        return bool(real_bounds(weight, self.span).max() <= SUM_MAX) and self.computed_as_stored(weight, bits)
 
     def computed_as_stored(self, weight: IntArray, bits: int) -> bool:
         """Whether Lava keeps the matrix of the whole layer, relays included, as it is."""
@@ -165,18 +171,12 @@ def _least_error(task: LayerTask, candidates: Sequence[Candidate]) -> Candidate:
 def _compensated(task: LayerTask, rounded: Sequence[Candidate], bits: int) -> Iterator[Candidate]:
     """Legal candidates at the scales of ``rounded`` whose weights make up for each other's errors."""
     scales = np.stack([candidate.scale for candidate in rounded])
-    weights = compensated(task.map, task.others, scales, bits)
-    for candidate, weight in zip(rounded, () if weights is None else weights.numpy(), strict=False):
-        name = f"{candidate.chosen_by}, compensated"
-        yield from _legal(task, replace(candidate, weight=weight.astype(np.int64), chosen_by=name), bits)
-
-
-def _legal(task: LayerTask, candidate: Candidate, bits: int) -> Iterator[Candidate]:
-    """``candidate``, if its sums cannot wrap and Lava computes its weights as stored."""
-    if real_bounds(candidate.weight, task.span).max() > SUM_MAX:
+    found = compensated(task.map, task.seen[task.others], scales, bits)
+    if found is None:
         return
-    if task.computed_as_stored(candidate.weight, bits):
-        yield candidate
+    for candidate, weight in zip(rounded, found.numpy().astype(np.int64), strict=True):
+        if task.legal(weight, bits):
+            yield replace(candidate, weight=weight, chosen_by=f"{candidate.chosen_by}, compensated")
 
 
 def _best_of_every_channel(task: LayerTask, best: Candidate, bits: int) -> Candidate:
@@ -219,8 +219,7 @@ def trained_candidate(task: LayerTask, scale: float, bits: int) -> Candidate | N
     legal = (
         max(off, off_bias) < _OFF_GRID
         and np.abs(candidate.bias).max() <= BIAS_MAX
-        and real_bounds(candidate.weight, task.span).max() <= SUM_MAX
-        and task.computed_as_stored(candidate.weight, bits)
+        and task.legal(candidate.weight, bits)
     )
     return candidate if legal else None
 
@@ -259,7 +258,9 @@ def _candidates(task: LayerTask, bits: int) -> Iterator[Candidate]:
     for chosen_by, scale in scales:
         if scale > cap:
             continue
-        yield from _legal(task, _integers(task, np.asarray(scale), chosen_by, bits), bits)
+        candidate = _integers(task, np.asarray(scale), chosen_by, bits)
+        if task.legal(candidate.weight, bits):
+            yield candidate
 
 
 def _integers(task: LayerTask, scale: FloatArray, chosen_by: str, bits: int) -> Candidate:
