@@ -24,10 +24,10 @@ Pixels = NDArray[np.uint8]
 
 
 class Decoder:
-    """Central pixels of images in a folder.
+    """Central pixels of the images below a folder, which are named by their paths in it.
 
     Args:
-        folder: what names of images in messages are relative to.
+        folder: where they are.
         size, resize: as in :func:`decode_image`.
         workers: threads.
     """
@@ -35,31 +35,31 @@ class Decoder:
     def __init__(self, folder: Path, size: int, resize: int, workers: int) -> None:
         self._folder, self._size, self._resize = folder, size, resize
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        self._expected: dict[Path, Future[Pixels]] = {}
+        self._expected: dict[str, Future[Pixels]] = {}
 
-    def expect(self, paths: Iterable[Path]) -> None:
+    def expect(self, names: Iterable[str]) -> None:
         """Begin to decode these images, in this order, and forget others that were expected and not asked
         for: what is kept in memory is never more than the images of one call."""
         before, self._expected = self._expected, {}
-        for path in paths:
-            self._expected[path] = before.pop(path) if path in before else self._begin(path)
+        for name in names:
+            self._expected[name] = before.pop(name) if name in before else self._begin(name)
         for forgotten in before.values():
             forgotten.cancel()
 
-    def decode(self, paths: Sequence[Path]) -> Pixels:
+    def decode(self, names: Sequence[str]) -> Pixels:
         """``[N, 3, size, size]``.
 
         Raises:
             DataError: images are damaged or gone; the first 20 are named.
         """
-        pixels = np.empty((len(paths), 3, self._size, self._size), np.uint8)
+        pixels = np.empty((len(names), 3, self._size, self._size), np.uint8)
         damaged = []
-        jobs = [self._expected.pop(path) if path in self._expected else self._begin(path) for path in paths]
-        for place, (path, job) in enumerate(zip(paths, jobs, strict=True)):
+        jobs = [self._expected.pop(name) if name in self._expected else self._begin(name) for name in names]
+        for place, (name, job) in enumerate(zip(names, jobs, strict=True)):
             try:
                 pixels[place] = job.result()
             except DataError as error:
-                damaged.append(Problem(path.relative_to(self._folder).as_posix(), error.message))
+                damaged.append(Problem(name, error.message))
         if damaged:
             raise DataError(
                 f"{len(damaged)} images in '{self._folder}' cannot be used.",
@@ -68,11 +68,11 @@ class Decoder:
             )
         return pixels
 
-    def _begin(self, path: Path) -> Future[Pixels]:
-        return self._pool.submit(decode_image, path, self._size, self._resize)
+    def _begin(self, name: str) -> Future[Pixels]:
+        return self._pool.submit(decode_image, self._folder / name, self._size, self._resize)
 
 
-def decode_image(path: Path, size: int, resize: int) -> NDArray[np.uint8]:
+def decode_image(path: Path, size: int, resize: int) -> Pixels:
     """The central ``size x size`` pixels, uint8 ``[3, size, size]``, of an image of any size.
 
     Of the central square (as large as the shorter side), the middle ``size / resize`` of its side is sampled.

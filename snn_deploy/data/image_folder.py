@@ -97,7 +97,6 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
     kept, held = hold_out(train.labels, count)
     workers = options.workers or min(16, max(1, (os.cpu_count() or 1) // world_of_environment().local_size))
     source = FolderSplit(
-        folder=root / "train",
         names=tuple(classes["train"]),
         files=train.files,
         labels=torch.from_numpy(train.labels),
@@ -106,13 +105,11 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
     )
     tested = replace(
         source,
-        folder=root / "val",
         files=test.files,
         labels=torch.from_numpy(test.labels),
         samples=torch.arange(len(test.labels)) + len(train.labels),
         decoder=Decoder(root / "val", options.size, options.resize, workers),
     )
-    whole = Decoder(root / "train", options.resize, options.resize, workers)
     wide = options.augment is not None and options.augment.resized_crop is not None
     return assemble(
         "image-folder",
@@ -126,7 +123,11 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
             f"The folder '{root.name}' with {len(source.names)} classes; the test set is its 'val'.",
             f"{count} of {len(train.labels)} training images are held out for validation.",
         ],
-        source=replace(source.select(kept), decoder=whole) if wide else None,
+        source=replace(
+            source.select(kept), decoder=Decoder(root / "train", options.resize, options.resize, workers)
+        )
+        if wide
+        else None,
     )
 
 
@@ -135,17 +136,15 @@ class FolderSplit:
     """Images on disk, decoded batch by batch. Implements ``Split`` and ``Ahead``.
 
     Attributes:
-        folder: holds a folder for each class.
-        names: of the classes.
+        names: of the classes, and of their folders.
         files: names of the files in the folder of their class, as bytes, ``[N]``.
         labels: int64 ``[N]``, on the CPU.
         samples: their numbers in the data set, int64 ``[N]``, on the CPU.
-        decoder: gives their pixels; one for all splits of a folder.
+        decoder: gives the pixels of files below the folder of the classes; one for all splits of a folder.
         device: where batches are made; decoded pixels are moved there as uint8.
         show: makes a batch of pixels.
     """
 
-    folder: Path
     names: tuple[str, ...]
     files: NDArray[np.bytes_]
     labels: torch.Tensor
@@ -175,15 +174,17 @@ class FolderSplit:
             DataError: images are damaged or gone; all of this batch are named.
         """
         rows = indices.cpu()
-        pixels = torch.from_numpy(self.decoder.decode([self._path(row) for row in rows.tolist()]))
+        pixels = torch.from_numpy(self.decoder.decode(self._files(rows)))
         return self.show(pixels.to(self.device), self.samples[rows].to(self.device))
 
     def expect(self, indices: torch.Tensor) -> None:
         """Decode the samples ``indices`` while nothing asks for them yet."""
-        self.decoder.expect(self._path(row) for row in indices.tolist())
+        self.decoder.expect(self._files(indices))
 
-    def _path(self, row: int) -> Path:
-        return self.folder / self.names[int(self.labels[row])] / os.fsdecode(self.files[row])
+    def _files(self, rows: torch.Tensor) -> list[str]:
+        labels = self.labels[rows].tolist()
+        files = self.files[rows.numpy()].tolist()
+        return [f"{self.names[n]}/{os.fsdecode(file)}" for n, file in zip(labels, files, strict=True)]
 
 
 class _Listing(NamedTuple):

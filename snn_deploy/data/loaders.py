@@ -1,4 +1,4 @@
-"""The order in which training sees the samples."""
+"""The order in which samples are seen: in training, and where each is looked at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 import torch
 
 from snn_deploy.data.seeds import derived_seed
+from snn_deploy.data.types import Split, expect
 from snn_deploy.errors import DataError
+from snn_deploy.world import World
+
+
+def in_order(split: Split, batch_size: int, world: World) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Every ``size``-th batch of all samples of ``split`` in their order, those of this process of ``world``:
+    indices and inputs. While one is used the next one is expected."""
+    batches = torch.split(torch.arange(len(split)), batch_size)[world.rank :: world.size]
+    for number, indices in enumerate(batches):
+        expect(split, *batches[number : number + 2])
+        yield indices, split.batch(indices)
 
 
 class BatchOrder:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from snn_deploy.data.types import Split, expect
+from snn_deploy.data.loaders import in_order
+from snn_deploy.data.types import Split
 from snn_deploy.distill.activity import ActivityMeter
 from snn_deploy.world import ALONE, World
 
@@ -54,10 +55,8 @@ def evaluate(
     correct = 0
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact, ActivityMeter(network) as meter:
-        batches = torch.split(torch.arange(len(split)), batch_size)[world.rank :: world.size]
-        for number, indices in enumerate(batches):
-            expect(split, *batches[number : number + 2])
-            scores = predict(split.batch(indices).to(device))
+        for indices, x in in_order(split, batch_size, world):
+            scores = predict(x.to(device))
             correct += int((scores.argmax(1).cpu() == split.labels[indices].cpu()).sum())
     network.train(was_training)
     meter.add_processes(world)

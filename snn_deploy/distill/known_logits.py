@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
+from snn_deploy.data.loaders import in_order
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.objective import DistillObjective, Objective
 from snn_deploy.errors import ConfigError
@@ -54,7 +55,6 @@ def known_logits(
     if spec.teacher_logits == "always" or against or (spec.teacher_logits == "auto" and size > MAX_BYTES):
         return None
     table = torch.zeros((len(split), len(data.classes)), device=device)
-    for number, indices in enumerate(torch.split(torch.arange(len(split)), spec.batch_size)):
-        if number % world.size == world.rank:
-            table[indices] = objective.teacher_logits(split.batch(indices).to(device))
+    for indices, x in in_order(split, spec.batch_size, world):
+        table[indices] = objective.teacher_logits(x.to(device))
     return world.sum(table)
