@@ -31,8 +31,8 @@ from support import other_counters
 from torch import nn
 
 from snn_deploy.energy.count import Counter
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.synapses.live import EventCounter

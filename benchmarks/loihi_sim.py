@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from bench import Seconds, Table, by_turns, conditions
 
-from snn_deploy.graph.lava_net import Conv, Cuba, Dense, Flatten, Input, LavaNet, Layer
-from snn_deploy.simulate.lava import Lava
+from snn_deploy.graph.lava.net import Conv, Cuba, Dense, Flatten, Input, LavaNet, Layer
+from snn_deploy.simulate.lava.client import Lava
 from snn_deploy.simulate.loihi import Loihi
 
 STEPS, BATCH = 8, 64

@@ -27,13 +27,13 @@ import yaml
 from methods_table import Outcome, write_results
 
 import snn_deploy as sd
+from snn_deploy.core.errors import SnnDeployError
 from snn_deploy.distill.events import EpochDone, Event, Report
 from snn_deploy.distill.interrupt import stop_on_signal
 from snn_deploy.distill.teacher import obtain_teacher
-from snn_deploy.errors import SnnDeployError
-from snn_deploy.recipes import Recipe, parse_recipe
-from snn_deploy.runs import Run
-from snn_deploy.sources import load_data
+from snn_deploy.recipes.recipe import Recipe, parse_recipe
+from snn_deploy.recipes.run_folder import Run
+from snn_deploy.tasks.open import load_data
 
 BLOCKS = {"student_tap": "block3.neuron", "teacher_tap": "block4.relu"}
 STAGES = {"student_tap": "layer4", "teacher_tap": "layer4"}

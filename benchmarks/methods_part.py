@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from snn_deploy.data.splits import stratified_split
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.core.registry import DATASETS, Options
+from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet, Split
-from snn_deploy.errors import ConfigError
-from snn_deploy.recipes import Component
-from snn_deploy.registry import DATASETS, Options
+from snn_deploy.recipes.recipe import Component
 
 
 class PartOptions(Options):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from snn_deploy.recipes import Recipe
+from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.report.format import si
 
 

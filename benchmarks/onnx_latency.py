@@ -33,19 +33,19 @@ from spikingjelly.activation_based import functional, layer, neuron
 from spikingjelly.activation_based.functional.conv_bn_fusion import fuse_conv_bn_eval_modules
 from torch import nn
 
-from snn_deploy.assets import asset_dir
+from snn_deploy.core.assets import asset_dir
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.verify import Samples, verify
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.types import Plan
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import build_student
-from snn_deploy.recipes import load_recipe
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.recipes.recipe import load_recipe
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 
 STEPS = (4, 8, 16)
 MODELS = ("step", "scan", "unrolled", "step-int8")

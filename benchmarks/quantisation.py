@@ -26,14 +26,14 @@ from pathlib import Path
 import torch
 
 from snn_deploy import api
-from snn_deploy.data.recorded import default_root
+from snn_deploy.core.files import atomic_dir
+from snn_deploy.data.sets.recorded import default_root
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.lava import LavaOptions, LavaWriter
 from snn_deploy.export.parity import decisions
-from snn_deploy.files import atomic_dir
-from snn_deploy.runs import Run, package_version
+from snn_deploy.recipes.run_folder import Run, package_version
 from snn_deploy.simulate.loihi import Loihi
-from snn_deploy.sources import Source, load_samples, open_source
+from snn_deploy.tasks.open import Source, load_samples, open_source
 
 BITS = (8, 6, 4, 3, 2)
 FOLDS = 5

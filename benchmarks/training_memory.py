@@ -25,15 +25,15 @@ def measure(timesteps: int, recompute: bool) -> tuple[float, float]:
 
     import torch
 
-    from snn_deploy.data.arrays import ArraySplit
+    from snn_deploy.data.loading.arrays import ArraySplit
     from snn_deploy.data.types import DataSet
     from snn_deploy.distill.batches import Batches
-    from snn_deploy.distill.method import Setting, build_method
+    from snn_deploy.distill.methods.method import Setting, build_method
     from snn_deploy.distill.objective import DistillObjective
     from snn_deploy.distill.step import GradientStep
     from snn_deploy.models.load import build_student
-    from snn_deploy.recipes import MethodSpec, TrainSpec, load_recipe
-    from snn_deploy.world import ALONE
+    from snn_deploy.processes.world import ALONE
+    from snn_deploy.recipes.recipe import MethodSpec, TrainSpec, load_recipe
 
     torch.set_num_threads(1)
     recipe = load_recipe(

@@ -29,11 +29,11 @@ from bench import Table, by_turns, conditions
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.distill.method import Setting, build_method
+from snn_deploy.core.memory import keep_freed_memory
+from snn_deploy.core.registry import STUDENTS, TEACHERS
+from snn_deploy.distill.methods.method import Setting, build_method
 from snn_deploy.distill.objective import DistillObjective
-from snn_deploy.memory import keep_freed_memory
-from snn_deploy.recipes import Recipe, load_recipe
-from snn_deploy.registry import STUDENTS, TEACHERS
+from snn_deploy.recipes.recipe import Recipe, load_recipe
 
 SHAPE, CLASSES = (2, 16, 16), 10
 STEPS = (2, 4, 8, 16)

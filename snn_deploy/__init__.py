@@ -12,28 +12,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from snn_deploy.core.version import __version__
 
 _WHERE = {
     "Bundle": "snn_deploy.api",
     "EventCounter": "snn_deploy.synapses.live",
-    "Recipe": "snn_deploy.recipes",
-    "Run": "snn_deploy.runs",
+    "Recipe": "snn_deploy.recipes.recipe",
+    "Run": "snn_deploy.recipes.run_folder",
     "Semantics": "snn_deploy.graph.semantics",
-    "SnnDeployError": "snn_deploy.errors",
+    "SnnDeployError": "snn_deploy.core.errors",
     "check_network": "snn_deploy.api",
     "compare_reports": "snn_deploy.api",
     "count": "snn_deploy.energy.count",
     "describe": "snn_deploy.api",
     "distill_student": "snn_deploy.api",
     "export_bundle": "snn_deploy.api",
-    "from_torch": "snn_deploy.graph.from_torch",
+    "from_torch": "snn_deploy.graph.readers.from_torch",
     "load_profile": "snn_deploy.hardware.profile",
-    "load_recipe": "snn_deploy.recipes",
+    "load_recipe": "snn_deploy.recipes.recipe",
     "make_plan": "snn_deploy.graph.plan",
     "open_bundle": "snn_deploy.api",
     "price": "snn_deploy.energy.price",
-    "read_nir": "snn_deploy.graph.io",
+    "read_nir": "snn_deploy.graph.readers.io",
     "write_report": "snn_deploy.api",
     "run_sweep": "snn_deploy.sweep.run",
     "simulate_network": "snn_deploy.api",
@@ -76,16 +76,16 @@ if TYPE_CHECKING:
         simulate_network,
         write_report,
     )
+    from snn_deploy.core.errors import SnnDeployError
     from snn_deploy.energy.count import count
     from snn_deploy.energy.price import price
-    from snn_deploy.errors import SnnDeployError
-    from snn_deploy.graph.from_torch import from_torch
-    from snn_deploy.graph.io import read_nir
     from snn_deploy.graph.plan import make_plan
+    from snn_deploy.graph.readers.from_torch import from_torch
+    from snn_deploy.graph.readers.io import read_nir
     from snn_deploy.graph.semantics import Semantics
     from snn_deploy.hardware.profile import load_profile
-    from snn_deploy.recipes import Recipe, load_recipe
-    from snn_deploy.runs import Run
+    from snn_deploy.recipes.recipe import Recipe, load_recipe
+    from snn_deploy.recipes.run_folder import Run
     from snn_deploy.sweep.run import run_sweep
     from snn_deploy.synapses.live import EventCounter
 

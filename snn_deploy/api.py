@@ -9,25 +9,25 @@ from typing import Any, Literal
 
 from torch import nn
 
-from snn_deploy.checking import Answer, check_net, check_plan, lava_file, resolve
+from snn_deploy.core.errors import ConfigError, ParityError, Problem
+from snn_deploy.core.files import atomic_dir
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.target import check_target
-from snn_deploy.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
-from snn_deploy.files import atomic_dir
-from snn_deploy.graph.reading import NOTHING_STATED
+from snn_deploy.graph.readers.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
-from snn_deploy.recipes import Recipe, load_recipe
+from snn_deploy.processes.world import joined
+from snn_deploy.recipes.recipe import Recipe, load_recipe
+from snn_deploy.recipes.run_folder import Run
 from snn_deploy.report.blocks import Comparison
 from snn_deploy.report.build import DEFAULT_FORMATS, find_report, read_report
 from snn_deploy.report.compare import compare, require_energy
-from snn_deploy.reporting import report_source
-from snn_deploy.runs import Run
-from snn_deploy.simulating import Simulation, default_backend, simulate_source
-from snn_deploy.sources import Source, load_data, open_source
-from snn_deploy.world import joined
+from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, resolve
+from snn_deploy.tasks.open import Source, load_data, open_source
+from snn_deploy.tasks.report import report_source
+from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
 
 Report = Callable[[str], None]
 
@@ -218,7 +218,7 @@ def write_report(
         source: what to look at.
         out: folder of the report.
         profiles: names or files of profiles; default: a few.
-        data: see :func:`snn_deploy.sources.load_samples`.
+        data: see :func:`snn_deploy.tasks.open.load_samples`.
         samples: how many; None for all.
         formats: of :data:`snn_deploy.report.build.FORMATS`; ``json`` is always written.
         against: a report to compare with: its ``report.json``, its folder, or that of a run or bundle.

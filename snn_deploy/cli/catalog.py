@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from snn_deploy.registry import Registry
+    from snn_deploy.core.registry import Registry
 
 
 class Kind(StrEnum):
@@ -54,9 +54,9 @@ def show(
     name: Annotated[str, typer.Argument(help="A recipe, profile, method, data set, student ...")],
 ) -> None:
     """Print a recipe or profile as it ships, or the options of a component with their defaults."""
-    from snn_deploy.assets import AssetKind, asset_dir, asset_names
     from snn_deploy.cli import render
-    from snn_deploy.errors import ConfigError, did_you_mean
+    from snn_deploy.core.assets import AssetKind, asset_dir, asset_names
+    from snn_deploy.core.errors import ConfigError, did_you_mean
 
     folders: tuple[AssetKind, ...] = ("distill", "hardware_profiles")
     for folder in folders:
@@ -85,10 +85,10 @@ def cp(
     destination: Annotated[Path, typer.Argument(help="File to write.")],
 ) -> None:
     """Copy a shipped recipe or profile to a file of your own, to edit and run."""
-    from snn_deploy.assets import asset_names, find_asset
     from snn_deploy.cli import render
-    from snn_deploy.errors import ConfigError
-    from snn_deploy.files import write_bytes
+    from snn_deploy.core.assets import asset_names, find_asset
+    from snn_deploy.core.errors import ConfigError
+    from snn_deploy.core.files import write_bytes
 
     profile = recipe in asset_names("hardware_profiles")
     source = find_asset("hardware_profiles" if profile else "distill", recipe, "recipe or profile")
@@ -110,8 +110,8 @@ def validate(
 ) -> None:
     """Check recipes without running them; all faults of a recipe are shown at once."""
     from snn_deploy.cli import render
-    from snn_deploy.errors import ConfigError, SnnDeployError
-    from snn_deploy.recipes import load_recipe
+    from snn_deploy.core.errors import ConfigError, SnnDeployError
+    from snn_deploy.recipes.recipe import load_recipe
 
     failures = 0
     for name in recipes:
@@ -126,7 +126,7 @@ def validate(
 
 
 def _registries() -> dict[str, Registry[Any]]:
-    from snn_deploy import registry
+    from snn_deploy.core import registry
 
     return {
         "methods": registry.METHODS,
@@ -139,7 +139,7 @@ def _registries() -> dict[str, Registry[Any]]:
 
 
 def _rows(kind: Kind) -> list[dict[str, str]]:
-    from snn_deploy.assets import asset_names
+    from snn_deploy.core.assets import asset_names
 
     if kind is Kind.RECIPES:
         return [_recipe_row(name) for name in asset_names("distill")]
@@ -156,7 +156,7 @@ def _recipe_row(name: str) -> dict[str, str]:
     """A row of the recipe table, read without importing any component."""
     import yaml
 
-    from snn_deploy.assets import asset_dir
+    from snn_deploy.core.assets import asset_dir
 
     content = yaml.safe_load((asset_dir("distill") / f"{name}.yaml").read_text())
     method = content["method"] if isinstance(content["method"], list) else [content["method"]]

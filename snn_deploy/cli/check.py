@@ -11,10 +11,10 @@ import typer
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 if TYPE_CHECKING:
-    from snn_deploy.checking import Answer
     from snn_deploy.hardware.findings import Finding
     from snn_deploy.hardware.fit import Fit
-    from snn_deploy.hardware.placement import Placement, Use
+    from snn_deploy.hardware.placement.base import Placement, Use
+    from snn_deploy.tasks.check import Answer
 
 NODES_SHOWN = 3
 
@@ -32,9 +32,9 @@ def check(
 ) -> None:
     """List every reason why a network cannot go to a target, with the number, the limit and its source."""
     from snn_deploy import api
-    from snn_deploy.checking import exit_code
     from snn_deploy.cli import render
-    from snn_deploy.errors import FitError, UnsupportedError
+    from snn_deploy.core.errors import FitError, UnsupportedError
+    from snn_deploy.tasks.check import exit_code
 
     names = [part.strip() for part in target.split(",") if part.strip()]
     answers = api.check_network(source, names, reading=stated(dt, integrator, fires_at, reset))

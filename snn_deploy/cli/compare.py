@@ -39,7 +39,7 @@ def _fraction(text: str) -> float:
     Raises:
         ConfigError: not a percentage.
     """
-    from snn_deploy.errors import ConfigError
+    from snn_deploy.core.errors import ConfigError
 
     number = text.strip().removesuffix("%").strip()
     try:

@@ -32,7 +32,7 @@ def distill(
     """Train the teacher, unless the recipe names one, and distil the spiking student."""
     from snn_deploy import api
     from snn_deploy.cli import render
-    from snn_deploy.recipes import load_recipe
+    from snn_deploy.recipes.recipe import load_recipe
 
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
     loaded = load_recipe(recipe, overrides)

@@ -28,7 +28,8 @@ def doctor(
     from snn_deploy.cli import render
 
     if install_lava:
-        from snn_deploy.simulate.lava_install import default_location, install
+        from snn_deploy.simulate.lava.environment import default_location
+        from snn_deploy.simulate.lava.install import install
 
         python = install(lava_dir or default_location(), report=render.note)
         render.say(f"Lava environment ready: {python}")
@@ -42,8 +43,8 @@ def doctor(
 def _rows() -> list[dict[str, str]]:
     import platform
 
-    from snn_deploy import __version__
-    from snn_deploy.runs import package_version
+    from snn_deploy.core.version import __version__
+    from snn_deploy.recipes.run_folder import package_version
 
     rows = [_row("snn-deploy", __version__), _row("Python", platform.python_version())]
     rows += [_row(name, package_version(name) or "MISSING") for name in _REQUIRED]
@@ -66,7 +67,7 @@ def _cuda_row() -> dict[str, str]:
 
 
 def _lava_row() -> dict[str, str]:
-    from snn_deploy.simulate.lava_install import lava_environment
+    from snn_deploy.simulate.lava.environment import lava_environment
 
     python = lava_environment()
     if python is None:
@@ -75,6 +76,6 @@ def _lava_row() -> dict[str, str]:
 
 
 def _cache_row() -> dict[str, str]:
-    from snn_deploy.data.cache import cache_dir
+    from snn_deploy.data.loading.cache import cache_dir
 
     return _row("cache", str(cache_dir()), "set SNN_DEPLOY_CACHE to move it")

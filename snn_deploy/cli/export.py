@@ -67,7 +67,7 @@ def export(
     """Write model files, run each in its own runtime on real samples, compare spike by spike, and report."""
     from snn_deploy import api
     from snn_deploy.cli import render
-    from snn_deploy.errors import ParityError
+    from snn_deploy.core.errors import ParityError
 
     target = out or (source / "bundle" if source.is_dir() else Path(f"{source.stem}-bundle"))
     try:
@@ -108,7 +108,7 @@ def formats_of(text: str) -> list[str]:
     Raises:
         ConfigError: a format is unknown; all unknown ones are named.
     """
-    from snn_deploy.registry import FORMATS
+    from snn_deploy.core.registry import FORMATS
 
     return _names(text, "format", FORMATS.names())
 
@@ -119,13 +119,13 @@ def models_of(text: str) -> list[str]:
     Raises:
         ConfigError: a model is unknown; all unknown ones are named.
     """
-    from snn_deploy.simulate.onnx_info import MODELS
+    from snn_deploy.simulate.onnx.info import MODELS
 
     return _names(text, "ONNX model", MODELS)
 
 
 def _names(text: str, what: str, known: Sequence[str]) -> list[str]:
-    from snn_deploy.errors import ConfigError, Problem, did_you_mean
+    from snn_deploy.core.errors import ConfigError, Problem, did_you_mean
 
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     unknown = [Problem(n, f"unknown {what}.{did_you_mean(n, known)}") for n in names if n not in known]
@@ -142,7 +142,7 @@ def sample_count(text: str) -> int | None:
     Raises:
         ConfigError: neither.
     """
-    from snn_deploy.errors import ConfigError
+    from snn_deploy.core.errors import ConfigError
 
     if text == "all":
         return None

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_deploy import __version__
 from snn_deploy.cli import catalog, check, compare, distill, doctor, export, report, simulate, sweep
-from snn_deploy.errors import DataError, SnnDeployError
+from snn_deploy.core.errors import DataError, SnnDeployError
+from snn_deploy.core.version import __version__
 
 app = typer.Typer(
     name="snn-deploy",

@@ -37,7 +37,7 @@ def stated(dt: float | None, integrator: str | None, fires_at: str | None, reset
     """
     from typing import get_args
 
-    from snn_deploy.errors import ConfigError, Problem
+    from snn_deploy.core.errors import ConfigError, Problem
     from snn_deploy.graph import semantics
     from snn_deploy.graph.timing import Reading
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from snn_deploy.errors import Problem, SnnDeployError
+from snn_deploy.core.errors import Problem, SnnDeployError
 
 PIPED_WIDTH = 120
 

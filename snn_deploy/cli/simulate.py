@@ -10,7 +10,7 @@ import typer
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 if TYPE_CHECKING:
-    from snn_deploy.simulating import LayerSpikes, Simulation
+    from snn_deploy.tasks.simulate import LayerSpikes, Simulation
 
 COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first (sample, step, neuron)")
 

@@ -41,12 +41,12 @@ def sweep(
     from dataclasses import asdict
 
     from snn_deploy.cli import render
-    from snn_deploy.recipes import load_recipe
+    from snn_deploy.recipes.recipe import load_recipe
 
     try:
         from snn_deploy.sweep.run import run_sweep
     except ModuleNotFoundError as missing:
-        from snn_deploy.errors import MissingOptionalError
+        from snn_deploy.core.errors import MissingOptionalError
 
         if missing.name != "optuna":
             raise

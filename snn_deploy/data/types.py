@@ -48,7 +48,7 @@ class DataSet:
         digest: SHA-256 over content, settings and split; recorded with every run.
         augment: batched transform ``(x_tbchw, generator) -> x_tbchw`` for training, on x's device. It takes
             batches of :attr:`training`, and draws what differs from sample to sample through
-            :func:`snn_deploy.share.drawn`, so that batches can be divided.
+            :func:`snn_deploy.processes.share.drawn`, so that batches can be divided.
         notes: what a reader must know about this data (subset, substitute, split rule).
         steady: whether the first frames of a longer input are a valid input of their own: true of still
             images, repeated or rate coded; false of recordings, of which they are only the beginning.

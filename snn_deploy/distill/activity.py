@@ -21,7 +21,7 @@ from torch import nn
 
 from snn_deploy.models.chip_modules import ChipConv2d, ChipLinear, ChipSynapses
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.world import World
+from snn_deploy.processes.world import World
 
 _INPUT_AXES: tuple[tuple[type[nn.Module], int], ...] = (
     (nn.Linear, 1),

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import one_hot
 
-from snn_deploy.data.mixing import Mix, draw_cutmix, draw_mixup, mixed
-from snn_deploy.data.seeds import derived_seed
+from snn_deploy.core.errors import SnnDeployError
+from snn_deploy.data.augment.mixing import Mix, draw_cutmix, draw_mixup, mixed
+from snn_deploy.data.loading.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split, expect
-from snn_deploy.errors import SnnDeployError
-from snn_deploy.recipes import MixSpec
-from snn_deploy.share import BatchGenerator, Share, divide
-from snn_deploy.world import World
+from snn_deploy.processes.share import BatchGenerator, Share, divide
+from snn_deploy.processes.world import World
+from snn_deploy.recipes.recipe import MixSpec
 
 
 class Batch(NamedTuple):

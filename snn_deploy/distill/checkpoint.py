@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from snn_deploy.errors import ConfigError, DataError
-from snn_deploy.files import atomic_path
-from snn_deploy.world import ALONE, World
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.files import atomic_path
+from snn_deploy.processes.world import ALONE, World
 
 VERSION = 2
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from snn_deploy.errors import DivergedError
+from snn_deploy.core.errors import DivergedError
 
 _CALMER = "Lower train.lr, add train.warmup_epochs, or set train.grad_clip=1.0."
 

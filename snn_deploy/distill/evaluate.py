@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from snn_deploy.data.loaders import in_order
+from snn_deploy.data.loading.loaders import in_order
 from snn_deploy.data.types import Split
 from snn_deploy.distill.activity import ActivityMeter
-from snn_deploy.world import ALONE, World
+from snn_deploy.processes.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)

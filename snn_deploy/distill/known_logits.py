@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import torch
 
-from snn_deploy.data.loaders import in_order
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.data.loading.loaders import in_order
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.objective import DistillObjective, Objective
-from snn_deploy.errors import ConfigError
-from snn_deploy.recipes import TrainSpec
-from snn_deploy.world import World
+from snn_deploy.processes.world import World
+from snn_deploy.recipes.recipe import TrainSpec
 
 MAX_BYTES = 1 << 30
 """A larger table is made only when it is asked for."""

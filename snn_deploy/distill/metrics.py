@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 
 _CURVES = ("loss", "train_accuracy", "validation_accuracy", "firing_rate", "sops_per_sample")
 

@@ -10,8 +10,8 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.distill.losses import cross_entropy
-from snn_deploy.distill.method import DistillBatch, Method, StudentPass, Terms
+from snn_deploy.distill.methods.losses import cross_entropy
+from snn_deploy.distill.methods.method import DistillBatch, Method, StudentPass, Terms
 from snn_deploy.distill.recompute import recomputed
 from snn_deploy.distill.scan import scanned
 from snn_deploy.distill.taps import tap

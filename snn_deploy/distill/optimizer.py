@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from snn_deploy.recipes import TrainSpec
+from snn_deploy.recipes.recipe import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int, steps_per_epoch: int) -> float:

@@ -9,9 +9,9 @@ from spikingjelly.activation_based import functional
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from snn_deploy.distill.method import Setting
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.taps import tap
-from snn_deploy.errors import ConfigError, Problem
 
 Grid = tuple[int, int]
 

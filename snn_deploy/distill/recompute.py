@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 
 
 def recomputed(network: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -30,22 +30,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from snn_deploy.core.errors import ConfigError, DataError, InterruptedRunError
+from snn_deploy.core.files import sha256_file, write_json
+from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Report
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
-from snn_deploy.distill.method import Setting, build_method
+from snn_deploy.distill.methods.method import Setting, build_method
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher
 from snn_deploy.distill.trainer import Fit, Phase, fit
-from snn_deploy.errors import ConfigError, DataError, InterruptedRunError
-from snn_deploy.files import sha256_file, write_json
 from snn_deploy.models.load import build_student, save_weights
-from snn_deploy.recipes import Recipe, TrainSpec
-from snn_deploy.registry import DATASETS
-from snn_deploy.runs import Run, Status
-from snn_deploy.world import ALONE, World, choose_device
+from snn_deploy.processes.world import ALONE, World, choose_device
+from snn_deploy.recipes.recipe import Recipe, TrainSpec
+from snn_deploy.recipes.run_folder import Run, Status
 
 
 def distill(

@@ -16,15 +16,15 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from snn_deploy.data.seeds import derived_seed
+from snn_deploy.data.loading.seeds import derived_seed
 from snn_deploy.distill.batches import Batches
-from snn_deploy.distill.losses import class_numbers
-from snn_deploy.distill.method import Terms
+from snn_deploy.distill.methods.losses import class_numbers
+from snn_deploy.distill.methods.method import Terms
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.sync_norm import synchronize
-from snn_deploy.recipes import TrainSpec
-from snn_deploy.share import BatchGenerator, Share, divide
-from snn_deploy.world import World
+from snn_deploy.processes.share import BatchGenerator, Share, divide
+from snn_deploy.processes.world import World
+from snn_deploy.recipes.recipe import TrainSpec
 
 _NEW = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW else "broadcast_buffers": False}

@@ -19,8 +19,8 @@ from spikingjelly.activation_based import layer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from snn_deploy.errors import ConfigError, Problem
-from snn_deploy.share import Share
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.processes.share import Share
 
 _KNOWN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, layer.BatchNorm1d, layer.BatchNorm2d)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from snn_deploy.errors import ConfigError, Problem, did_you_mean
+from snn_deploy.core.errors import ConfigError, Problem, did_you_mean
 
 
 @contextlib.contextmanager

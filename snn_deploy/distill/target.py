@@ -18,22 +18,22 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.data.splits import spread
+from snn_deploy.core.files import sha256_file
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.evaluate import Scores
 from snn_deploy.distill.events import Note, Report
 from snn_deploy.distill.taps import tap
 from snn_deploy.distill.trainer import Fit, Phase
-from snn_deploy.files import sha256_file
-from snn_deploy.graph.passes.input_grid import input_grid
-from snn_deploy.graph.passes.quantize import quantize
+from snn_deploy.graph.passes.quantize.quantize import quantize
+from snn_deploy.graph.passes.to_chip.input_grid import input_grid
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import convert, set_numbers
 from snn_deploy.models.chip_draft import draft, populations_of
 from snn_deploy.models.load import build_student, load_weights, save_weights
-from snn_deploy.recipes import Recipe, TrainSpec
-from snn_deploy.runs import Run
-from snn_deploy.world import World
+from snn_deploy.processes.world import World
+from snn_deploy.recipes.recipe import Recipe, TrainSpec
+from snn_deploy.recipes.run_folder import Run
 
 CALIBRATION_SAMPLES = 64
 

@@ -16,17 +16,17 @@ from typing import Literal
 import torch
 from torch import nn
 
-from snn_deploy.data.cache import cache_dir
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.data.loading.cache import cache_dir
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import Note, Report
 from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.objective import LabelObjective
 from snn_deploy.distill.trainer import Phase, fit
-from snn_deploy.errors import ConfigError, DataError
 from snn_deploy.models.load import build_teacher, load_weights, save_weights
-from snn_deploy.recipes import Recipe
-from snn_deploy.runs import Run
-from snn_deploy.world import ALONE, World
+from snn_deploy.processes.world import ALONE, World
+from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.recipes.run_folder import Run
 
 REVISION = 2
 """Goes up when training changes, so that cached teachers are trained again."""

@@ -5,8 +5,8 @@ that the next step depends on is in one checkpoint file (weights, helpers, optim
 generators, position in the data order, weights kept so far), and the metrics file is cut back to it.
 On the CPU, with the same number of threads, the sequence of losses is equal to the last digit.
 
-Several processes may train together (:mod:`snn_deploy.world`): the first one reads and writes, all of them
-stop, save and diverge at the same step. Nothing in a checkpoint depends on how many there were.
+Several processes may train together (:mod:`snn_deploy.processes.world`): the first one reads and writes, all
+of them stop, save and diverge at the same step. Nothing in a checkpoint depends on how many there were.
 
 The weights kept are those with the highest accuracy on the validation split, of equals the earliest; or those
 of the last epoch.
@@ -22,8 +22,10 @@ from typing import NamedTuple
 
 import torch
 
-from snn_deploy.data.loaders import BatchOrder
-from snn_deploy.data.resident import resident
+from snn_deploy.core.errors import InterruptedRunError
+from snn_deploy.core.memory import keep_freed_memory
+from snn_deploy.data.loading.loaders import BatchOrder
+from snn_deploy.data.loading.resident import resident
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
@@ -37,10 +39,8 @@ from snn_deploy.distill.metrics import Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
 from snn_deploy.distill.step import GradientStep
-from snn_deploy.errors import InterruptedRunError
-from snn_deploy.memory import keep_freed_memory
-from snn_deploy.recipes import TrainSpec
-from snn_deploy.world import ALONE, World
+from snn_deploy.processes.world import ALONE, World
+from snn_deploy.recipes.recipe import TrainSpec
 
 STEPS_PER_FLUSH = 16
 """Losses are read from the device this many at a time; one that is not finite is seen that much later."""

@@ -15,7 +15,7 @@ from fractions import Fraction
 import nir
 import torch
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import SPIKING_NODES, STATEFUL_NODES, Plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.hardware.interval import Interval, total
 from snn_deploy.hardware.schema import Anchor, Profile
 from snn_deploy.hardware.units import TERMS, UNITS

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 from snn_deploy.synapses.events import EdgeClass, join_classes
 
 IntArray = npt.NDArray[np.int64]

@@ -6,7 +6,7 @@ import nir
 import numpy as np
 import torch
 
-from snn_deploy.errors import UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.shapes import Shape, axes, pads
 from snn_deploy.synapses.maps import FanOut, Window, convolution_map, linear_map
 

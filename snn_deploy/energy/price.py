@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.energy.counts import Counts
 from snn_deploy.energy.quantities import Quantity, layer_quantities
-from snn_deploy.errors import ConfigError
 from snn_deploy.hardware.interval import ZERO, Interval, total
 from snn_deploy.hardware.schema import Profile
 from snn_deploy.hardware.units import LABELS

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from snn_deploy.core.errors import DataError
+from snn_deploy.core.files import atomic_path
 from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts
-from snn_deploy.errors import DataError
-from snn_deploy.files import atomic_path
 from snn_deploy.synapses.events import EdgeClass
 
 SCHEMA_VERSION = 1

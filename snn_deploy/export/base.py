@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import nir
 import torch
 
-from snn_deploy.errors import Problem
+from snn_deploy.core.errors import Problem
 from snn_deploy.graph.trained_form import read_trained_form
 
 ALLOWABLE = {

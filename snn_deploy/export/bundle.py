@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from snn_deploy.assets import asset_dir
-from snn_deploy.errors import ConfigError, Problem, UnsupportedError, did_you_mean
+from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
+from snn_deploy.core.files import sha256_file, write_json, write_text
+from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.verify import verify
-from snn_deploy.files import sha256_file, write_json, write_text
-from snn_deploy.registry import BACKENDS, FORMATS
 from snn_deploy.simulate.base import Executable
 
 EXAMPLE_SAMPLES = 4

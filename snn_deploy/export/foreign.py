@@ -18,17 +18,17 @@ import nir
 import numpy as np
 import torch
 
-from snn_deploy.errors import MissingOptionalError, UnsupportedError
+from snn_deploy.core.errors import MissingOptionalError, UnsupportedError
+from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.dynamics import Membrane, discretise
-from snn_deploy.graph.io import read_nir
-from snn_deploy.graph.passes.consumers import CONSUMERS
-from snn_deploy.graph.passes.plain_convs import is_plain
-from snn_deploy.graph.passes.unreadable import unreadable
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
+from snn_deploy.graph.passes.for_readers.unreadable import unreadable
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import NEURON_FIELDS
 from snn_deploy.graph.types import Plan, Trace
-from snn_deploy.registry import BACKENDS
 
 _COMMON = (nir.Input, nir.Output, nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.LIF, nir.CubaLIF)
 _NODES = {

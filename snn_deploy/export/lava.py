@@ -1,9 +1,9 @@
 """The format ``lava``: one lava-dl ``.net`` file with 8-bit weights, for Loihi and for Lava's simulation.
 
-The hub graph is lowered (:mod:`snn_deploy.graph.passes.loihi`), quantised on calibration samples
-(:mod:`snn_deploy.graph.passes.quantize`) and written. Two claims are then checked apart: our fixed-point
-simulator against the network, which rounding makes approximate, and Lava itself against our simulator, which
-must be exact.
+The hub graph is lowered (:mod:`snn_deploy.graph.passes.to_chip.loihi`), quantised on calibration samples
+(:mod:`snn_deploy.graph.passes.quantize.quantize`) and written. Two claims are then checked apart: our
+fixed-point simulator against the network, which rounding makes approximate, and Lava itself against our
+simulator, which must be exact.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 import nir
 from pydantic import Field
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.core.registry import FORMATS, Options
 from snn_deploy.export.base import Calibration, Check, Written, student_check
-from snn_deploy.graph.lava_io import write_net
-from snn_deploy.graph.lava_rules import chip_problems
-from snn_deploy.graph.passes.chip_layers import Chain
-from snn_deploy.graph.passes.from_lava import to_graph
-from snn_deploy.graph.passes.loihi import lower
-from snn_deploy.graph.passes.quantize import Quantized, Scales, quantize
+from snn_deploy.graph.lava.io import write_net
+from snn_deploy.graph.lava.rules import chip_problems
+from snn_deploy.graph.passes.quantize.quantize import Quantized, Scales, quantize
+from snn_deploy.graph.passes.to_chip.from_lava import to_graph
+from snn_deploy.graph.passes.to_chip.layers import Chain
+from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
-from snn_deploy.registry import FORMATS, Options
-from snn_deploy.simulate.lava import WORKER
-from snn_deploy.simulate.lava_install import SHIMS
+from snn_deploy.simulate.lava.client import WORKER
+from snn_deploy.simulate.lava.install import SHIMS
 from snn_deploy.simulate.reference import Reference
 
 FILE = "model.net"

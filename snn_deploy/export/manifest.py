@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snn_deploy import __version__
-from snn_deploy.errors import DataError, Problem
+from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.core.files import sha256_file
+from snn_deploy.core.version import __version__
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.parity import OUTPUT_TOLERANCE, TIE_WIDTH, Parity
 from snn_deploy.export.verify import Samples
-from snn_deploy.files import sha256_file
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.base import Executable

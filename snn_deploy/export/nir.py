@@ -9,20 +9,20 @@ from typing import Any
 import nir
 import numpy as np
 
-from snn_deploy.errors import ConfigError, Problem, UnsupportedError, did_you_mean
+from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
+from snn_deploy.core.registry import FORMATS, Options
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.foreign import readers
-from snn_deploy.graph.io import COMPATIBLE, name_problems, reset_problems, write_nir
-from snn_deploy.graph.passes.consumers import CONSUMERS
-from snn_deploy.graph.passes.flavours import flavour, type_check
-from snn_deploy.graph.passes.plain_convs import is_plain
-from snn_deploy.graph.passes.portable import portable
-from snn_deploy.graph.passes.reader_rules import early_biases
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
+from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
+from snn_deploy.graph.passes.for_readers.portable import portable
+from snn_deploy.graph.passes.for_readers.rules import early_biases
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import COMPATIBLE, name_problems, reset_problems, write_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import SPIKING_NODES, Plan
-from snn_deploy.registry import FORMATS, Options
 
 FILE = "model.nir"
 RESET_RULE = "reset-in-metadata"
@@ -39,7 +39,8 @@ class NirOptions(Options):
 class NirWriter:
     """Writes the portable form of a graph, or the form that one reader executes exactly.
 
-    See :mod:`snn_deploy.graph.passes.portable` and :mod:`snn_deploy.graph.passes.flavours`.
+    See :mod:`snn_deploy.graph.passes.for_readers.portable` and
+    :mod:`snn_deploy.graph.passes.for_readers.flavours`.
 
     Raises:
         ConfigError: no such reader or version.

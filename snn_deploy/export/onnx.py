@@ -14,19 +14,19 @@ import numpy as np
 import onnx
 from pydantic import Field, field_validator
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.core.files import write_bytes
+from snn_deploy.core.registry import FORMATS, Options
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table, quantize
 from snn_deploy.export.onnx_models import OPSET, Integers, scan_model, step_model, unrolled_model
 from snn_deploy.export.onnx_step import build_step
-from snn_deploy.files import write_bytes
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
-from snn_deploy.registry import FORMATS, Options
-from snn_deploy.simulate.onnx_info import INT8, MODELS
+from snn_deploy.simulate.onnx.info import INT8, MODELS
 
 MAX_BYTES = 2**31 - 2**20
 

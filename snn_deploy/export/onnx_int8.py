@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
 from snn_deploy.simulate.reference import Reference
 

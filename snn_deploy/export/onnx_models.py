@@ -7,7 +7,7 @@
   accelerators without control flow. T is fixed, B is free. The tensor ``NAME`` of step t is ``NAME@t``.
 
 The files hold no paths, no stack traces and no external data; what a user needs is in the metadata entry
-``snn_deploy`` (see :mod:`snn_deploy.simulate.onnx_info`).
+``snn_deploy`` (see :mod:`snn_deploy.simulate.onnx.info`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from snn_deploy import __version__
-from snn_deploy.errors import UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.version import __version__
 from snn_deploy.export.onnx_int8 import Quantized
 from snn_deploy.export.onnx_step import BATCH, SEQ, Step, build_step
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import Plan
-from snn_deploy.simulate.onnx_info import KEY, Kind, OnnxInfo, StateValue, Value, at_step
+from snn_deploy.simulate.onnx.info import KEY, Kind, OnnxInfo, StateValue, Value, at_step
 
 OPSET = 20
 IR_VERSION = 10

@@ -23,7 +23,7 @@ from snn_deploy.graph.dynamics import Fire, Membrane, Neuron, Synaptic, delay_st
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
-from snn_deploy.simulate.onnx_info import Precision, StateValue, Value
+from snn_deploy.simulate.onnx.info import Precision, StateValue, Value
 
 BATCH = "batch"
 SEQ = "_seq"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import nir
 import torch
 
-from snn_deploy.errors import MissingOptionalError
+from snn_deploy.core.errors import MissingOptionalError
 from snn_deploy.export.parity import (
     LayerParity,
     MembraneDistance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from snn_deploy.errors import DataError, Problem, UnsupportedError
+from snn_deploy.core.errors import DataError, Problem, UnsupportedError
 
 
 @dataclass(slots=True)

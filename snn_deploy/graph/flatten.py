@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import nir
 
-from snn_deploy.errors import DataError, Problem
+from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.graph.faults import Faults
 from snn_deploy.graph.loops import Edge
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import nir
 
-from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.graph.passes.input_grid import InputGrid
+from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 

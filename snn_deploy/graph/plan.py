@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import nir
 
-from snn_deploy.errors import Problem
+from snn_deploy.core.errors import Problem
 from snn_deploy.graph.dynamics import DynamicsError, delay_steps, discretise, parameters
 from snn_deploy.graph.faults import Faults
 from snn_deploy.graph.flatten import flatten

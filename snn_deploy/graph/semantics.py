@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 
 import nir
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 
 KEY = "snn_deploy"
 VERSION = 1

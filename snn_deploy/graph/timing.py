@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import nir
 import numpy as np
 
-from snn_deploy.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.graph.semantics import MAX_DT, Comparison, Integrator, Reset, Semantics, read_semantics
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
 

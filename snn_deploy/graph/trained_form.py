@@ -14,8 +14,8 @@ from typing import Any
 
 import nir
 
-from snn_deploy.errors import DataError
-from snn_deploy.graph.passes.input_grid import InputGrid
+from snn_deploy.core.errors import DataError
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 
 KEY = "snn_deploy_trained_form"
 VERSION = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from snn_deploy.errors import Problem
+from snn_deploy.core.errors import Problem
 
 State = Literal["violated", "unknown", "changed"]
 

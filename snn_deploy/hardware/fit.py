@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.graph.types import Plan
-from snn_deploy.hardware import placement_counts, placement_dynapcnn, placement_loihi1, placement_xylo
 from snn_deploy.hardware.changes import change_findings
 from snn_deploy.hardware.constraint import judge
 from snn_deploy.hardware.constraints import CONSTRAINTS
 from snn_deploy.hardware.findings import Finding
 from snn_deploy.hardware.limits import Limits, Scheme
 from snn_deploy.hardware.network import Network
-from snn_deploy.hardware.placement import Placement
+from snn_deploy.hardware.placement import counts as placement_counts
+from snn_deploy.hardware.placement import dynapcnn as placement_dynapcnn
+from snn_deploy.hardware.placement import loihi1 as placement_loihi1
+from snn_deploy.hardware.placement import xylo as placement_xylo
+from snn_deploy.hardware.placement.base import Placement
 from snn_deploy.hardware.schema import Profile
 from snn_deploy.hardware.structure import structure_findings
 

@@ -62,7 +62,7 @@ Structure = Literal[
     "two_neuron_layers",
 ]
 Scheme = Literal["dynapcnn", "loihi1", "xylo", "crossbar"]
-"""How layers are placed onto cores; one module of :mod:`snn_deploy.hardware.placement` each."""
+"""How layers are placed onto cores; one module of :mod:`snn_deploy.hardware.placement.base` each."""
 
 NEEDED = ("operators", "neurons", "resets", "fan_in", "fan_out", "placement")
 PLACEMENT_NEEDS: dict[Scheme, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from snn_deploy.assets import asset_names, find_asset
-from snn_deploy.documents import parse_yaml, validation_problems
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.assets import asset_names, find_asset
+from snn_deploy.core.documents import parse_yaml, validation_problems
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.hardware.rules import rule_problems
 from snn_deploy.hardware.schema import Profile
 

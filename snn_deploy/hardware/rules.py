@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snn_deploy.errors import Problem
+from snn_deploy.core.errors import Problem
 from snn_deploy.hardware.limits import PLACEMENT_NEEDS
 from snn_deploy.hardware.units import TERMS, UNITS
 

@@ -18,11 +18,11 @@ from torch import nn
 
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.grains import input_grains
-from snn_deploy.graph.lava_net import DECAY_ONE, neuron_of
-from snn_deploy.graph.modules import DROPPED
-from snn_deploy.graph.passes.chip_neurons import CubaForm
-from snn_deploy.graph.passes.input_grid import InputGrid
-from snn_deploy.graph.passes.quantize import Quantized
+from snn_deploy.graph.lava.net import DECAY_ONE, neuron_of
+from snn_deploy.graph.passes.quantize.quantize import Quantized
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
+from snn_deploy.graph.passes.to_chip.neurons import CubaForm
+from snn_deploy.graph.readers.modules import DROPPED
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import TrainedForm
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan

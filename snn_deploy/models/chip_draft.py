@@ -11,14 +11,14 @@ import nir
 from spikingjelly.activation_based import neuron
 from torch import nn
 
-from snn_deploy.errors import Problem, UnsupportedError
-from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.grains import input_grains
-from snn_deploy.graph.lava_net import DECAY_ONE
-from snn_deploy.graph.passes.chip_layers import Chain, ChipLayer
-from snn_deploy.graph.passes.input_grid import InputGrid
-from snn_deploy.graph.passes.loihi import lower
+from snn_deploy.graph.lava.net import DECAY_ONE
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
+from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
+from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 

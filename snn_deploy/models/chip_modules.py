@@ -1,7 +1,7 @@
 r"""Layers that compute what a chip with 8-bit synapses and CUBA neurons computes, and still learn.
 
 Weights W and biases b stay real for the optimiser; the forward pass sees their integers
-(:mod:`snn_deploy.graph.passes.rounding`). With the input :math:`x = unit \cdot n`, integers n,
+(:mod:`snn_deploy.graph.passes.quantize.rounding`). With the input :math:`x = unit \cdot n`, integers n,
 
 .. math::
     a &= \sum W_q n + b_q, \quad W_q = Q(W g S\, unit), \quad b_q = Q(b g S), \quad y = a / (g S) \\
@@ -30,9 +30,9 @@ from spikingjelly.activation_based import base, layer, neuron
 from torch import nn
 from torch.nn import functional
 
-from snn_deploy.graph.lava_net import DECAY_ONE, STATE_LIMIT
-from snn_deploy.graph.lava_rules import BIAS_MAX
-from snn_deploy.graph.passes.rounding import round_to_grid, weight_range, within_sums
+from snn_deploy.graph.lava.net import DECAY_ONE, STATE_LIMIT
+from snn_deploy.graph.lava.rules import BIAS_MAX
+from snn_deploy.graph.passes.quantize.rounding import round_to_grid, weight_range, within_sums
 
 UNIT = 64
 """State units per weight unit."""

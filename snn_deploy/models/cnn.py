@@ -14,7 +14,7 @@ from collections import OrderedDict
 from pydantic import Field
 from torch import nn
 
-from snn_deploy.registry import TEACHERS, Options
+from snn_deploy.core.registry import TEACHERS, Options
 
 
 class ConvOptions(Options):

@@ -8,7 +8,7 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.graph.types import Trace
 from snn_deploy.models.neurons import spiking_layers
 

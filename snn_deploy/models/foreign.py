@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from snn_deploy.errors import ConfigError, MissingOptionalError
+from snn_deploy.core.errors import ConfigError, MissingOptionalError
+from snn_deploy.core.registry import TEACHERS, Options
 from snn_deploy.models.parts import Shape
-from snn_deploy.registry import TEACHERS, Options
 
 
 class ForeignOptions(Options):

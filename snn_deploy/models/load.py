@@ -10,13 +10,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from snn_deploy.errors import ConfigError, DataError, Problem
-from snn_deploy.files import write_bytes
+from snn_deploy.core.errors import ConfigError, DataError, Problem
+from snn_deploy.core.files import write_bytes
+from snn_deploy.core.registry import STUDENTS, TEACHERS
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import convert
 from snn_deploy.models.chip_draft import draft
-from snn_deploy.recipes import Recipe
-from snn_deploy.registry import STUDENTS, TEACHERS
+from snn_deploy.recipes.recipe import Recipe
 
 Shape = tuple[int, int, int]
 

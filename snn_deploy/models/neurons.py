@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from spikingjelly.activation_based import base, neuron, surrogate
 from torch import nn
 
-from snn_deploy.registry import Options
+from snn_deploy.core.registry import Options
 
 _SURROGATES = {
     "atan": surrogate.ATan,

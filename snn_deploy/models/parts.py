@@ -25,8 +25,8 @@ from pydantic import Field
 from spikingjelly.activation_based import layer
 from torch import nn
 
+from snn_deploy.core.registry import Options
 from snn_deploy.models.neurons import NeuronOptions, make_neuron
-from snn_deploy.registry import Options
 
 Layers = OrderedDict[str, nn.Module]
 Pooling = Literal["average", "stride", "max"]

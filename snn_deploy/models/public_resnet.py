@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from snn_deploy.core.registry import TEACHERS, Options
 from snn_deploy.models.parts import Shape
-from snn_deploy.registry import TEACHERS, Options
 
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 

@@ -45,7 +45,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from snn_deploy.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.core.registry import STUDENTS, TEACHERS, Options
 from snn_deploy.models.parts import (
     AnalogueParts,
     Layers,
@@ -57,7 +58,6 @@ from snn_deploy.models.parts import (
     conv_layers,
     size_after,
 )
-from snn_deploy.registry import STUDENTS, TEACHERS, Options
 
 Kind = Literal["post", "sew", "ms"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1, max_length=8)]

@@ -26,9 +26,9 @@ from pydantic import Field
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from snn_deploy.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.core.registry import STUDENTS, Options
 from snn_deploy.models.neurons import NeuronOptions, make_neuron
-from snn_deploy.registry import STUDENTS, Options
 
 
 class BlockOptions(Options):

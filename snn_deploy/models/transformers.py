@@ -19,10 +19,10 @@ from spikingjelly.activation_based.model.qkformer import QKFormer
 from spikingjelly.activation_based.model.spikformer import Spikformer
 from torch import nn
 
-from snn_deploy.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.core.registry import STUDENTS, Options
 from snn_deploy.models.neurons import NeuronOptions, make_neuron
 from snn_deploy.models.parts import Shape
-from snn_deploy.registry import STUDENTS, Options
 
 Count = Annotated[int, Field(ge=1, le=64)]
 

@@ -29,7 +29,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 from torch import nn
 
-from snn_deploy.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.core.registry import STUDENTS, TEACHERS, Options
 from snn_deploy.models.parts import (
     AnalogueParts,
     Parts,
@@ -40,7 +41,6 @@ from snn_deploy.models.parts import (
     conv_layers,
     size_after,
 )
-from snn_deploy.registry import STUDENTS, TEACHERS, Options
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Stage = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]

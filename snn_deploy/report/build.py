@@ -8,8 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
-from snn_deploy.errors import ConfigError, DataError, did_you_mean
-from snn_deploy.files import write_text
+from snn_deploy.core.errors import ConfigError, DataError, did_you_mean
+from snn_deploy.core.files import write_text
 from snn_deploy.report import format as fmt
 from snn_deploy.report.markdown import markdown
 from snn_deploy.report.model import ReportData

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from snn_deploy.errors import ConfigError, Problem, RegressionError
+from snn_deploy.core.errors import ConfigError, Problem, RegressionError
 from snn_deploy.report import format as fmt
 from snn_deploy.report.blocks import Change, Comparison
 from snn_deploy.report.model import ProfilePrice, ReportData

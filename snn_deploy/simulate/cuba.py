@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from snn_deploy.graph.lava_net import DECAY_ONE, STATE_LIMIT, Cuba, IntArray, Shape
+from snn_deploy.graph.lava.net import DECAY_ONE, STATE_LIMIT, Cuba, IntArray, Shape
 
 UNIT = 64
 """State units per weight unit."""

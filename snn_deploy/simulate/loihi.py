@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from snn_deploy.errors import ConfigError, DataError, UnsupportedError
-from snn_deploy.graph.lava_io import read_net
-from snn_deploy.graph.lava_net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
-from snn_deploy.graph.lava_rules import simulation_problems
-from snn_deploy.graph.lava_spans import join, spiking_layers, split
+from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
+from snn_deploy.core.memory import keep_freed_memory
+from snn_deploy.core.registry import BACKENDS
+from snn_deploy.graph.lava.io import read_net
+from snn_deploy.graph.lava.net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
+from snn_deploy.graph.lava.rules import simulation_problems
+from snn_deploy.graph.lava.spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace
-from snn_deploy.memory import keep_freed_memory
-from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate import cuba, synapse
 from snn_deploy.simulate.cuba import UNIT, Activity, Neurons
 from snn_deploy.simulate.synapse import Synapses

@@ -16,14 +16,14 @@ from typing import Literal, cast
 import nir
 import torch
 
-from snn_deploy.errors import ConfigError, DataError, did_you_mean
+from snn_deploy.core.errors import ConfigError, DataError, did_you_mean
+from snn_deploy.core.memory import keep_freed_memory
+from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.dynamics import discretise
-from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import loop_groups, make_plan, observed_layers
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan, Trace
-from snn_deploy.memory import keep_freed_memory
-from snn_deploy.registry import BACKENDS
 from snn_deploy.simulate.layers import DelayLayer, Stateless, stateless
 from snn_deploy.simulate.neurons import DelayState, NeuronLayer, NeuronState, PreviousOutput
 

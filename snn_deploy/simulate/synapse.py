@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from snn_deploy.graph.lava_net import Conv, Dense, IntArray, Pair, Shape, layer_bound
+from snn_deploy.graph.lava.net import Conv, Dense, IntArray, Pair, Shape, layer_bound
 from snn_deploy.simulate.cuba import UNIT
 
 FLOAT32_LIMIT = 1 << 24

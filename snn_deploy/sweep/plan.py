@@ -13,11 +13,11 @@ from uuid import uuid4
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from snn_deploy.assets import find_asset
-from snn_deploy.errors import ConfigError, DataError, Problem
-from snn_deploy.files import write_json
-from snn_deploy.recipes import Recipe, load_recipe, parse_recipe
-from snn_deploy.search_space import Axes, Space, parse_space, probes
+from snn_deploy.core.assets import find_asset
+from snn_deploy.core.errors import ConfigError, DataError, Problem
+from snn_deploy.core.files import write_json
+from snn_deploy.recipes.recipe import Recipe, load_recipe, parse_recipe
+from snn_deploy.recipes.search_space import Axes, Space, parse_space, probes
 
 _FIXED = ("name", "description", "published", "measured", "sweep")
 _AXES: TypeAdapter[Any] = TypeAdapter(Axes)

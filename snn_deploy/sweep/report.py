@@ -13,11 +13,11 @@ from typing import Any
 
 import jinja2
 
-from snn_deploy.files import write_text
+from snn_deploy.core.files import write_text
 from snn_deploy.hardware.interval import Interval
+from snn_deploy.recipes.run_folder import environment
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import LinearAxis, LogAxis
-from snn_deploy.runs import environment
 from snn_deploy.sweep.plan import Plan
 from snn_deploy.sweep.study import Done
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snn_deploy.errors import ConfigError, InterruptedRunError
+from snn_deploy.core.errors import ConfigError, InterruptedRunError
+from snn_deploy.processes.world import choose_device
 from snn_deploy.sweep.plan import Plan, keep_plan, make_plan
 from snn_deploy.sweep.report import write_report
 from snn_deploy.sweep.study import Done, Study, pareto
 from snn_deploy.sweep.workers import Workers
-from snn_deploy.world import choose_device
 
 TICK = 1.0
 """Seconds between two looks at what other machines do."""

@@ -18,8 +18,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from snn_deploy.errors import DataError
-from snn_deploy.search_space import Range
+from snn_deploy.core.errors import DataError
+from snn_deploy.recipes.search_space import Range
 from snn_deploy.sweep.plan import Plan
 
 BEAT = 30.0

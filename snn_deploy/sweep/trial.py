@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from snn_deploy.api import distill_student
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.energy.price import price
-from snn_deploy.errors import ConfigError
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
-from snn_deploy.recipes import Recipe
-from snn_deploy.reporting import count_source
-from snn_deploy.sources import load_data, open_source
+from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.tasks.open import load_data, open_source
+from snn_deploy.tasks.report import count_source
 
 
 def run_trial(

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from snn_deploy.errors import InterruptedRunError, SnnDeployError
-from snn_deploy.recipes import parse_recipe
+from snn_deploy.core.errors import InterruptedRunError, SnnDeployError
+from snn_deploy.recipes.recipe import parse_recipe
 from snn_deploy.sweep.trial import run_trial
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 
 Shape = tuple[int, ...]
 

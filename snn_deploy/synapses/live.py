@@ -28,7 +28,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.synapses.events import CLASSES, Activity, EdgeClass, classify, join_classes, mask
 from snn_deploy.synapses.maps import FanOut, Shape
 from snn_deploy.synapses.products import PRODUCTS, REFUSED, Pairs, Product, Weighted

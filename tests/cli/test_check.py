@@ -11,7 +11,7 @@ import pytest
 from support.graphs import graph, lif
 
 from snn_deploy.cli.main import exit_code
-from snn_deploy.graph.io import write_nir
+from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import Semantics, write_semantics
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from snn_deploy import compare_reports
 from snn_deploy.cli.main import exit_code
-from snn_deploy.errors import RegressionError
+from snn_deploy.core.errors import RegressionError
 
 
 @pytest.fixture(scope="module")

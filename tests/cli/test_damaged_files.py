@@ -17,10 +17,10 @@ from support.damage import NET, NIR, ONNX, Damage
 from support.fuzzing import network
 
 from snn_deploy.cli.main import exit_code
-from snn_deploy.files import sha256_file
-from snn_deploy.graph.io import write_nir
-from snn_deploy.graph.lava_io import write_net
-from snn_deploy.graph.lava_net import Cuba, Dense, Input, LavaNet
+from snn_deploy.core.files import sha256_file
+from snn_deploy.graph.lava.io import write_net
+from snn_deploy.graph.lava.net import Cuba, Dense, Input, LavaNet
+from snn_deploy.graph.readers.io import write_nir
 
 SECONDS, MEMORY = 20.0, 2**29
 

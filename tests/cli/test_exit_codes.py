@@ -25,11 +25,11 @@ def test_0_done() -> None:
 
 
 def test_1_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snn_deploy.assets.asset_names", lambda kind: 1 / 0)
+    monkeypatch.setattr("snn_deploy.core.assets.asset_names", lambda kind: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         exit_code(["ls", "recipes"])
     done = subprocess.run(
-        [sys.executable, "-c", "import snn_deploy.assets as a; a.asset_names = lambda k: 1 / 0\n"
+        [sys.executable, "-c", "import snn_deploy.core.assets as a; a.asset_names = lambda k: 1 / 0\n"
          "from snn_deploy.cli.main import run; run(['ls', 'recipes'])"],
         capture_output=True, check=False,
     )  # fmt: skip

@@ -14,9 +14,9 @@ import pytest
 from support.graphs import graph, lif
 
 from snn_deploy.cli.main import exit_code
-from snn_deploy.graph.io import write_nir
+from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.simulate import lava
+from snn_deploy.simulate.lava import client as lava
 
 Change = Callable[[h5py.File], None]
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from support.lava_nets import random_input, random_net
 
-from snn_deploy import simulating
 from snn_deploy.cli.main import exit_code
-from snn_deploy.graph.lava_io import write_net
-from snn_deploy.graph.lava_net import Conv, Cuba, Dense, LavaNet
-from snn_deploy.registry import BACKENDS
-from snn_deploy.simulate.lava_install import lava_environment
+from snn_deploy.core.registry import BACKENDS
+from snn_deploy.graph.lava.io import write_net
+from snn_deploy.graph.lava.net import Conv, Cuba, Dense, LavaNet
+from snn_deploy.simulate.lava.environment import lava_environment
 from snn_deploy.simulate.loihi import Loihi
+from snn_deploy.tasks import simulate as simulating
 
 STEPS, SAMPLES = 8, 6
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from support.fuzzing import TARGETS
 
-from snn_deploy.errors import SnnDeployError
+from snn_deploy.core.errors import SnnDeployError
 
 HANG = 60.0
 MEMORY = 2**30

@@ -7,7 +7,7 @@ import warnings
 import pytest
 from support.fuzzing import TARGETS
 
-from snn_deploy.errors import DataError, SnnDeployError, UnsupportedError
+from snn_deploy.core.errors import DataError, SnnDeployError, UnsupportedError
 
 CASES = 40
 

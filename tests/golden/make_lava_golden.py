@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from support.lava_nets import KINDS, random_input, random_net
 
-from snn_deploy.graph.lava_io import write_net
-from snn_deploy.simulate.lava import Lava
+from snn_deploy.graph.lava.io import write_net
+from snn_deploy.simulate.lava.client import Lava
 
 FOLDER = Path(__file__).parent / "lava"
 STEPS, SAMPLES = 12, 2

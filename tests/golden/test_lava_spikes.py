@@ -9,10 +9,10 @@ import pytest
 import torch
 from support.lava_nets import KINDS
 
-from snn_deploy.graph.lava_io import read_net
+from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.types import Trace
-from snn_deploy.simulate.lava import Lava
-from snn_deploy.simulate.lava_install import lava_environment
+from snn_deploy.simulate.lava.client import Lava
+from snn_deploy.simulate.lava.environment import lava_environment
 from snn_deploy.simulate.loihi import Loihi
 
 FILES = sorted((Path(__file__).parent / "lava").glob("*.npz"))

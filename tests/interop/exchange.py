@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from interop import environments
-from snn_deploy.errors import SnnDeployError
+from snn_deploy.core.errors import SnnDeployError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.foreign import run_foreign
 from snn_deploy.export.nir import NirOptions, NirWriter
-from snn_deploy.graph.io import read_nir
-from snn_deploy.graph.passes.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import SPIKING_NODES
 from snn_deploy.simulate.reference import Reference

@@ -17,7 +17,7 @@ import torch
 from spikingjelly.activation_based import functional
 
 from interop import environments, exchange, networks, supported
-from snn_deploy.graph.passes.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 
 SAMPLES = 256
 SOFT = ("IF, soft reset", "LIF, soft reset")

@@ -21,12 +21,12 @@ from support.node_cases import node_cases
 
 from interop import exchange
 from interop.exchange import HERE, Case, Outcome
-from snn_deploy.errors import SnnDeployError
+from snn_deploy.core.errors import SnnDeployError
+from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import Calibration
-from snn_deploy.graph.passes.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.semantics import read_semantics, write_semantics
-from snn_deploy.registry import BACKENDS, FORMATS
-from snn_deploy.simulate.onnx_info import INT8, MODELS
+from snn_deploy.simulate.onnx.info import INT8, MODELS
 from snn_deploy.simulate.reference import Reference
 
 FILE = Path(__file__).resolve().parents[2] / "export" / "SUPPORTED.md"

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from snn_deploy.graph.lava_net import Conv, Dense, Flatten, Input, LavaNet
+from snn_deploy.graph.lava.net import Conv, Dense, Flatten, Input, LavaNet
 
 
 def _toward_zero(value: int, keep: int) -> int:

@@ -31,9 +31,9 @@ import pytest
 import torch
 from support.lava_dl import array, net_file, published
 
-from snn_deploy.errors import UnsupportedError
-from snn_deploy.graph.lava_io import read_net
-from snn_deploy.graph.lava_net import Cuba, Dense, Input, LavaNet
+from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.graph.lava.io import read_net
+from snn_deploy.graph.lava.net import Cuba, Dense, Input, LavaNet
 from snn_deploy.simulate.loihi import Loihi
 
 pytestmark = published

@@ -12,9 +12,9 @@ from interop.networks import NETWORKS, case, samples
 from spikingjelly.activation_based import functional
 from support.students import lively
 
-from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.core.registry import STUDENTS
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.registry import STUDENTS
 
 HARD = [name for name in NETWORKS if "soft" not in name]
 

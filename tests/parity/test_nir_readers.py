@@ -10,14 +10,14 @@ from spikingjelly.activation_based import functional
 from support.graphs import conv, graph, lif
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.errors import MissingOptionalError, UnsupportedError
+from snn_deploy.core.errors import MissingOptionalError, UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.foreign import Foreign, readers, run_foreign
 from snn_deploy.export.nir import NirOptions, NirWriter
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.io import read_nir, write_nir
-from snn_deploy.graph.passes.portable import portable
+from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
+from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.reference import Reference

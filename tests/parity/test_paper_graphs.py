@@ -15,8 +15,8 @@ import pytest
 import torch
 from support.graphs import graph
 
-from snn_deploy.errors import DataError
-from snn_deploy.graph.reading import read_plan
+from snn_deploy.core.errors import DataError
+from snn_deploy.graph.readers.reading import read_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.timing import Reading
 from snn_deploy.simulate.reference import Reference

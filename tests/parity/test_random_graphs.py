@@ -15,9 +15,9 @@ from support.random_graphs import Case, exact_case
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import RESET_RULE, NirOptions, NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
-from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import NODES, make_plan
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.graph.readers.io import read_nir
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 GRAPHS = 200

@@ -14,9 +14,9 @@ from spikingjelly.activation_based import layer, neuron
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
-from snn_deploy.graph.io import read_nir
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Comparison, Semantics, write_semantics
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 INPUTS, HIDDEN, CLASSES, STEPS, BATCH, DT = 12, 8, 4, 9, 5, 1e-4

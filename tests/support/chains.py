@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from snn_deploy.graph.passes.chip_layers import Chain, ChipLayer
-from snn_deploy.graph.passes.loihi import lower
-from snn_deploy.graph.passes.windows import FloatArray, Window
+from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
+from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.windows import FloatArray, Window
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.reference import Reference
 

@@ -8,11 +8,11 @@ import torch
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.passes.input_grid import input_grid
-from snn_deploy.graph.passes.loihi import lower
-from snn_deploy.graph.passes.quantize import Quantized, quantize
+from snn_deploy.graph.passes.quantize.quantize import Quantized, quantize
+from snn_deploy.graph.passes.to_chip.input_grid import input_grid
+from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import as_real, convert, set_numbers, trained_form
 from snn_deploy.models.chip_draft import draft

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from snn_deploy.data.events import Events, Sensor, coordinates, make_events
+from snn_deploy.data.events.recording import Events, Sensor, coordinates, make_events
 
 TABLE = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
 

@@ -17,12 +17,12 @@ import torch
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
-from snn_deploy.graph.lava_io import read_net, write_net
+from snn_deploy.graph.lava.io import read_net, write_net
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.simulate.onnx_info import MODELS
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.info import MODELS
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.sources import open_source
+from snn_deploy.tasks.open import open_source
 from support.lava_nets import KINDS, random_net
 from support.mutation import Mutation, blind, in_hdf5, in_onnx
 

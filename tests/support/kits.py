@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from types import ModuleType
 
-from snn_deploy.assets import asset_dir
+from snn_deploy.core.assets import asset_dir
 
 
 def kit(name: str) -> ModuleType:

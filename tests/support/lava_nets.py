@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from snn_deploy.graph.lava_net import (
+from snn_deploy.graph.lava.net import (
     NEVER_FIRES,
     Conv,
     Cuba,
@@ -19,8 +19,8 @@ from snn_deploy.graph.lava_net import (
     Readout,
     conv_shape,
 )
-from snn_deploy.graph.passes.loihi import lower
-from snn_deploy.graph.passes.quantize import Scales, quantize
+from snn_deploy.graph.passes.quantize.quantize import Scales, quantize
+from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.reference import Reference
 from support.residuals import pooled, residual

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.core.registry import METHODS
+from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
-from snn_deploy.registry import METHODS
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 
 TAPS = {"student_tap": "block1.neuron", "teacher_tap": "block1.relu"}

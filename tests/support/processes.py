@@ -18,8 +18,8 @@ import torch
 torch.set_num_threads(1)
 from support.toy import toy_data, toy_recipe
 from snn_deploy.distill.run import distill
-from snn_deploy.runs import Run
-from snn_deploy.world import joined
+from snn_deploy.recipes.run_folder import Run
+from snn_deploy.processes.world import joined
 
 with joined("cpu") as world:
     for folder, samples, settings in json.loads(sys.argv[1]):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from snn_deploy.data.arrays import ArraySplit
+from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.types import DataSet
-from snn_deploy.recipes import Recipe, parse_recipe
-from snn_deploy.share import drawn
+from snn_deploy.processes.share import drawn
+from snn_deploy.recipes.recipe import Recipe, parse_recipe
 
 CLASSES = 3
 SHAPE = (2, 6, 6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 
 MAX_LINE = 1 << 16
 MAX_LINES = 10_000

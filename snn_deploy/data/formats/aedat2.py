@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.aedat import require_version, skip_header
 from snn_deploy.data.formats.base import Columns, record_parts
-from snn_deploy.errors import DataError
 
 VERSION = "2.0"
 EVENT_BYTES = 8

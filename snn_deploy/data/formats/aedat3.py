@@ -18,9 +18,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.aedat import require_version, skip_header
 from snn_deploy.data.formats.base import PART, Columns, read_exactly
-from snn_deploy.errors import DataError
 
 VERSION = "3.1"
 EVENT_BYTES = 8

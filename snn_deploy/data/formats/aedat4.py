@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import DataError, MissingOptionalError
 from snn_deploy.data.formats.aedat import require_version
 from snn_deploy.data.formats.base import PART, Columns, read_exactly
-from snn_deploy.errors import DataError, MissingOptionalError
 
 VERSION = "4.0"
 MAX_HEADER_BYTES = 1 << 20

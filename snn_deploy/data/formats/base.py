@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_deploy.data.events import Events, Sensor, make_events
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
+from snn_deploy.data.events.recording import Events, Sensor, make_events
 
 PART = 1 << 18
 """Events that a reader hands out at once, about."""

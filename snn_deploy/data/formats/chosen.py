@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.aedat import version_of
 from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.formats.aedat3 import read_aedat3
@@ -14,7 +15,6 @@ from snn_deploy.data.formats.bits40 import read_bits40
 from snn_deploy.data.formats.hdf5 import read_hdf5
 from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.formats.numpy_files import read_npy, read_npz
-from snn_deploy.errors import DataError
 
 
 def read_aedat(path: Path) -> Iterator[Columns]:

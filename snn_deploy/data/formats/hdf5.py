@@ -15,9 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.base import MAX_EVENTS, PART, Columns
 from snn_deploy.data.formats.numpy_files import from_array
-from snn_deploy.errors import DataError
 
 MAX_CHUNK_BYTES = 64 << 20
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.base import Columns
 from snn_deploy.data.formats.numpy_files import whole_numbers
-from snn_deploy.errors import DataError
 
 MAX_VALUES = 1 << 28
 

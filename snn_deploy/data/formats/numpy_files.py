@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.data.formats.base import PART, Columns
-from snn_deploy.errors import DataError
 
 MAX_ARCHIVE_BYTES = 4 << 30
 """Of the unpacked vectors of an ``.npz`` file, which are read as a whole."""

@@ -14,7 +14,7 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.errors import Problem, UnsupportedError
+from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES

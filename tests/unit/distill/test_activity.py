@@ -16,20 +16,20 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from support.toy import CLASSES, SHAPE, toy_data
 from torch import nn
 
-from snn_deploy.data.arrays import ArraySplit
+from snn_deploy.core.registry import STUDENTS
+from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.distill.activity import ActivityMeter, active
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.interrupt import StopRequest
-from snn_deploy.distill.method import build_method
+from snn_deploy.distill.methods.method import build_method
 from snn_deploy.distill.objective import DistillObjective, LabelObjective, Objective
 from snn_deploy.distill.trainer import Phase, fit
 from snn_deploy.energy.count import count
 from snn_deploy.energy.counts import Counts
-from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.neurons import NeuronOptions, make_neuron
-from snn_deploy.recipes import MethodSpec, TrainSpec
-from snn_deploy.registry import STUDENTS
+from snn_deploy.recipes.recipe import MethodSpec, TrainSpec
 from snn_deploy.simulate.reference import Reference
 
 CPU = torch.device("cpu")

@@ -10,17 +10,17 @@ from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, flip_some, toy_data, toy_recipe
 from torch import nn
 
-from snn_deploy.data.seeds import derived_seed
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.data.loading.seeds import derived_seed
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.interrupt import StopRequest
-from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.trainer import Phase, fit
-from snn_deploy.errors import ConfigError
-from snn_deploy.recipes import MixSpec, TrainSpec
-from snn_deploy.share import divide
-from snn_deploy.world import World
+from snn_deploy.processes.share import divide
+from snn_deploy.processes.world import World
+from snn_deploy.recipes.recipe import MixSpec, TrainSpec
 
 CPU = torch.device("cpu")
 SOME = torch.tensor([3, 0, 17, 8])

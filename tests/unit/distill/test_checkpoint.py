@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
-from snn_deploy.errors import ConfigError, DataError
 
 
 def test_content_survives_and_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
-from snn_deploy.data.arrays import ArraySplit
+from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import build_student

@@ -17,7 +17,7 @@ import torch
 torch.set_num_threads(1)
 from snn_deploy import api
 from snn_deploy.cli import main
-from snn_deploy.recipes import load_recipe
+from snn_deploy.recipes.recipe import load_recipe
 
 full_after = int(sys.argv[1])
 distill = api.distill

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.distill.metrics import Metrics
-from snn_deploy.errors import DataError
 
 
 def step(number: int, loss: float) -> dict[str, object]:

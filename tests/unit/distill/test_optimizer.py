@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
-from snn_deploy.recipes import TrainSpec
+from snn_deploy.recipes.recipe import TrainSpec
 
 
 def test_warm_up_then_cosine_by_hand() -> None:

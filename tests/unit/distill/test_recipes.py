@@ -12,13 +12,13 @@ from support.data import real_data
 from support.recipes import declared
 from torch import nn
 
-from snn_deploy.assets import asset_names
-from snn_deploy.distill.method import Setting, build_method
+from snn_deploy.core.assets import asset_names
+from snn_deploy.core.registry import DATASETS
+from snn_deploy.distill.methods.method import Setting, build_method
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.recipes import Recipe, load_recipe
-from snn_deploy.registry import DATASETS
+from snn_deploy.recipes.recipe import Recipe, load_recipe
 
 NAMES = asset_names("distill")
 SMALL = [

@@ -13,18 +13,18 @@ import pytest
 import torch
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 
+from snn_deploy.core.errors import ConfigError, DataError, DivergedError, InterruptedRunError
+from snn_deploy.core.files import sha256_file
+from snn_deploy.core.registry import DATASETS, METHODS
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import Event
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.teacher import teacher_identity
-from snn_deploy.errors import ConfigError, DataError, DivergedError, InterruptedRunError
-from snn_deploy.files import sha256_file
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import build_teacher, load_student, save_weights
-from snn_deploy.recipes import Recipe
-from snn_deploy.registry import DATASETS, METHODS
-from snn_deploy.runs import Run
-from snn_deploy.world import choose_device
+from snn_deploy.processes.world import choose_device
+from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.recipes.run_folder import Run
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +273,7 @@ import torch
 torch.set_num_threads(1)
 from support.toy import toy_data, toy_recipe
 from snn_deploy.distill.run import distill
-from snn_deploy.runs import Run
+from snn_deploy.recipes.run_folder import Run
 
 folder, marks, settings = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 recipe, data = toy_recipe(*settings), toy_data(sizes=(400, 12, 12))

@@ -9,17 +9,17 @@ from support.methods import make
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.distill.batches import Batches
-from snn_deploy.distill.method import Setting
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.step import GradientStep
-from snn_deploy.errors import ConfigError
 from snn_deploy.models.load import build_teacher
 from snn_deploy.models.neurons import NeuronOptions, make_neuron
-from snn_deploy.recipes import MixSpec, TrainSpec
-from snn_deploy.runs import Run
-from snn_deploy.world import ALONE
+from snn_deploy.processes.world import ALONE
+from snn_deploy.recipes.recipe import MixSpec, TrainSpec
+from snn_deploy.recipes.run_folder import Run
 
 CPU = torch.device("cpu")
 INDICES = torch.arange(13).flip(0)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.distill.taps import tap
-from snn_deploy.errors import ConfigError
 
 
 class Net(nn.Module):

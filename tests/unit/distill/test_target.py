@@ -14,17 +14,17 @@ from support.methods import TOY_OPTIONS
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 
 from snn_deploy.api import describe
+from snn_deploy.core.errors import ConfigError, DataError, InterruptedRunError, UnsupportedError
+from snn_deploy.core.files import sha256_file
+from snn_deploy.core.registry import DATASETS, METHODS
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import Event
 from snn_deploy.distill.run import distill
-from snn_deploy.errors import ConfigError, DataError, InterruptedRunError, UnsupportedError
-from snn_deploy.files import sha256_file
 from snn_deploy.models.chip_modules import ChipNeuron, ChipSynapses
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import load_student, load_weights, save_weights
-from snn_deploy.recipes import Recipe
-from snn_deploy.registry import DATASETS, METHODS
-from snn_deploy.runs import Run
+from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.recipes.run_folder import Run
 
 TARGET = ("target.bits=4", "target.epochs=3")
 

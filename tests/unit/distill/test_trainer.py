@@ -16,15 +16,15 @@ from support.splits import Expecting
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
+from snn_deploy.core.errors import ConfigError, DivergedError, InterruptedRunError
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.events import EpochDone, Event, PhaseStarted, StepsDone
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
-from snn_deploy.distill.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.distill.objective import DistillObjective, LabelObjective, Objective
 from snn_deploy.distill.trainer import Fit, Phase, fit
-from snn_deploy.errors import ConfigError, DivergedError, InterruptedRunError
 from snn_deploy.models.load import build_student
-from snn_deploy.recipes import MixSpec, TrainSpec
+from snn_deploy.recipes.recipe import MixSpec, TrainSpec
 
 CPU = torch.device("cpu")
 RECIPE = toy_recipe()

@@ -13,21 +13,21 @@ from support.methods import TOY_OPTIONS, make
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
-from snn_deploy.data.images import ImageSplit
-from snn_deploy.data.resident import resident
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.data.loading.resident import resident
+from snn_deploy.data.sets.images import ImageSplit
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.kernels import kernels
-from snn_deploy.distill.method import Setting
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.distill.recompute import recomputed
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.step import GradientStep
-from snn_deploy.errors import ConfigError
 from snn_deploy.models.load import build_student, build_teacher
-from snn_deploy.recipes import TrainSpec
-from snn_deploy.runs import Run
-from snn_deploy.world import ALONE
+from snn_deploy.processes.world import ALONE
+from snn_deploy.recipes.recipe import TrainSpec
+from snn_deploy.recipes.run_folder import Run
 
 CPU = torch.device("cpu")
 FIRES = ("student.neuron.v_threshold=0.05", "student.readout=linear")

@@ -13,8 +13,8 @@ from support.geometry import layers
 from support.graphs import conv, graph, lif, spike_trace
 from support.random_graphs import exact_cases
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.energy.count import Counter, count
-from snn_deploy.errors import DataError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Trace
 from snn_deploy.simulate.reference import BLOCK_ELEMENTS, Reference

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from oracles.synapses import fan_out_maps
 from support.geometry import conv_layers, layers
 
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.energy.fanout import fan_out
-from snn_deploy.errors import UnsupportedError
 
 
 @settings(max_examples=150, deadline=None)

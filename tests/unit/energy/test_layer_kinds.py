@@ -17,10 +17,10 @@ from support.graphs import graph, lif, spike_trace
 from support.layer_kinds import KINDS, NETWORKS, build
 from torch import nn
 
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.energy.count import count
-from snn_deploy.errors import UnsupportedError
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.synapses.live import EventCounter

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.counts import counts, edge, neurons
 
-from snn_deploy.assets import asset_dir
+from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.energy.anchors import reproduce
 from snn_deploy.energy.price import price
-from snn_deploy.errors import ConfigError
 from snn_deploy.hardware.interval import total
 from snn_deploy.hardware.profile import load_profile, profile_names
 from snn_deploy.hardware.schema import Memory, Profile, RateRange, Source, Term

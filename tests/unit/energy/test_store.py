@@ -11,10 +11,10 @@ import pytest
 import torch
 from support.graphs import conv, graph, lif, spike_trace
 
+from snn_deploy.core.errors import DataError
 from snn_deploy.energy.count import count
 from snn_deploy.energy.counts import concatenate
 from snn_deploy.energy.store import load_counts, save_counts
-from snn_deploy.errors import DataError
 from snn_deploy.graph.plan import make_plan
 
 

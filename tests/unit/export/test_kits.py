@@ -12,13 +12,13 @@ import pytest
 import torch
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.assets import asset_dir
+from snn_deploy.core.assets import asset_dir
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirOptions, NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
-from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 KITS = ("run_nir", "run_onnx")

@@ -13,15 +13,15 @@ import torch
 from spikingjelly.activation_based import layer
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.assets import asset_dir
-from snn_deploy.errors import UnsupportedError
+from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.lava import LavaOptions, LavaWriter
-from snn_deploy.graph.from_torch import from_torch
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.registry import FORMATS
-from snn_deploy.simulate.lava import Lava
-from snn_deploy.simulate.lava_install import lava_environment
+from snn_deploy.simulate.lava.client import Lava
+from snn_deploy.simulate.lava.environment import lava_environment
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
 

@@ -14,17 +14,17 @@ from support.residuals import Builder, residual
 from support.students import lively
 
 from snn_deploy.cli.main import exit_code
-from snn_deploy.errors import UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.registry import STUDENTS
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.lava import LavaOptions, LavaWriter
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.io import write_nir
-from snn_deploy.graph.lava_io import read_net
-from snn_deploy.graph.lava_rules import chip_problems
+from snn_deploy.graph.lava.io import read_net
+from snn_deploy.graph.lava.rules import chip_problems
+from snn_deploy.graph.readers.from_torch import from_torch
+from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.registry import STUDENTS
-from snn_deploy.simulate.lava import Lava
-from snn_deploy.simulate.lava_install import lava_environment
+from snn_deploy.simulate.lava.client import Lava
+from snn_deploy.simulate.lava.environment import lava_environment
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
 

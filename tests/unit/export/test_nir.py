@@ -10,14 +10,14 @@ import torch
 from support.graphs import graph, lif
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.errors import ConfigError, UnsupportedError
+from snn_deploy.core.errors import ConfigError, UnsupportedError
+from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import Calibration, Check
 from snn_deploy.export.nir import NirOptions, NirWriter
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Semantics, read_semantics
-from snn_deploy.registry import BACKENDS, FORMATS
 from snn_deploy.simulate.reference import Reference
 
 NO_CALIBRATION = Calibration(torch.zeros(1, 1, 1))

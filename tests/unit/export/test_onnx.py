@@ -16,17 +16,17 @@ from support.graphs import graph, lif
 from support.random_graphs import exact_cases
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.errors import DataError, UnsupportedError
+from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export import onnx as onnx_format
 from snn_deploy.export import onnx_models
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.export.onnx_models import scan_model, step_model, unrolled_model
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.registry import FORMATS
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 NO_CALIBRATION = Calibration(torch.zeros(1, 1, 1))

@@ -18,18 +18,18 @@ from support.graphs import graph, lif
 from support.random_graphs import exact_cases
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
-from snn_deploy.errors import ConfigError, UnsupportedError
+from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import Network
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.export.onnx_int8 import LEVELS, quantize
 from snn_deploy.export.verify import Samples
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.types import WEIGHT_NODES
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 NAMES = ("step-int8", "scan-int8", "unrolled-int8")

@@ -11,17 +11,17 @@ import torch
 from support.toy import toy_data, toy_recipe
 
 from snn_deploy.api import Bundle, export_bundle
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.distill.run import distill
-from snn_deploy.errors import UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.lava import LavaOptions, LavaWriter
-from snn_deploy.graph.io import read_nir
-from snn_deploy.graph.lava_io import read_net
-from snn_deploy.graph.lava_net import Conv, Dense
+from snn_deploy.graph.lava.io import read_net
+from snn_deploy.graph.lava.net import Conv, Dense
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.models.chip_modules import ChipSynapses
 from snn_deploy.models.load import load_student
-from snn_deploy.runs import Run
-from snn_deploy.sources import open_source
+from snn_deploy.recipes.run_folder import Run
+from snn_deploy.tasks.open import open_source
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from support.graphs import graph, lif
 
-from snn_deploy.errors import UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.grains import Grain, input_grains
-from snn_deploy.graph.passes.input_grid import InputGrid
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.plan import make_plan
 
 GRID = InputGrid(0.25, (-3, 15), 0.0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.graphs import conv, graph, lif
 
-from snn_deploy.errors import DataError, UnsupportedError
+from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.graph.flatten import MAX_DEPTH
 from snn_deploy.graph.plan import loop_groups, make_plan, observed_layers
 from snn_deploy.graph.semantics import Semantics, write_semantics

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.graphs import graph
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.timing import Reading, timing
 

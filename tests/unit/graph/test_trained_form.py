@@ -7,9 +7,9 @@ import nir
 import pytest
 from support.graphs import graph, lif
 
-from snn_deploy.errors import DataError
-from snn_deploy.graph.io import read_nir, write_nir
-from snn_deploy.graph.passes.input_grid import InputGrid
+from snn_deploy.core.errors import DataError
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
+from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.trained_form import (
     KEY,
     TrainedForm,

@@ -232,7 +232,9 @@ def test_every_field_has_a_rule_or_a_reader():
     ruled = {rule.field for rule in CONSTRAINTS}
     assert ruled <= set(Limits.model_fields)
     package = Path(__file__).parents[3] / "snn_deploy"
-    code = "\n".join(path.read_text() for path in [*package.glob("hardware/*.py"), package / "checking.py"])
+    code = "\n".join(
+        path.read_text() for path in [*package.rglob("hardware/**/*.py"), package / "tasks" / "check.py"]
+    )
     told_only = {"state_bits", "threshold_bits"}
     per_core = {"kernel_memory_per_core", "neuron_memory_per_core", "bias_memory_per_core"}
     assert 'f"{name}_memory_per_core"' in code

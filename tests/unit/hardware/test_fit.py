@@ -10,7 +10,7 @@ from support.graphs import graph, lif
 from support.limits import UNBOUNDED, limit, limits
 from support.random_graphs import exact_cases
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.hardware.fit import SCHEMES, fit
 from snn_deploy.hardware.limits import NEEDED

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from support.limits import SOURCE, limit
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.graph.plan import NODES
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
 from snn_deploy.hardware.limits import NEEDED, PLACEMENT_NEEDS, Limits, NeuronModel, Operator, Scheme

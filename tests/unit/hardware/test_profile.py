@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from snn_deploy.assets import asset_dir
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.hardware.profile import load_profile, parse_profile, profile_names
 from snn_deploy.hardware.schema import BANDS, SECOND_HAND_BAND, Counting, Memory, Profile, Term
 from snn_deploy.hardware.units import TERMS, UNITS

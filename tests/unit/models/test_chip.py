@@ -15,17 +15,17 @@ from support.chip import exported, put_on_chip, random_student, train_a_little
 from support.students import IN_SHAPE, NEURONS, lively, spikes_in, student
 from torch import nn
 
-from snn_deploy.errors import UnsupportedError
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.lava_net import Conv, Dense
-from snn_deploy.graph.lava_rules import chip_problems, simulation_problems
+from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.registry import STUDENTS
+from snn_deploy.graph.lava.net import Conv, Dense
+from snn_deploy.graph.lava.rules import chip_problems, simulation_problems
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import as_real
 from snn_deploy.models.chip_draft import draft
 from snn_deploy.models.chip_modules import ChipConv2d, ChipNeuron, ChipSynapses
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.registry import STUDENTS
 from snn_deploy.simulate.loihi import Loihi
 
 HARD = [name for name in NEURONS if "soft" not in name and "CUBA" not in name]

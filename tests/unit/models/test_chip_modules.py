@@ -12,7 +12,7 @@ from oracles.loihi_integer import simulate
 from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
 
-from snn_deploy.graph.lava_net import Cuba, Dense, LavaNet
+from snn_deploy.graph.lava.net import Cuba, Dense, LavaNet
 from snn_deploy.models.chip_modules import ChipLinear, ChipNeuron, bounded, rounded, truncated
 
 

@@ -12,17 +12,17 @@ from spikingjelly.activation_based import base, functional
 from support.students import lively
 from torch import nn
 
-from snn_deploy.errors import ConfigError, UnsupportedError
+from snn_deploy.core.errors import ConfigError, UnsupportedError
+from snn_deploy.core.registry import FORMATS, STUDENTS, TEACHERS
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import RESET_RULE, NirOptions
 from snn_deploy.export.onnx import OnnxOptions
-from snn_deploy.graph.from_torch import from_torch
-from snn_deploy.graph.io import read_nir
+from snn_deploy.graph.readers.from_torch import from_torch
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.registry import FORMATS, STUDENTS, TEACHERS
-from snn_deploy.simulate.onnxruntime import OnnxRuntime
+from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 SHAPE, CLASSES, STEPS = (2, 16, 16), 5, 4

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from support.toy import CLASSES, SHAPE, toy_recipe
 
-from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.models.load import build_student, build_teacher, load_student, load_weights, save_weights
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spikingjelly.activation_based import functional
 from torch import fx, nn
 
-from snn_deploy.errors import ConfigError
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.models.neurons import spiking_layers
 from snn_deploy.models.spiking_cnn import SpikingCnn, SpikingCnnOptions, spiking_cnn
 

@@ -11,10 +11,10 @@ import torch
 from support.data import real_data
 from torch import nn
 
-from snn_deploy.errors import ConfigError, DataError, MissingOptionalError
+from snn_deploy.core.errors import ConfigError, DataError, MissingOptionalError
+from snn_deploy.core.registry import DATASETS, TEACHERS
 from snn_deploy.models.load import load_weights, save_weights
 from snn_deploy.models.public_resnet import PaddedShortcut
-from snn_deploy.registry import DATASETS, TEACHERS
 
 
 def teacher(name: str, shape: tuple[int, int, int] = (3, 32, 32), classes: int = 10, **options) -> nn.Module:

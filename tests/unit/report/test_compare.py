@@ -7,8 +7,8 @@ from support.counts import counts as made_counts
 from support.counts import edge, neurons
 from support.reports import bundle_report
 
+from snn_deploy.core.errors import ConfigError, DataError, RegressionError
 from snn_deploy.energy.price import price
-from snn_deploy.errors import ConfigError, DataError, RegressionError
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
 from snn_deploy.report.build import build_report, find_report

@@ -15,7 +15,7 @@ from support.counts import edge, neurons
 from support.graphs import graph
 from support.reports import LAYERS, bundle_report, hostile_report, terminal
 
-from snn_deploy.errors import ConfigError, DataError
+from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.report import assemble
 from snn_deploy.report.build import build_report, read_report, render_json

@@ -9,8 +9,8 @@ import torch
 from oracles.nir_loops import simulate
 from support.node_cases import DT, NodeCase, node_cases
 
-from snn_deploy.graph.io import read_nir
 from snn_deploy.graph.plan import NODES
+from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.simulate.reference import Reference
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from oracles.loihi_integer import simulate
 from support.lava_nets import KINDS, random_input, random_net
 
-from snn_deploy.errors import ConfigError, DataError, UnsupportedError
-from snn_deploy.graph.lava_net import NEVER_FIRES, Conv, Cuba, Dense, Input, LavaNet, Readout, layer_bound
+from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
+from snn_deploy.graph.lava.net import NEVER_FIRES, Conv, Cuba, Dense, Input, LavaNet, Readout, layer_bound
 from snn_deploy.simulate import cuba, loihi, synapse
 from snn_deploy.simulate.loihi import Loihi
 

@@ -9,7 +9,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron
 from support.graphs import graph
 
-from snn_deploy.graph.modules import NEURONS
+from snn_deploy.graph.readers.modules import NEURONS
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.neurons import MembraneState, SynapticState
 from snn_deploy.simulate.reference import Reference

@@ -15,10 +15,10 @@ from support.graphs import graph, lif
 from support.kits import kit
 from support.random_graphs import exact_cases
 
-from snn_deploy.errors import ConfigError, DataError
-from snn_deploy.graph.io import write_nir
-from snn_deploy.graph.passes.portable import portable
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.simulate import reference
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.reference import Reference, membranes64, previous

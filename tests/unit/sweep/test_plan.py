@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from snn_deploy.errors import ConfigError, DataError
-from snn_deploy.recipes import load_recipe
-from snn_deploy.search_space import Range, parse_space
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.recipes.recipe import load_recipe
+from snn_deploy.recipes.search_space import Range, parse_space
 from snn_deploy.sweep.plan import Plan, keep_plan, make_plan
 
 

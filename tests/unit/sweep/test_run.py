@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from snn_deploy.data.synthetic import DigitsDvsOptions, digits_dvs
+from snn_deploy.core.errors import ConfigError, DataError, InterruptedRunError
+from snn_deploy.data.sets.synthetic import DigitsDvsOptions, digits_dvs
 from snn_deploy.energy.price import price
-from snn_deploy.errors import ConfigError, DataError, InterruptedRunError
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
-from snn_deploy.recipes import load_recipe
-from snn_deploy.reporting import count_source
-from snn_deploy.runs import Run
-from snn_deploy.sources import open_source
+from snn_deploy.recipes.recipe import load_recipe
+from snn_deploy.recipes.run_folder import Run
 from snn_deploy.sweep import workers
 from snn_deploy.sweep.report import short_names
 from snn_deploy.sweep.run import Sweep, run_sweep
 from snn_deploy.sweep.study import Done
 from snn_deploy.sweep.trial import run_trial
+from snn_deploy.tasks.open import open_source
+from snn_deploy.tasks.report import count_source
 
 FAKE = """
 import json, os, sys

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_deploy.errors import DataError
+from snn_deploy.core.errors import DataError
 from snn_deploy.sweep import study as module
 from snn_deploy.sweep.plan import Plan, make_plan
 from snn_deploy.sweep.study import Done, Study, pareto

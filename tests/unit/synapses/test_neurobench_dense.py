@@ -15,8 +15,8 @@ from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
 from snn_deploy.energy.fanout import fan_out
-from snn_deploy.graph.from_torch import from_torch
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.types import WEIGHT_NODES
 from snn_deploy.synapses.live import EventCounter

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from support.events import rows
 from support.recordings import aedat4, event_packet, io_header, some_events
 
-from snn_deploy.data.events import Sensor
+from snn_deploy.core.errors import DataError, MissingOptionalError
+from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats import aedat4 as module
 from snn_deploy.data.formats.aedat4 import read_aedat4
 from snn_deploy.data.formats.base import checked
-from snn_deploy.errors import DataError, MissingOptionalError
 
 pytest.importorskip("flatbuffers")
 pytest.importorskip("lz4.frame")

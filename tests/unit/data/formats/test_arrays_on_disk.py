@@ -12,13 +12,13 @@ from support.data import real_data
 from support.events import rows
 from support.recordings import some_events
 
-from snn_deploy.data.events import Sensor
+from snn_deploy.core.errors import DataError
+from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats import hdf5, mat, numpy_files
 from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.hdf5 import read_hdf5
 from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.formats.numpy_files import read_npy, read_npz
-from snn_deploy.errors import DataError
 
 SENSOR = Sensor(2, 128, 128)
 EVENTS = some_events(2, 70)

@@ -13,7 +13,8 @@ from support.data import real_data
 from support.events import rows
 from support.recordings import AEDAT2_HEADER, AEDAT3_HEADER, aedat2, aedat3, bits40, packet3, some_events
 
-from snn_deploy.data.events import Sensor
+from snn_deploy.core.errors import DataError
+from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats import aedat3 as aedat3_module
 from snn_deploy.data.formats import base
 from snn_deploy.data.formats.aedat2 import read_aedat2
@@ -21,7 +22,6 @@ from snn_deploy.data.formats.aedat3 import read_aedat3
 from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.bits40 import read_bits40
 from snn_deploy.data.formats.chosen import READERS, read_any
-from snn_deploy.errors import DataError
 
 LARGE = Sensor(2, 128, 128)
 SMALL = Sensor(2, 34, 34)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snn_deploy.errors import UnsupportedError
-from snn_deploy.graph.modules import CONVERTERS
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
+from snn_deploy.graph.readers.modules import CONVERTERS
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.layers import stateless
 

@@ -1,0 +1,1 @@
+"""The ground floor: errors, files, documents and the registry. Nothing here needs torch."""

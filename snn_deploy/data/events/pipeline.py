@@ -1,0 +1,209 @@
+"""The way from recordings to frames that every event data set takes, and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.registry import Options
+from snn_deploy.data.augment.frames import AugmentOptions
+from snn_deploy.data.events import views
+from snn_deploy.data.events.frames import Accumulator, Extent, centred, count_bounds, time_bounds
+from snn_deploy.data.events.recording import MAX_TIME, NEVER, Events, Sensor, denoise, quiet
+from snn_deploy.data.events.views import View
+
+REVISION = 2
+"""Goes up when this pipeline makes other frames from the same recordings; part of every cache key."""
+
+MAX_COUNT = 255
+MAX_SAMPLE = 1 << 28
+"""Entries ``T C H W`` of one sample: 1 GiB of exact counts while it is made."""
+
+
+class FrameOptions(Options):
+    """How recordings become frames, in this order.
+
+    Attributes:
+        denoise_us: drop events without an earlier event on a neighbouring pixel within this time.
+        centre: move each sample so that the median row and column of its events are in the middle of the
+            sensor. Its frames are divided before, so with a crop they may hold different numbers of events.
+        crop: keep the central ``crop x crop`` pixels.
+        downsample: join blocks of this many by this many pixels.
+        resize: join pixels to an image of this height and width; instead of ``downsample``.
+        polarity: ``on-off`` gives two channels (OFF, ON), ``merged`` one.
+        binning: T frames of equal ``time`` or of equal ``count`` of events.
+        window: every frame has this length, in microseconds or in events, from the beginning of a sample;
+            what comes after T frames is left out. By default the frames divide the whole sample.
+        binary: an entry is 1 where there were events (spikes); else it counts them, up to 255.
+        augment: random changes of training batches.
+    """
+
+    mirrored: ClassVar[bool] = False
+    """Whether the mirror image of a sample belongs to the same class."""
+
+    denoise_us: int | None = Field(default=None, ge=1)
+    centre: bool = False
+    crop: int | None = Field(default=None, ge=1)
+    downsample: int = Field(default=1, ge=1, le=64)
+    resize: tuple[int, int] | None = None
+    polarity: Literal["on-off", "merged"] = "on-off"
+    binning: Literal["time", "count"] = "time"
+    window: int | None = Field(default=None, ge=1, le=MAX_TIME)
+    binary: bool = True
+    augment: AugmentOptions | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FrameOptions:
+        if self.resize is not None and self.downsample > 1:
+            raise ValueError("resize and downsample are two ways to one thing; give one of them")
+        if self.augment is not None and self.augment.flip and not self.mirrored:
+            raise ValueError("augment.flip: a mirrored sample of these data would be of another class")
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """The options that change frames."""
+        return self.model_dump(mode="json", include=set(FrameOptions.model_fields) - {"augment"})
+
+
+class Cut(NamedTuple):
+    """The events of a recording with ``start <= t < stop`` (microseconds), which are one sample.
+
+    Its frames divide the time between its first and its last event, or all of the cut if it is ``exact``.
+    """
+
+    label: int
+    start: int = NEVER
+    stop: int = MAX_TIME + 1
+    exact: bool = False
+
+
+def view_of(sensor: Sensor, options: FrameOptions) -> View:
+    """What the frames show of a sensor.
+
+    Raises:
+        ConfigError: the crop or the size is larger than the sensor.
+    """
+    view = views.whole(sensor)
+    if options.crop is not None:
+        view = views.crop(view, options.crop, options.crop)
+    if options.downsample > 1:
+        view = views.downsample(view, options.downsample)
+    if options.resize is not None:
+        view = views.resize(view, *options.resize)
+    if options.polarity == "merged":
+        view = views.merge_polarities(view)
+    return view
+
+
+class Binner:
+    """Makes frames of the recordings of one sensor.
+
+    Args:
+        sensor: the camera's field of view.
+        timesteps: number of frames T.
+        options: how recordings become frames.
+
+    Raises:
+        ConfigError: a sample would have more than 2^28 entries, or a crop or size is larger than the sensor.
+    """
+
+    def __init__(self, sensor: Sensor, timesteps: int, options: FrameOptions) -> None:
+        self.sensor = sensor
+        self.view = view_of(sensor, options)
+        self.shape = (timesteps, *self.view.sensor)
+        self._counted = sensor if options.centre else self.view.sensor
+        self._timesteps = timesteps
+        self._options = options
+        if (entries := timesteps * self._counted.size) > MAX_SAMPLE:
+            raise ConfigError(
+                f"A sample of shape {(timesteps, *self._counted)} has {entries} entries; the limit is "
+                f"{MAX_SAMPLE}.",
+                hint="Lower timesteps"
+                + ("." if options.centre else ", or set data.downsample, data.resize or data.crop."),
+            )
+
+    def shown(self, parts: Iterable[Events]) -> Iterator[Events]:
+        """What is left of a recording before it is binned; what is centred is cropped and joined after."""
+        within = self._options.denoise_us
+        if within is not None:
+            last = quiet(self.sensor)
+            parts = (denoise(events, self.sensor, within, last) for events in parts)
+        yield from parts if self._counted == self.sensor else map(self.view, parts)
+
+    def measure(self, parts: Iterable[Events], cuts: Sequence[Cut]) -> list[Extent]:
+        """The extent of each cut of a recording given by its ``shown`` parts.
+
+        Raises:
+            DataError: a cut's events are not in order of time.
+        """
+        counts, firsts, lasts = [0] * len(cuts), [0] * len(cuts), [NEVER] * len(cuts)
+        for events in parts:
+            if not len(events):
+                continue
+            for index, cut in enumerate(cuts):
+                if not len(part := _within(events, cut)):
+                    continue
+                first, last = int(part.t[0]), int(part.t[-1])
+                if first < lasts[index]:
+                    raise DataError(f"time goes back from {lasts[index]} to {first} us")
+                firsts[index] = firsts[index] if counts[index] else first
+                lasts[index] = last
+                counts[index] += len(part)
+        return [Extent(n, a, b if n else a) for n, a, b in zip(counts, firsts, lasts, strict=True)]
+
+    def count(
+        self, parts: Iterable[Events], cuts: Sequence[Cut], extents: Sequence[Extent]
+    ) -> Iterator[NDArray[np.int32]]:
+        """Exact event counts ``[T, C, H, W]`` of each of the ``cuts``, which are in order of their start."""
+        waiting = list(zip(cuts, extents, strict=True))
+        begun: list[tuple[Cut, Accumulator]] = []
+        for events in parts:
+            if not len(events):
+                continue
+            first, last = int(events.t[0]), int(events.t[-1])
+            while waiting and waiting[0][0].start <= last:
+                cut, extent = waiting.pop(0)
+                begun.append((cut, self._accumulator(cut, extent)))
+            for cut, accumulator in begun:
+                if cut.stop > first:
+                    accumulator.add(_within(events, cut))
+            while begun and begun[0][0].stop <= last:
+                yield self._seen(begun.pop(0)[1].counts())
+        begun += [(cut, self._accumulator(cut, extent)) for cut, extent in waiting]
+        for _, accumulator in begun:
+            yield self._seen(accumulator.counts())
+
+    def _seen(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
+        return self.view.frames(centred(counts)) if self._options.centre else counts
+
+    def _accumulator(self, cut: Cut, extent: Extent) -> Accumulator:
+        if cut.exact:
+            extent = Extent(extent.events, cut.start, cut.stop)
+        by_time = self._options.binning == "time"
+        bounds = (time_bounds if by_time else count_bounds)(extent, self._timesteps, self._options.window)
+        return Accumulator(bounds, self._counted, by_time=by_time)
+
+    def entries(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.uint8], int]:
+        """Frames as they are kept, uint8, and how many entries were limited to 255."""
+        if self._options.binary:
+            return (counts > 0).view(np.uint8), 0
+        limited = 0
+        if counts.max() > MAX_COUNT:
+            limited = int(np.count_nonzero(counts > MAX_COUNT))
+            counts = np.minimum(counts, MAX_COUNT)
+        return counts.astype(np.uint8), limited
+
+
+def _within(events: Events, cut: Cut) -> Events:
+    first, last = events.t[0], events.t[-1]
+    if cut.start <= first and last < cut.stop:
+        return events
+    if cut.stop <= first or last < cut.start:
+        return events[:0]
+    start, stop = np.searchsorted(events.t, (cut.start, cut.stop))
+    return events[start:stop]

@@ -1,0 +1,308 @@
+"""Data sets made of recordings: what is read, how it is divided, and what becomes of damaged files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.data.augment.frames import augment
+from snn_deploy.data.events.frames import Extent
+from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut, FrameOptions
+from snn_deploy.data.events.recording import NEVER, Events, Sensor
+from snn_deploy.data.formats.base import Reader, checked
+from snn_deploy.data.loading.arrays import ArraySplit
+from snn_deploy.data.loading.cache import FRAMES, Cached, Put, Tensors, cache_dir, cached
+from snn_deploy.data.types import DataSet
+
+Ints = NDArray[np.int64]
+
+_SHOWN = 20
+
+
+class RecordedOptions(FrameOptions):
+    """Options of data sets that lie on a disk.
+
+    Attributes:
+        root: folder of the recordings.
+        skip_damaged: leave out damaged recordings, count them and name them in the notes of the data; by
+            default one damaged recording stops everything.
+        download: fetch what is missing from its publisher into ``root``. Never happens otherwise.
+    """
+
+    root: Path | None = None
+    skip_damaged: bool = False
+    download: bool = False
+
+
+Cuts = Callable[[Iterable[Events]], list[Cut]]
+"""Makes the cuts of a recording from its events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file, or a part of one, that holds one recording.
+
+    Attributes:
+        name: what it is called in messages and cache keys.
+        identity: what stands for its content in cache keys.
+        events: begins to read it; may be called again.
+        cuts: samples to make of it, or how to find them.
+    """
+
+    name: str
+    identity: tuple[int, ...]
+    events: Callable[[], Iterator[Events]]
+    cuts: tuple[Cut, ...] | Cuts
+
+
+class Samples(NamedTuple):
+    """Of each sample its label, the number of its recording in the list, and where its cut starts (the
+    earliest time of all for a whole recording); int64 ``[N]``."""
+
+    labels: Ints
+    recording: Ints
+    start: Ints
+
+
+Divide = Callable[[Samples], Sequence[Ints]]
+"""Sample indices of train, validation and test."""
+
+
+def file_recording(
+    path: Path, root: Path, reader: Reader, sensor: Sensor, cuts: tuple[Cut, ...] | Cuts
+) -> Recording:
+    """The recording that a file holds.
+
+    Raises:
+        DataError: the file is gone.
+    """
+    return Recording(
+        path.relative_to(root).as_posix(),
+        file_identity(path),
+        lambda: checked(reader(path), sensor),
+        cuts,
+    )
+
+
+def file_identity(path: Path) -> tuple[int, int]:
+    """Size and time of change, which stand for a file's content: reading all files would cost what a cache
+    saves.
+
+    Raises:
+        DataError: the file is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
+    return status.st_size, status.st_mtime_ns
+
+
+def default_root(folder: str) -> Path:
+    """Where a data set is looked for when no folder is given: ``$SNN_DEPLOY_DATA/folder``, or ``folder`` in
+    the cache folder."""
+    data = os.environ.get("SNN_DEPLOY_DATA")
+    return (Path(data).expanduser() if data else cache_dir()) / folder
+
+
+def recorded_set(
+    name: str,
+    recordings: Sequence[Recording],
+    sensor: Sensor,
+    options: RecordedOptions,
+    divide: Divide,
+    *,
+    timesteps: int,
+    classes: Sequence[str],
+    notes: Sequence[str],
+    cache: Path | None,
+    where: str,
+) -> DataSet:
+    """The data set of ``recordings``, binned or read from the cache.
+
+    Args:
+        name: registry name.
+        recordings: in a fixed order.
+        sensor: field of view of all of them.
+        options: how they become frames.
+        divide: how samples are divided.
+        timesteps: number of frames T.
+        classes: class names in the order of the labels.
+        notes: what a reader must know about the data.
+        cache: folder of the cache; None is :func:`~snn_deploy.data.loading.cache.cache_dir`.
+        where: the folder or file, for messages.
+
+    Raises:
+        DataError: recordings are damaged (all are named), or a part of the set would be empty.
+    """
+    key = {
+        "data": name,
+        "revision": REVISION,
+        "timesteps": timesteps,
+        "frames": options.content(),
+        "sensor": sensor,
+        "skip_damaged": options.skip_damaged,
+        "recordings": [[r.name, *r.identity, _cuts_key(r.cuts)] for r in recordings],
+    }
+    binner = Binner(sensor, timesteps, options)
+    content = cached(
+        cache or cache_dir(),
+        f"{name}-t{timesteps}",
+        key,
+        lambda put: build_frames(recordings, binner, put, where=where, skip_damaged=options.skip_damaged),
+    )
+    tensors = content.tensors
+    parts = divide(Samples(*(tensors[field].numpy() for field in Samples._fields)))
+    for part, indices in zip(("train", "validation", "test"), parts, strict=True):
+        if not len(indices):
+            raise DataError(f"'{where}' leaves no sample for the {part} part of '{name}'.")
+    skipped = [recordings[index].name for index in tensors["skipped"].tolist()]
+    return assemble(name, content, parts, options, classes, [*notes, *_skip_note(skipped, len(recordings))])
+
+
+def _cuts_key(cuts: tuple[Cut, ...] | Cuts) -> Any:
+    return repr(cuts) if callable(cuts) else list(cuts)
+
+
+def build_frames(
+    recordings: Sequence[Recording], binner: Binner, put: Put, *, where: str, skip_damaged: bool = False
+) -> Tensors:
+    """Put the frames of all samples; labels and what else is known of them.
+
+    A recording of more than one part is read again after it was checked and measured.
+
+    Returns:
+        ``labels``, ``recording``, ``start`` int64 ``[N]``; ``skipped``, the numbers of damaged recordings;
+        ``limited``, how many entries had more than 255 events.
+
+    Raises:
+        DataError: recordings are damaged and ``skip_damaged`` is not set, or all of them are.
+    """
+    rows: list[tuple[int, int, int]] = []
+    damaged: dict[int, Problem] = {}
+    limited = 0
+    for number, recording in enumerate(recordings):
+        try:
+            parts, cuts, extents = _measured(recording, binner)
+        except DataError as error:
+            what = "; ".join(map(str, error.problems)) or error.message
+            damaged[number] = Problem(recording.name, what)
+            continue
+        if damaged and not skip_damaged:
+            continue
+        for cut, counts in zip(cuts, binner.count(parts, cuts, extents), strict=True):
+            frame, over = binner.entries(counts)
+            put(frame[None])
+            limited += over
+            rows.append((cut.label, number, cut.start))
+    if damaged and (not skip_damaged or len(damaged) == len(recordings)):
+        raise _damage(list(damaged.values()), len(recordings), where)
+    columns = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+    return {
+        **{name: torch.from_numpy(c) for name, c in zip(Samples._fields, columns, strict=True)},
+        "skipped": torch.tensor(list(damaged), dtype=torch.int64),
+        "limited": torch.tensor([limited]),
+    }
+
+
+def _measured(recording: Recording, binner: Binner) -> tuple[Iterable[Events], tuple[Cut, ...], list[Extent]]:
+    """What is shown of a recording, its cuts and their extents."""
+    parts: list[Events] = []
+    source = recording.events()
+    for events in source:
+        parts.append(events)
+        if len(parts) > 1:
+            break
+    again = len(parts) > 1
+    cuts = recording.cuts
+    if callable(cuts):
+        cuts = tuple(cuts(recording.events() if again else parts))
+    if not again:
+        parts = list(binner.shown(parts))
+    extents = binner.measure(binner.shown(recording.events()) if again else parts, cuts)
+    _require_events(recording, binner, [c for c, e in zip(cuts, extents, strict=True) if not e.events])
+    return (binner.shown(recording.events()) if again else parts), cuts, extents
+
+
+def _require_events(recording: Recording, binner: Binner, empty: Sequence[Cut]) -> None:
+    """Refuse a recording that has no event at all in one of the cuts that show none.
+
+    Windows may be empty, and what is shown may be empty because of a crop or of noise that was taken away.
+    """
+    announced = [cut for cut in empty if cut.start != NEVER and not cut.exact]
+    if not announced:
+        return
+    extents = binner.measure(recording.events(), announced)
+    if problems := [
+        Problem(f"{cut.start} to {cut.stop} us", "no event, though a sample is announced there")
+        for cut, extent in zip(announced, extents, strict=True)
+        if not extent.events
+    ]:
+        raise DataError("samples without events", problems=problems)
+
+
+def _damage(problems: Sequence[Problem], total: int, where: str) -> DataError:
+    more = f" The first {_SHOWN} are:" if len(problems) > _SHOWN else ""
+    return DataError(
+        f"{len(problems)} of {total} recordings in '{where}' are damaged.{more}",
+        hint="Extract the archives again, delete these files, or leave them out: -o data.skip_damaged=true",
+        problems=problems[:_SHOWN],
+    )
+
+
+def _skip_note(names: Sequence[str], total: int) -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        first = ", ".join(names[:_SHOWN])
+        yield f"{len(names)} of {total} recordings are damaged and left out: {first}{more}."
+
+
+def assemble(
+    name: str,
+    content: Cached,
+    parts: Sequence[Ints],
+    options: FrameOptions,
+    classes: Sequence[str],
+    notes: Sequence[str],
+) -> DataSet:
+    """The data set of cached ``content`` with the samples ``parts`` = train, validation, test."""
+    frames, labels = content.tensors[FRAMES], content.tensors["labels"]
+    settings: Mapping[str, Any] = {
+        "name": name,
+        "content": content.digest,
+        "augment": options.model_dump(mode="json")["augment"],
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for part in parts:
+        digest.update(f"{len(part)}\n".encode() + part.tobytes())
+    if limited := int(content.tensors["limited"]):
+        notes = [
+            *notes,
+            f"{limited} frame entries had more than {MAX_COUNT} events and were limited to that.",
+        ]
+    channels, height, width = frames.shape[2:]
+    train, validation, test = (
+        ArraySplit(frames, rows, labels[rows]) for rows in (torch.from_numpy(part) for part in parts)
+    )
+    return DataSet(
+        name=name,
+        shape=(channels, height, width),
+        classes=tuple(classes),
+        train=train,
+        validation=validation,
+        test=test,
+        digest=digest.hexdigest(),
+        augment=partial(augment, options=options.augment) if options.augment else None,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,1 @@
+"""Distillation methods: one file each, and the losses they are made of."""

@@ -1,0 +1,1 @@
+"""NIR files in the form that other people's readers execute exactly."""

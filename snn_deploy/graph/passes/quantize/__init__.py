@@ -1,0 +1,1 @@
+"""From real weights to the integers of a chip."""

@@ -1,0 +1,270 @@
+r"""From real weights to Loihi's integers, one scale per layer, or one per channel.
+
+With scale S (weight units per unit of the layer's input current) and step :math:`2^{9-bits}`,
+
+.. math::
+    W_q = \operatorname{clip}(step \cdot \operatorname{round}(W S / step), -256, 256 - step), \quad
+    b_q = \operatorname{round}(b S), \quad d = \operatorname{round}(4096\, \ell)
+
+and the threshold becomes :math:`\lceil \theta S \rceil - 1` (for ``>=``, :math:`\lfloor \theta S \rfloor` for
+``>``) where the state is a whole number of weight units, which is exact, else :math:`\operatorname{round}
+(\theta S)`: a leaking state has 64ths of a unit.
+
+S is searched for (:mod:`snn_deploy.graph.passes.quantize.scale_search`), and weights other than the nearest
+integers where they make up for each other's errors, within limits that are proven: 17-bit thresholds, 13-bit
+biases, sums that cannot wrap the 24-bit current, matrices that Lava computes as stored. Scales per channel
+make thresholds per channel, which run in Lava's simulation only. Relays take the largest weight; with one
+scale per layer that bounds S, since the threshold has to stay below it.
+
+Only a readout's membrane, which adds up over time, is bounded by calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.lava.net import (
+    DECAY_ONE,
+    NEVER_FIRES,
+    Conv,
+    Cuba,
+    Dense,
+    Flatten,
+    Input,
+    LavaNet,
+    Layer,
+    Pair,
+    Readout,
+    Span,
+)
+from snn_deploy.graph.lava.rules import BIAS_MAX, SUM_MAX
+from snn_deploy.graph.passes.quantize.rounding_errors import (
+    error_row,
+    graded_relay,
+    no_scale,
+    not_trained,
+    notes,
+)
+from snn_deploy.graph.passes.quantize.scale_search import (
+    Candidate,
+    LayerTask,
+    apply_map,
+    best_candidate,
+    largest_weight,
+    real_bounds,
+    trained_candidate,
+)
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid, input_grid
+from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
+from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
+from snn_deploy.graph.trained_form import TrainedForm
+
+HEADROOM = 4.0
+"""A readout's membrane has room for this many times the largest value seen in calibration (our choice)."""
+CALIBRATION_FRAMES = 48
+Scales = Literal["layer", "channel"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """The integer network, the scale S of each of its layers, and what the rounding costs.
+
+    ``scales`` are one number per layer, or one per channel; ``table`` has one row per layer; ``notes`` are
+    sentences for the manifest.
+    """
+
+    net: LavaNet
+    scales: tuple[FloatArray, ...]
+    table: list[dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+def quantize(
+    chain: Chain,
+    x: torch.Tensor,
+    spikes: Mapping[str, torch.Tensor],
+    *,
+    bits: int = 8,
+    scales: Scales = "layer",
+    nearest: bool = False,
+    trained: TrainedForm | None = None,
+) -> Quantized:
+    """Quantise ``chain``.
+
+    Args:
+        x: calibration input ``[T, B, *shape]``.
+        spikes: what every population of the real network fired on x, by name, ``[T, B, *shape]``.
+        bits: weight bits, 2 to 8.
+        scales: one S per layer, or one per channel.
+        nearest: only the nearest integers, as training rounds, even where others have a smaller error.
+        trained: the form that the network was trained in, at ``bits``: its scales are taken, not searched.
+
+    Raises:
+        UnsupportedError: with every layer for which no scale keeps the limits; or a skip path carries an
+            input that is not spikes.
+    """
+    grid = input_grid(x) if trained is None else trained.grid.on(x)
+    if chain.relays_input and grid.range != (0, 1):
+        raise UnsupportedError("A skip path carries the input.", problems=[graded_relay(chain, grid)])
+    found: list[tuple[LayerTask, Candidate]] = []
+    problems: list[Problem] = []
+    seen, value, span = grid.units(x), grid.scale, grid.range
+    for layer in chain.layers:
+        task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
+        given = None if trained is None else _trained_scale(layer, trained)
+        if given is None:
+            chosen = best_candidate(task, bits, per_channel=scales == "channel", nearest=nearest)
+        else:
+            chosen = trained_candidate(task, given, bits)
+        if chosen is None:
+            problems.append(no_scale(layer.name, bits) if given is None else not_trained(layer.name, bits))
+        else:
+            found.append((task, chosen))
+        if layer is not chain.layers[-1]:
+            seen, value, span = _fired(layer, {chain.input_name: grid.units(x), **spikes}), 1.0, (0, 1)
+    if problems:
+        raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
+    whole = [_with_relays(task, chosen, bits) for task, chosen in found]
+    return Quantized(
+        net=_assemble(chain, grid, whole, int(x.shape[0])),
+        scales=tuple(candidate.scale for candidate in whole),
+        table=[error_row(task, chosen, bits) for task, chosen in found],
+        notes=notes(chain, grid, bits, scales, trained),
+    )
+
+
+def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Spikes ``[T, B, *shape]`` of a layer, out of those of the populations it holds or relays."""
+    if not layer.members:
+        return spikes[layer.name]
+    parts = []
+    for member in layer.members:
+        part = spikes[member.source]
+        if member.phase is None:
+            part = part.flatten(2)
+        elif member.relay and part.ndim == 5:
+            part = part[..., member.phase[0] :: member.stride[0], member.phase[1] :: member.stride[1]]
+            part = part[..., : layer.shape[1], : layer.shape[2]]
+            missing = [layer.shape[axis] - part.shape[axis + 2] for axis in (2, 1)]
+            part = torch.nn.functional.pad(part, (0, missing[0], 0, missing[1]))
+        parts.append(part)
+    return torch.cat(parts, 2)
+
+
+def _prepare(
+    chain: Chain,
+    layer: ChipLayer,
+    seen: torch.Tensor,
+    value: float,
+    span: Pair,
+    limits: Mapping[str, float],
+) -> LayerTask:
+    own = len(layer.map.weight) - layer.relays
+    relays = layer.map.weight[own:]
+    linear = replace(layer.map, weight=layer.map.weight[:own] * value, bias=layer.map.bias[:own])
+    flat = seen.flatten(0, 1)
+    count = min(len(flat), CALIBRATION_FRAMES)
+    chosen = torch.linspace(0, len(flat) - 1, count).round().long()
+    bounds = {name: np.full(own, limit) for name, limit in limits.items()}
+    bounds["sum"] = SUM_MAX / np.maximum(real_bounds(linear.weight, span), 1e-12)
+    if linear.bias.any():
+        bounds["bias"] = BIAS_MAX / np.maximum(np.abs(linear.bias), 1e-12)
+    if layer.threshold is None:
+        peak = _membrane_peak(layer, linear, seen)
+        longer = max(1.0, (chain.semantics.timesteps or 0) / len(seen))
+        bounds["membrane"] = np.full(own, NEVER_FIRES / max(HEADROOM * longer * peak, 1e-12))
+    else:
+        bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
+    others = torch.ones(len(flat), dtype=torch.bool)
+    others[chosen] = False
+    return LayerTask(layer, linear, relays, flat, flat[chosen], others, span, bounds)
+
+
+def _membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
+    """Largest ``|v|`` of a readout in calibration, in units of its currents."""
+    currents = apply_map(linear, linear.weight, seen.flatten(0, 1)).view(*seen.shape[:2], *layer.shape)
+    shape = (-1, *[1] * (len(layer.shape) - 1))
+    keep_u, keep_v, bias = (
+        torch.as_tensor(a.reshape(shape) if a.ndim else a, dtype=torch.float32)
+        for a in (1 - layer.current_leak, 1 - layer.voltage_leak, linear.bias)
+    )
+    u = v = torch.zeros_like(currents[0])
+    peak = 0.0
+    for current in currents:
+        u = keep_u * u + current
+        v = keep_v * v + u + bias
+        peak = max(peak, float(v.abs().max()))
+    return peak
+
+
+def _relay_limit(layer: ChipLayer, bits: int, scales: Scales) -> dict[str, float]:
+    """With one scale, what keeps the threshold of relays below their weight."""
+    if not layer.relays or scales == "channel" or layer.threshold is None:
+        return {}
+    return {"relay": (largest_weight(bits) - 1) / layer.threshold}
+
+
+def _with_relays(task: LayerTask, candidate: Candidate, bits: int) -> Candidate:
+    """``candidate`` for the whole layer; a relay's own threshold is half its weight."""
+    count, own = task.layer.relays, len(task.map.weight)
+    scale, threshold = candidate.scale, candidate.threshold
+    if count and (scale.ndim or threshold >= largest_weight(bits)):
+        scale = np.concatenate([np.broadcast_to(scale, own), np.ones(count)])
+        threshold = np.full(own + count, largest_weight(bits) // 2)
+        threshold[:own] = candidate.threshold
+    return replace(
+        candidate,
+        scale=scale,
+        weight=task.with_relays(candidate.weight, bits),
+        bias=np.concatenate([candidate.bias, np.zeros(count, np.int64)]),
+        threshold=threshold,
+    )
+
+
+def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int) -> LavaNet:
+    layers: list[Layer] = [Input(chain.input_shape)]
+    for layer, candidate in zip(chain.layers, chosen, strict=True):
+        if layer.flattens:
+            layers.append(Flatten((int(np.prod(layers[-1].shape)),)))
+        neuron = Cuba(
+            current_decay=np.asarray(np.rint(layer.current_leak * DECAY_ONE), np.int64),
+            voltage_decay=np.asarray(np.rint(layer.voltage_leak * DECAY_ONE), np.int64),
+            threshold=np.asarray(candidate.threshold, np.int64),
+        )
+        bias = candidate.bias if candidate.bias.any() else None
+        linear = layer.map
+        if isinstance(linear, Matrix):
+            layers.append(Dense(candidate.weight, neuron, bias))
+        else:
+            geometry = (linear.stride, linear.padding, linear.dilation, linear.groups)
+            layers.append(Conv(layer.shape, candidate.weight, neuron, bias, *geometry))
+    return LavaNet(
+        layers=tuple(layers),
+        names=tuple(layer.name for layer in chain.layers),
+        input_name=chain.input_name,
+        input_range=grid.range,
+        input_scale=grid.scale,
+        readout=None if chain.readout is None else Readout(chain.readout, 64.0 * float(chosen[-1].scale)),
+        timesteps=chain.semantics.timesteps or steps,
+        decode=chain.semantics.decode,
+        classes=chain.semantics.classes,
+        spans=tuple(
+            tuple(Span(member.name, member.first, member.count) for member in layer.members)
+            for layer in chain.layers
+        ),
+    )
+
+
+def _trained_scale(layer: ChipLayer, trained: TrainedForm) -> float | None:
+    """The scale at which ``layer`` was trained; None for one without weights to train, such as a maximum."""
+    if layer.threshold is None:
+        return trained.scales.get(layer.name)
+    own = [member.name for member in layer.members if not member.relay] or [layer.name]
+    thresholds = [trained.thresholds[name] for name in own if name in trained.thresholds]
+    return thresholds[0] / layer.threshold if thresholds else None

@@ -1,0 +1,1 @@
+"""From the hub graph to a chain that a ``.net`` file can say, and back."""

@@ -1,0 +1,158 @@
+r"""The hub graph of a ``.net`` network: real weights :math:`W_q / S`, real thresholds :math:`vThMant / S`.
+
+Counting, pricing and reporting work on graphs; this one has exactly the synapses and neurons that the file
+holds. Its dynamics are those of the file without the rounding toward zero, the 24-bit limits, and Lava's
+delay of one step per layer. Thresholds lie halfway between the last state that does not fire and the first
+that does, so that float rounding cannot turn one into the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.lava.net import DECAY_ONE, Dense, Flatten, Input, LavaNet, Population, neuron_of
+from snn_deploy.graph.lava.rules import structure_problems
+from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
+
+DT = 1e-3
+FloatArray = npt.NDArray[np.floating[Any]]
+Scale = float | FloatArray
+
+
+def to_graph(
+    net: LavaNet, scales: Sequence[Scale] | None = None, weights_names: Sequence[str] | None = None
+) -> nir.NIRGraph:
+    """The NIR graph of ``net``.
+
+    Args:
+        scales: S of every population, or of its channels; 1 for a foreign file, whose currents then count
+            weight units.
+        weights_names: name of every population's weights; ``NAME.weights`` unless given.
+
+    A population that is driven through its bias becomes one weight per channel; recurrent weights become a
+    node ``NAME.recurrent`` that is fed back.
+
+    Raises:
+        UnsupportedError: a network that means nothing; delays; analog input that is no image; currents or
+            voltages without leak beside others that leak; a readout with a bias and a current that remembers.
+    """
+    if problems := structure_problems(net) or _problems(net):
+        raise UnsupportedError("The network has no NIR graph.", problems=problems)
+    found = list(scales or [1.0] * len(net.names))
+    names = list(weights_names or [f"{name}.weights" for name in net.names])
+    nodes: dict[str, nir.NIRNode] = {net.input_name: nir.Input({"input": np.array(net.input_shape)})}
+    previous, shape, position = net.input_name, net.input_shape, 0
+    edges: list[tuple[str, str]] = []
+
+    def add(name: str, node: nir.NIRNode) -> None:
+        nonlocal previous
+        nodes[name] = node
+        edges.append((previous, name))
+        previous = name
+
+    for layer in net.layers:
+        if isinstance(layer, Input) and layer.neuron is None:
+            continue
+        if isinstance(layer, Flatten):
+            add(f"{previous}.flatten", nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1))
+            continue
+        scale, weights_name, name = found[position], names[position], net.names[position]
+        unit = scale * (net.input_scale if position == 0 else 1.0)
+        add(weights_name, _weights(layer, unit, scale, shape))
+        readout = position == len(net.names) - 1 and net.readout is not None
+        if not (readout and weights_name == name):
+            add(name, _neurons(layer, scale, readout))
+        if isinstance(layer, Dense) and layer.recurrent is not None:
+            back = f"{name}.recurrent"
+            nodes[back] = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
+            edges += [(name, back), (back, name)]
+        shape, position = layer.shape, position + 1
+    add("output", nir.Output({"output": np.array(shape)}))
+    graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
+    decode: Decode = "last" if net.decode == "last" else "mean"
+    write_semantics(
+        graph,
+        Semantics(dt=DT, fires_at=">", timesteps=net.timesteps, decode=decode, classes=net.classes),
+    )
+    return graph
+
+
+def _problems(net: LavaNet) -> list[Problem]:
+    problems: list[Problem] = []
+    last = net.names[-1] if net.readout is not None else None
+    for name, layer in zip(net.names, net.populations, strict=True):
+        neuron = neuron_of(layer)
+        remembers = _remembers(layer)
+        biased = not isinstance(layer, Input) and layer.bias is not None and bool(layer.bias.any())
+        if isinstance(layer, Input) and (len(layer.shape) < 3 or remembers):
+            what = f"neurons of shape {layer.shape} driven through their bias"
+            problems.append(Problem(name, what, "an image (C, H, W), and currents without memory"))
+        if isinstance(layer, Dense) and layer.delay is not None and layer.delay.any():
+            problems.append(Problem(name, "delays of single synapses", "one delay per neuron"))
+        if remembers and biased and name == last:
+            what = "a readout with a bias and a current that remembers"
+            problems.append(Problem(name, what, "integrators start at their resting potential"))
+        if remembers and not ((neuron.current_decay > 0).all() and (neuron.voltage_decay > 0).all()):
+            problems.append(Problem(name, "currents or voltages without leak", "finite time constants"))
+        elif (neuron.voltage_decay > 0).any() and not (neuron.voltage_decay > 0).all():
+            problems.append(Problem(name, "neurons with and without leak", "one kind of neuron per layer"))
+    return problems
+
+
+def _weights(layer: Population, unit: Scale, scale: Scale, shape: tuple[int, ...]) -> nir.NIRNode:
+    if isinstance(layer, Input):
+        weight = np.full((shape[0], 1, 1, 1), layer.weight, np.float32) / _wide(unit, 4)
+        bias = np.full(shape[0], layer.bias, np.float32) / _wide(scale, 1)
+        return nir.Conv2d((shape[1], shape[2]), weight, 1, 0, 1, shape[0], bias)
+    weight = (layer.weight / _wide(unit, layer.weight.ndim)).astype(np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    if layer.bias is not None and not _remembers(layer):
+        bias += layer.bias / _wide(scale, 1)
+    if isinstance(layer, Dense):
+        return nir.Affine(weight, bias) if bias.any() else nir.Linear(weight)
+    geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return nir.Conv2d((shape[1], shape[2]), weight, *geometry, bias)
+
+
+def _remembers(layer: Population) -> bool:
+    """Whether a bias, which acts on the voltage, must not go through the current."""
+    return bool((neuron_of(layer).current_decay < DECAY_ONE).any())
+
+
+def _wide(values: Scale, rank: int) -> FloatArray:
+    array = np.asarray(values, np.float64)
+    return array.reshape(-1, *[1] * (rank - 1)) if array.ndim else array
+
+
+def _neurons(layer: Population, scale: Scale, readout: bool) -> nir.NIRNode:
+    """IF, LIF or CubaLIF in a form whose input gain is 1; their integrators for a readout. The bias of a
+    CubaLIF is the potential that its membrane leaks to, times the leak."""
+    neuron = neuron_of(layer)
+
+    def full(value: FloatArray) -> FloatArray:
+        return np.broadcast_to(_wide(value, len(layer.shape)), layer.shape).astype(np.float32)
+
+    leak, current_leak = full(neuron.voltage_decay / DECAY_ONE), full(neuron.current_decay / DECAY_ONE)
+    resolution = 1.0 if np.isin(leak, (0, 1)).all() and (current_leak == 1).all() else 1 / 64
+    zero, threshold = np.zeros_like(leak), full((neuron.threshold + resolution / 2) / scale)
+    fires = {} if readout else {"v_threshold": threshold, "v_reset": zero}
+    if (current_leak < 1).any():
+        bias = None if isinstance(layer, Input) else layer.bias
+        offset = zero if bias is None else full(bias / scale)
+        return (nir.CubaLI if readout else nir.CubaLIF)(
+            tau_syn=DT / current_leak,
+            tau_mem=DT / leak,
+            r=1 / leak,
+            v_leak=offset / leak,
+            w_in=1 / current_leak,
+            **fires,
+        )
+    if not leak.any():
+        return (nir.I if readout else nir.IF)(r=full(np.asarray(1 / DT)), **fires)
+    return (nir.LI if readout else nir.LIF)(tau=DT / leak, r=1 / leak, v_leak=zero, **fires)

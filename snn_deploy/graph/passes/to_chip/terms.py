@@ -1,0 +1,145 @@
+"""Linear values between populations: sums of terms, each one map of one population's spikes.
+
+A node of the hub that is linear (weights, pooling, scaling, flattening) turns every term into another. A bias
+belongs to the sum, so it goes into the first term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import nir
+import numpy as np
+
+from snn_deploy.core.errors import Problem
+from snn_deploy.graph.passes.to_chip.layers import NETX
+from snn_deploy.graph.passes.to_chip.neurons import per_channel
+from snn_deploy.graph.passes.to_chip.windows import (
+    Matrix,
+    MergeError,
+    Window,
+    as_window,
+    identity,
+    merge,
+    merge_into_matrix,
+    scaled,
+)
+from snn_deploy.graph.shapes import ShapeError
+
+Shape = tuple[int, ...]
+
+
+class RefusalError(Exception):
+    """A node has no form on the chip."""
+
+    def __init__(self, where: str, what: str, rule: str, try_instead: str = "") -> None:
+        self.problem = Problem(where, what, rule, NETX, try_instead)
+        super().__init__(what)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """``map(s)`` of the spikes s of one population.
+
+    Attributes:
+        source: hub name of the population, or of the input.
+        shape: its shape.
+        map: None is s itself.
+        flat: whether s is flattened on the way.
+        weights: hub name of the weights in the map, empty without any.
+    """
+
+    source: str
+    shape: Shape
+    map: Window | Matrix | None = None
+    flat: bool = False
+    weights: str = ""
+
+    @property
+    def pools(self) -> bool:
+        """Whether the map is a window without weights."""
+        return isinstance(self.map, Window) and self.map.pools
+
+
+Value = tuple[Term, ...]
+
+
+def apply(node: nir.NIRNode, name: str, value: Value, before: Shape, after: Shape) -> Value:
+    """The value that the linear ``node`` makes of ``value``, of shape ``before``.
+
+    Raises:
+        RefusalError: it cannot be one map per population.
+    """
+    return tuple(
+        _apply(node, name, term, before, after, biased=position == 0) for position, term in enumerate(value)
+    )
+
+
+def _apply(node: nir.NIRNode, name: str, term: Term, before: Shape, after: Shape, *, biased: bool) -> Term:
+    if isinstance(node, nir.Conv2d | nir.AvgPool2d | nir.SumPool2d):
+        return _window(node, name, term, before, biased)
+    if isinstance(node, nir.Affine | nir.Linear):
+        return _matrix(node, name, term, biased)
+    if isinstance(node, nir.Flatten):
+        return _flatten(name, term, before, after)
+    if isinstance(node, nir.Scale):
+        return _scale(node, name, term, before)
+    raise RefusalError(name, f"node type '{type(node).__name__}'", "conv, dense, pooling and CUBA neurons")
+
+
+def _window(node: nir.NIRNode, name: str, term: Term, shape: Shape, biased: bool) -> Term:
+    try:
+        window = as_window(node, shape)
+        if not biased:
+            window = replace(window, bias=np.zeros_like(window.bias))
+        if isinstance(term.map, Matrix) or term.flat:
+            raise MergeError("follows a flat layer without neurons between them")
+        if term.map is not None:
+            window = merge(term.map, window)
+    except (MergeError, ShapeError) as error:
+        hint = "pool with windows that divide the image, or use a strided convolution"
+        if isinstance(node, nir.Conv2d):
+            hint = "put neurons before it, or pad the image so that the pooling divides it"
+        raise RefusalError(name, str(error), "one linear map between two populations", hint) from None
+    return replace(term, map=window, weights=term.weights if window.pools else term.weights or name)
+
+
+def _matrix(node: nir.NIRNode, name: str, term: Term, biased: bool) -> Term:
+    weight = np.asarray(node.weight, np.float64)
+    bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), np.float64)
+    matrix = Matrix(weight, bias if biased else np.zeros_like(bias))
+    if isinstance(term.map, Window) and term.map.pools:
+        matrix = merge_into_matrix(term.map, matrix)
+    elif term.map is not None:
+        raise RefusalError(
+            name,
+            f"follows the weights '{term.weights}' without neurons between them",
+            "one linear map between two populations",
+            "put neurons between them, or multiply the two layers",
+        )
+    return replace(term, map=matrix, weights=name)
+
+
+def _flatten(name: str, term: Term, before: Shape, after: Shape) -> Term:
+    if after != (int(np.prod(before)),):
+        raise RefusalError(name, f"flattens only some axes of {before}", "all axes or none")
+    if isinstance(term.map, Window) and not term.map.pools:
+        raise RefusalError(
+            name,
+            f"lies between the weights '{term.weights}' and their neurons",
+            "weights and neurons have the same shape",
+            "flatten after the neurons",
+        )
+    return replace(term, flat=term.flat or len(before) > 1)
+
+
+def _scale(node: nir.Scale, name: str, term: Term, shape: Shape) -> Term:
+    rows = per_channel(node.scale, shape)
+    if rows is None:
+        raise RefusalError(name, "scales neurons of a channel differently", "one factor per channel")
+    linear = term.map
+    if linear is None and not rows.ndim and not term.flat:
+        linear = identity(shape)
+    if linear is None or (rows.ndim and term.pools):
+        raise RefusalError(name, "scales the input of a layer per channel", "scale after the weights")
+    return replace(term, map=scaled(linear, rows))

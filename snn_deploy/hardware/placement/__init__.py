@@ -1,0 +1,1 @@
+"""Placement onto the cores of a chip; each module has one chip's formulas."""

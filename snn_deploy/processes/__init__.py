@@ -1,0 +1,1 @@
+"""Several processes as one: their ranks, and each one's share of a batch."""

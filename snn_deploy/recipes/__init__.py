@@ -1,0 +1,1 @@
+"""Recipes, what a sweep may vary in them, and the folders that runs leave."""

@@ -1,0 +1,1 @@
+"""Lava as a backend: its environment, and the worker process that alone imports it."""

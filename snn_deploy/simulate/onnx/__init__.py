@@ -1,0 +1,1 @@
+"""ONNX files in ONNX Runtime, as they are and opened up."""

@@ -1,0 +1,137 @@
+"""Our ONNX files in ONNX Runtime, as they are - and opened up, to see and replace what layers exchange.
+
+Without recording the file's own bytes run. To record, the spikes of every layer become outputs of the very
+same operators; to force, the operators behind a layer read a new input instead of the layer's output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.registry import BACKENDS
+from snn_deploy.graph.types import Trace
+from snn_deploy.simulate.onnx.info import OnnxInfo, read_info
+from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened
+
+Array = npt.NDArray[np.float32]
+Arrays = dict[str, Array]
+
+_RUNTIME_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntime:
+    """A ``step``, ``scan`` or ``unrolled`` model on one CPU thread.
+
+    Raises:
+        DataError: missing, damaged, with external data or operators of other domains, or not ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._model = load_model(path)
+        properties = {entry.key: entry.value for entry in self._model.metadata_props}
+        self.info: OnnxInfo = read_info(properties, path.name)
+        check_interface(self._model, self.info, path.name)
+        self._sessions: dict[tuple[bool, tuple[str, ...]], onnxruntime.InferenceSession] = {}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the spiking layers in execution order."""
+        return tuple(layer.name for layer in self.info.layers)
+
+    def run(
+        self,
+        x: torch.Tensor,
+        *,
+        record: bool = False,
+        forced: Mapping[str, torch.Tensor] | None = None,
+    ) -> Trace:
+        """Run ``x [T, B, *shape]``; see :class:`snn_deploy.simulate.base.Executable`.
+
+        Raises:
+            DataError: shapes do not fit, or ONNX Runtime refuses the model.
+            ConfigError: ``forced`` names an unknown layer.
+        """
+        shapes = {layer.name: layer.shape for layer in self.info.layers}
+        given = dict(forced or {})
+        if unknown := set(given) - set(shapes):
+            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        if self.info.kind == "unrolled" and x.shape[0] != self.info.timesteps:
+            raise DataError(
+                f"'{self._path.name}' is unrolled over {self.info.timesteps} time steps; "
+                f"the input has {x.shape[0]}."
+            )
+        sequences = {self.info.input.name: _checked("the input", x, self.info.input.shape)}
+        for name, y in given.items():
+            sequences[name + FORCED] = _checked(f"forced '{name}'", y, shapes[name], *x.shape[:2])
+        try:
+            session = self._session(record, tuple(given))
+            outputs = self._run(session, sequences)
+        except _RUNTIME_ERRORS as error:
+            text = str(error).partition("\n")[0]
+            raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
+        suffix = "" if self.info.kind == "step" else SEQ
+        records = {name: torch.from_numpy(outputs[name + suffix]) for name in shapes} if record else {}
+        return Trace(output=torch.from_numpy(outputs[self.info.output.name]), records=records)
+
+    def _run(self, session: onnxruntime.InferenceSession, sequences: Arrays) -> Arrays:
+        """Outputs over time, ``[T, B, *shape]`` each."""
+        names = [value.name for value in session.get_outputs()]
+        if self.info.kind != "step":
+            return dict(zip(names, session.run(names, sequences), strict=True))
+        steps, batch = sequences[self.info.input.name].shape[:2]
+        state = {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in self.info.states}
+        kept: dict[str, list[Array]] = {name: [] for name in names}
+        for name in (s.output for s in self.info.states):
+            del kept[name]
+        for t in range(steps):
+            now = {name: sequence[t] for name, sequence in sequences.items()}
+            found = dict(zip(names, session.run(names, {**now, **state}), strict=True))
+            state = {s.input: found[s.output] for s in self.info.states}
+            for name, values in kept.items():
+                values.append(found[name])
+        return {name: np.stack(values) for name, values in kept.items()}
+
+    def _session(self, record: bool, forced: tuple[str, ...]) -> onnxruntime.InferenceSession:
+        key = (record, forced)
+        if key not in self._sessions:
+            model = opened(self._model, self.info, record=record, forced=forced) if any(key) else self._model
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            options.inter_op_num_threads = 1
+            options.log_severity_level = _ERRORS_ONLY
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._sessions[key] = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        return self._sessions[key]
+
+
+def _checked(what: str, x: torch.Tensor, shape: tuple[int, ...], *leading: int) -> Array:
+    expected = f"[{', '.join(map(str, leading or ('T', 'B')))}, {', '.join(map(str, shape))}]"
+    fits = x.ndim == len(shape) + 2 and x.shape[2:] == shape and x.shape[0] > 0 and x.shape[1] > 0
+    if not fits or (leading and x.shape[:2] != leading):
+        raise DataError(f"The shape of {what} is {list(x.shape)}; the model needs {expected}.")
+    return np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
+
+
+@BACKENDS.register("onnxruntime")
+def load(path: Path) -> OnnxRuntime:
+    """ONNX Runtime on the CPU, for our models."""
+    return OnnxRuntime(path)

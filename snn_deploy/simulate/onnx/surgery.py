@@ -1,0 +1,160 @@
+"""Load ONNX files that nobody vouches for, and open up ours: expose and replace the spikes of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+
+from snn_deploy.core.errors import DataError
+from snn_deploy.simulate.onnx.bounds import check_operators, check_sizes
+from snn_deploy.simulate.onnx.info import OnnxInfo, Value, at_step
+
+MAX_FILE_BYTES = 2**31
+FORCED = ".forced"
+SEQ = "_seq"
+_INDEX = "surgery/step"
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read and check an ONNX file; what our files do not hold is refused (:mod:`.onnx_bounds`).
+
+    Raises:
+        DataError: missing, too large, damaged, or refused.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no ONNX file at '{path}'.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise DataError(f"'{path}' is larger than {MAX_FILE_BYTES} bytes.")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+        check_operators(model, str(path))
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise DataError(f"'{path}' is not a sound ONNX file: {text}") from None
+    check_sizes(model, str(path))
+    return model
+
+
+def opened(model: onnx.ModelProto, info: OnnxInfo, *, record: bool, forced: Sequence[str]) -> onnx.ModelProto:
+    """A copy of ``model`` with layers' spikes as further outputs and ``forced`` layers replaced by inputs.
+
+    New outputs have the layers' names (a sequence model's: ``NAME_seq``), new inputs end in ``.forced``.
+
+    Raises:
+        DataError: the model does not have the tensors its metadata name.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    scan = next((node for node in copy.graph.node if node.op_type == "Scan"), None)
+    if (scan is not None) != (info.kind == "scan"):
+        raise DataError(f"The metadata call the model a '{info.kind}'; its operators say otherwise.")
+    shapes = {layer.name: layer for layer in info.layers}
+    body = copy.graph if scan is None else _body(scan)
+    _check_layers(body, info)
+    replaced = [shapes[name] for name in forced]
+    recorded = list(info.layers) if record else []
+    if info.kind == "unrolled":
+        _open_unrolled(copy.graph, int(info.timesteps or 0), replaced, recorded)
+        return copy
+    _replace_inputs(body, {layer.name: layer.name + FORCED for layer in replaced})
+    body.input.extend(_like(layer, layer.name + FORCED) for layer in replaced)
+    body.output.extend(_like(layer, layer.name) for layer in recorded)
+    if scan is not None:
+        scan.input.extend(layer.name + FORCED for layer in replaced)
+        copy.graph.input.extend(_like(layer, layer.name + FORCED, "time") for layer in replaced)
+        for attribute in scan.attribute:
+            if attribute.name == "num_scan_inputs":
+                attribute.i += len(replaced)
+        scan.output.extend(layer.name + SEQ for layer in recorded)
+        copy.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in recorded)
+    return copy
+
+
+def _check_layers(body: onnx.GraphProto, info: OnnxInfo) -> None:
+    made = {name for node in body.node for name in node.output}
+    steps = int(info.timesteps or 0) if info.kind == "unrolled" else 0
+    if missing := [
+        layer.name
+        for layer in info.layers
+        if any(name not in made for name in ([at_step(layer.name, t) for t in range(steps)] or [layer.name]))
+    ]:
+        raise DataError(f"The model has no tensors for the layers {', '.join(missing)}.")
+
+
+def _open_unrolled(
+    graph: onnx.GraphProto, steps: int, replaced: Sequence[Value], recorded: Sequence[Value]
+) -> None:
+    """Slice the given sequences into the steps, and stack the steps of the recorded ones."""
+    before: list[onnx.NodeProto] = []
+    names: dict[str, str] = {}
+    if replaced or recorded:
+        graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(t, np.int64), at_step(_INDEX, t)) for t in range(steps)
+        )
+        graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), _INDEX))
+    for layer in replaced:
+        given = layer.name + FORCED
+        graph.input.append(_like(layer, given, steps))
+        for t in range(steps):
+            before.append(helper.make_node("Gather", [given, at_step(_INDEX, t)], [at_step(given, t)]))
+            names[at_step(layer.name, t)] = at_step(given, t)
+    _replace_inputs(graph, names)
+    for layer in recorded:
+        stack = layer.name + SEQ
+        parts = [at_step(stack, t) for t in range(steps)]
+        graph.node.extend(
+            helper.make_node("Unsqueeze", [at_step(layer.name, t), _INDEX], [part])
+            for t, part in enumerate(parts)
+        )
+        graph.node.append(helper.make_node("Concat", parts, [stack], axis=0))
+        graph.output.append(_like(layer, stack, steps))
+    if before:
+        rest = list(graph.node)
+        graph.ClearField("node")
+        graph.node.extend([*before, *rest])
+
+
+def _body(scan: onnx.NodeProto) -> onnx.GraphProto:
+    return next(attribute.g for attribute in scan.attribute if attribute.name == "body")
+
+
+def _replace_inputs(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    for node in graph.node:
+        if not names.keys().isdisjoint(node.input):
+            node.input[:] = [names.get(name, name) for name in node.input]
+
+
+def _like(layer: Value, name: str, *leading: str | int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [*leading, "batch", *layer.shape])
+
+
+def check_interface(model: onnx.ModelProto, info: OnnxInfo, where: str) -> None:
+    """Inputs and outputs of ``model`` are those of its metadata, by name and rank.
+
+    Raises:
+        DataError: they are not.
+    """
+    step = info.kind == "step"
+    axes = 1 if step else 2
+    inputs = {info.input.name: len(info.input.shape) + axes}
+    outputs = {info.output.name: len(info.output.shape) + axes}
+    for state in info.states:
+        outputs[state.output] = len(state.shape) + 1
+        if step:
+            inputs[state.input] = len(state.shape) + 1
+    for what, expected, found in (
+        ("inputs", inputs, _ranks(model.graph.input)),
+        ("outputs", outputs, _ranks(model.graph.output)),
+    ):
+        if expected != found:
+            raise DataError(f"The {what} of '{where}' are {found}; its metadata say {expected} (name: axes).")
+
+
+def _ranks(values: Sequence[onnx.ValueInfoProto]) -> Mapping[str, int]:
+    return {value.name: len(value.type.tensor_type.shape.dim) for value in values}

@@ -1,0 +1,1 @@
+"""What the functions of the public API do, one file each."""

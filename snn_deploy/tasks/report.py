@@ -1,0 +1,181 @@
+"""Gather what a report shows: counts from a run of the hub graph, prices, parity, accuracies, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.core.version import __version__
+from snn_deploy.energy.count import Counter
+from snn_deploy.energy.counts import Counts, concatenate
+from snn_deploy.energy.measure import measure_energy
+from snn_deploy.energy.price import price
+from snn_deploy.energy.store import save_counts
+from snn_deploy.export.verify import Samples
+from snn_deploy.hardware.fit import Fit, fit
+from snn_deploy.hardware.profile import load_profile
+from snn_deploy.recipes.run_folder import environment
+from snn_deploy.report import assemble
+from snn_deploy.report.blocks import Measurement
+from snn_deploy.report.build import DEFAULT_FORMATS, build_report, find_report, read_report
+from snn_deploy.report.compare import compare
+from snn_deploy.report.model import Accuracy, Header, ReportData
+from snn_deploy.report.neurobench import neurobench
+from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.open import Source
+
+DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
+
+
+def count_source(source: Source, samples: Samples) -> Counts:
+    """Run the hub graph on ``samples`` and count every synaptic event, chunk by chunk."""
+    reference, counter = Reference(source.plan), Counter(source.plan)
+    return concatenate([counter.run(reference, chunk.x) for chunk in samples.chunks()])
+
+
+def report_source(
+    source: Source,
+    samples: Samples,
+    folder: Path,
+    *,
+    data: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
+    profiles: Sequence[str] | None,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    against: Path | None = None,
+    measure: bool = False,
+) -> dict[str, Path]:
+    """Count, price and write the report of ``source`` into ``folder``, with ``counts.npz`` for re-pricing."""
+    other = None if against is None else read_report(find_report(against))
+    loaded = [load_profile(name) for name in profiles or DEFAULT_PROFILES]
+    fits = {profile.id: fit(source.plan, profile) for profile in loaded if profile.kind == "chip"}
+    counts = count_source(source, samples)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_counts(counts, folder / "counts.npz")
+    prices = [(price(counts, profile, cores=_cores(fits.get(profile.id))), profile) for profile in loaded]
+    content = ReportData(
+        header=_header(source, data, manifest),
+        accuracies=tuple(_accuracies(source, manifest)),
+        parity=assemble.parity(manifest["parity"]) if manifest else (),
+        activity=assemble.activity(counts),
+        neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
+        energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
+        measured=measured(Reference(source.plan), samples) if measure else (),
+        fits=tuple(assemble.chip_fit(found) for found in fits.values()),
+        training=assemble.training(_metrics(source)),
+        approximations=assemble.approximations(manifest["formats"]) if manifest else (),
+        warnings=tuple(_warnings(source, data)),
+    )
+    if other is not None:
+        content = content.model_copy(update={"comparison": compare(other, content)})
+    return build_report(content, folder, tuple(dict.fromkeys(["json", *formats])))
+
+
+def _cores(found: Fit | None) -> int | None:
+    """Cores in use where the placement says how many at most."""
+    cores = found.placement.cores if found is not None else None
+    return cores[1] if cores is not None else None
+
+
+def measured(reference: Reference, samples: Samples) -> tuple[Measurement, ...]:
+    """Energy of this machine while the reference simulator runs the samples, by every meter there is."""
+    chunks = list(samples.chunks())
+    what = f"reference simulator, batches of {len(chunks[0])}"
+
+    def run() -> int:
+        for chunk in chunks:
+            reference.run(chunk.x)
+        return len(samples)
+
+    return tuple(
+        Measurement(
+            meter=window.meter,
+            what=what,
+            energy=window.energy,
+            idle=window.idle,
+            seconds=window.seconds,
+            inferences=window.inferences,
+            reason=window.reason,
+        )
+        for window in measure_energy(run)
+    )
+
+
+def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> Header:
+    facts = environment()
+    semantics = source.semantics
+    settings = {
+        "integrator": semantics.integrator,
+        "fires at": f"v {semantics.fires_at} threshold",
+        "reset": semantics.reset,
+        "dt": f"{semantics.dt:g} s",
+    }
+    if source.recipe is not None:
+        methods = " + ".join(method.name for method in source.recipe.method)
+        settings = {
+            "method": methods,
+            "student": source.recipe.student.name,
+            "seed": str(source.recipe.seed),
+            "recipe digest": source.recipe.digest()[:16],
+            **settings,
+        }
+    return Header(
+        title=source.name,
+        kind="bundle" if manifest else source.kind,
+        verdict=manifest["verdict"] if manifest else None,
+        network_digest=str(source.provenance.get("student_sha256") or source.provenance.get("sha256") or ""),
+        input_shape=source.plan.shapes[source.plan.input],
+        output_shape=source.plan.shapes[source.plan.output],
+        timesteps=semantics.timesteps,
+        data=str(data["name"]),
+        data_digest=str(data["digest"]),
+        split=str(data["split"]),
+        samples=int(data["samples"]),
+        samples_available=int(data["of"]),
+        settings=settings,
+        packages={name: found for name, found in facts["packages"].items() if found},
+        tool_version=__version__,
+        created=facts["time"],
+    )
+
+
+def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[Accuracy]:
+    result = source.provenance.get("result")
+    if result:
+        total = int(result["data"]["samples"]["test"])
+        for role in ("teacher", "student"):
+            if figures := result[role]:
+                fraction = float(figures["test_accuracy"])
+                yield Accuracy(name=role, role=role, fraction=fraction, samples=total)
+        if figures := result.get("real_student"):
+            fraction = float(figures["test_accuracy"])
+            name = "student in real numbers, before the chip's rules"
+            yield Accuracy(name=name, role="student", fraction=fraction, samples=total)
+    for parity in manifest["parity"] if manifest else ():
+        if parity["accuracy"] is not None:
+            yield Accuracy(
+                name=f"{parity['format']} in {parity['runtime']}",
+                role="exported",
+                fraction=parity["accuracy"],
+                samples=parity["samples"],
+            )
+
+
+def _measured_accuracy(manifest: Mapping[str, Any] | None) -> float | None:
+    """Accuracy on the very samples that were counted: of the network that the files were held against."""
+    found = [parity["accuracy_reference"] for parity in manifest["parity"]] if manifest else []
+    return next((float(value) for value in found if value is not None), None)
+
+
+def _metrics(source: Source) -> list[dict[str, Any]]:
+    file = source.path / "metrics.jsonl"
+    if source.kind != "run" or not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def _warnings(source: Source, data: Mapping[str, Any]) -> Iterator[str]:
+    yield from data["notes"]
+    yield from source.assumptions

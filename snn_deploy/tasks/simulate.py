@@ -1,0 +1,233 @@
+"""Run a network in a backend on samples and compare it, layer by layer, with what it should do.
+
+Lava is compared with our fixed-point simulator of the same file, spike by spike; a ``.net`` file in real
+numbers with that simulator too; everything else with the student or its graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from snn_deploy.core.errors import ConfigError, ParityError
+from snn_deploy.core.registry import BACKENDS
+from snn_deploy.export.parity import compared_layers, decisions
+from snn_deploy.export.verify import Samples
+from snn_deploy.graph.types import Trace
+from snn_deploy.processes.world import ALONE, World
+from snn_deploy.simulate.base import Executable
+from snn_deploy.simulate.onnx.info import MODELS
+from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.open import Source, load_samples
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpikes:
+    """One layer of a simulation; ``expected`` and the rest are None where it was compared with nothing.
+
+    Attributes:
+        layer: its name.
+        elements: neurons x steps x samples.
+        spikes, expected: spikes of the backend, and of what it is compared with.
+        differing: elements that differ.
+        first: (sample, step, neuron) of the first that differs, all counted from 0.
+    """
+
+    layer: str
+    elements: int
+    spikes: int
+    expected: int | None = None
+    differing: int | None = None
+    first: tuple[int, int, int] | None = None
+
+    def __add__(self, later: LayerSpikes) -> LayerSpikes:
+        """The same layer on further samples."""
+        known = self.expected is not None and later.expected is not None
+        return replace(
+            self,
+            elements=self.elements + later.elements,
+            spikes=self.spikes + later.spikes,
+            expected=(self.expected or 0) + (later.expected or 0) if known else None,
+            differing=(self.differing or 0) + (later.differing or 0) if known else None,
+            first=self.first or later.first,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction.
+
+    ``against`` says what it is compared with: ``reference``, ``loihi``, or nothing.
+    """
+
+    backend: str
+    against: str | None
+    samples: int
+    timesteps: int
+    accuracy: float | None
+    accuracy_reference: float | None
+    same_decision: int | None
+    spikes_compared: int
+    spikes_differing: int
+    rates: dict[str, float]
+    layers: tuple[LayerSpikes, ...] = field(default=())
+
+    def require_equal(self) -> None:
+        """Lava and our simulator must agree in every spike.
+
+        Raises:
+            ParityError: they do not.
+        """
+        wrong = next((layer for layer in self.layers if layer.differing), None)
+        if self.backend == "lava" and wrong is not None and wrong.first is not None:
+            sample, step, neuron = wrong.first
+            raise ParityError(
+                f"{self.spikes_differing} spikes differ between Lava and our simulator, first in "
+                f"'{wrong.layer}' at step {step} of sample {sample}, neuron {neuron}.",
+                hint="Please report it, with the .net file and the samples.",
+            )
+
+
+def simulate_source(
+    source: Source, backend: str, *, data: str | None, samples: int | None, world: World = ALONE
+) -> Simulation:
+    """Run ``source`` in ``backend`` on test samples; see the module text. The processes of ``world`` run
+    every ``size``-th part of the samples each; all get the figures of the whole.
+
+    Raises:
+        ConfigError: the source holds no file for that backend.
+    """
+    candidate = open_backend(source, backend)
+    judge, against = _judge(source, backend)
+    loaded = load_samples(source, data, samples).test
+    decided = torch.zeros((2, len(loaded)), dtype=torch.int64)
+    layers: list[LayerSpikes] | None = None
+    begin = 0
+    for number, chunk in enumerate(loaded.chunks()):
+        here, begin = slice(begin, begin + len(chunk)), begin + len(chunk)
+        if number % world.size != world.rank:
+            continue
+        trace = candidate.run(chunk.x, record=True)
+        wanted = judge.run(chunk.x, record=True) if judge is not None else None
+        seen = [_layer(name, trace, wanted, here.start) for name in candidate.layers]
+        layers = seen if layers is None else [a + b for a, b in zip(layers, seen, strict=True)]
+        decided[0, here] = decisions(trace.output, loaded.decode)
+        if wanted is not None:
+            decided[1, here] = decisions(wanted.output, loaded.decode)
+    found, expected = world.sum(decided)
+    rows = tuple(_of_all(layers, candidate.layers, world))
+    return Simulation(
+        backend=backend,
+        against=against,
+        samples=len(loaded),
+        timesteps=int(loaded.x.shape[0]),
+        accuracy=_accuracy(found, loaded),
+        accuracy_reference=_accuracy(expected, loaded) if judge is not None else None,
+        same_decision=int((found == expected).sum()) if judge is not None else None,
+        spikes_compared=sum(row.elements for row in rows if row.differing is not None),
+        spikes_differing=sum(row.differing or 0 for row in rows),
+        rates={row.layer: row.spikes / row.elements for row in rows},
+        layers=rows,
+    )
+
+
+def default_backend(path: Path) -> str:
+    """``loihi`` for a ``.net`` file, else ``reference``."""
+    return "loihi" if path.suffix == ".net" else "reference"
+
+
+def open_backend(source: Source, backend: str) -> Executable:
+    """The file of a bundle, or the ``.nir`` or ``.net`` file, that ``backend`` runs, opened in it.
+
+    Raises:
+        ConfigError: the source holds no file for that backend.
+    """
+    entry = BACKENDS.get(backend)
+    if source.kind == "net" and backend == "loihi":
+        return source.executable
+    if source.kind == "net" and backend == "reference" and source.refusal is not None:
+        raise source.refusal
+    if source.kind in {"nir", "net"} and backend == "reference":
+        return Reference(source.plan)
+    if source.kind == "net" and backend == "lava":
+        return _opened(entry.factory(source.path))
+    if source.manifest is None:
+        raise ConfigError(
+            f"'{source.path}' is a {source.kind}; backend '{backend}' runs the files of a bundle.",
+            hint=f"Export first: snn-deploy export {source.path} --to nir,onnx,lava",
+        )
+    wanted = {
+        "reference": ("nir", ("model",)),
+        "onnxruntime": ("onnx", ("scan", *MODELS)),
+    }
+    name, roles = wanted.get(backend, ("lava", ("net",)))
+    files = source.manifest["formats"].get(name, {}).get("files", {})
+    role = next((role for role in roles if role in files), None)
+    if role is None:
+        raise ConfigError(
+            f"The bundle '{source.path}' holds no {name} file, which backend '{backend}' runs.",
+            hint=f"Export again with --to {name}.",
+        )
+    return _opened(entry.factory(source.path / Path(files[role]).name))
+
+
+def _opened(executable: Executable) -> Executable:
+    return executable
+
+
+def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]:
+    """What ``backend`` is compared with, and its name."""
+    if backend == "lava":
+        return open_backend(source, "loihi"), "loihi"
+    if source.kind == "net":
+        return (None, None) if backend == "loihi" else (source.executable, "loihi")
+    return source.executable, "reference"
+
+
+def _layer(name: str, trace: Trace, wanted: Trace | None, earlier: int) -> LayerSpikes:
+    spikes = trace.records[name]
+    row = LayerSpikes(name, spikes.numel(), int(spikes.sum()))
+    if wanted is None or not compared_layers(wanted.records, {name: spikes}, [name]):
+        return row
+    expected = wanted.records[name]
+    flips = (spikes != expected).flatten(2).transpose(0, 1).nonzero()
+    first = None
+    if len(flips):
+        sample, step, neuron = (int(i) for i in flips[0])
+        first = (earlier + sample, step, neuron)
+    return replace(row, expected=int(expected.sum()), differing=len(flips), first=first)
+
+
+def _of_all(
+    layers: Sequence[LayerSpikes] | None, names: Sequence[str], world: World
+) -> Iterator[LayerSpikes]:
+    """Rows of all processes, added; a process without samples has none."""
+    if world.size == 1:
+        yield from layers or ()
+        return
+    own = layers or [LayerSpikes(name, 0, 0) for name in names]
+    for row in own:
+        counts = [row.elements, row.spikes, row.expected or 0, row.differing or 0]
+        elements, spikes, expected, differing = world.sum(torch.tensor(counts)).tolist()
+        (known,) = world.any(row.expected is not None)
+        none = torch.iinfo(torch.int64).max
+        sample, step, neuron = row.first or (none, 0, 0)
+        earliest = -int(world.max(torch.tensor(-sample)))
+        place = world.sum(torch.tensor([step, neuron]) * (sample == earliest)).tolist()
+        yield LayerSpikes(
+            row.layer,
+            elements,
+            spikes,
+            expected if known else None,
+            differing if known else None,
+            (earliest, place[0], place[1]) if earliest != none else None,
+        )
+
+
+def _accuracy(predicted: torch.Tensor, samples: Samples) -> float | None:
+    if samples.labels is None:
+        return None
+    return float((predicted == samples.labels).float().mean())

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from support.methods import make, normal, offered, toy_setting
+from torch.autograd import gradcheck
+
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.distill.methods.losses import divergence
+from snn_deploy.distill.methods.samd_nld import SamdNldOptions, nld, samd, smoothed_log_probabilities
+
+OURS, PAPER, CODE = (
+    SamdNldOptions.model_validate({"variant": name}) for name in ("ours", "paper", "official-code")
+)
+# One sample, two classes: mean 1, variance 2 (over K - 1), standard deviation sqrt 2; the noise is +1 and -1.
+Z, U, XI = (torch.tensor([values], dtype=torch.float64) for values in ([0.0, 2.0], [0.0, 0.0], [1.0, -1.0]))
+ROOT = math.sqrt(2)
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def kl(p: list[float], q: list[float]) -> float:
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+def test_variants_differ_where_the_table_says_and_options_beside_them_win() -> None:
+    changed = {
+        name: {key for key, value in variant if value != getattr(OURS, key)} - {"variant"}
+        for name, variant in (("paper", PAPER), ("code", CODE))
+    }
+    assert changed["paper"] == {"norm"}
+    assert changed["code"] == {
+        "cam", "norm", "map_tau_squared", "map_floor", "mixing", "noise_scale", "noise_gradient",
+    }  # fmt: skip
+    mixed = SamdNldOptions.model_validate({"variant": "official-code", "norm": "none", "map_tau": 3.0})
+    assert (mixed.norm, mixed.map_tau, mixed.mixing) == ("none", 3.0, "probabilities")
+    assert SamdNldOptions() == OURS
+
+
+def test_nld_of_the_paper_by_hand() -> None:
+    # z + 0.1 eps = (0.1 (1 + sqrt 2), 2 + 0.1 (1 - sqrt 2)): at tau 2 they are 1 - 0.1 sqrt 2 apart.
+    q = sigmoid(1 - 0.1 * ROOT)
+    expected = 4 * kl([0.5, 0.5], [1 - q, q])
+    assert expected == pytest.approx(0.3578, abs=1e-4)
+    for options in (OURS, PAPER):
+        assert nld(U, Z, XI, options).item() == pytest.approx(expected)
+
+
+def test_nld_of_the_official_code_by_hand() -> None:
+    # eps = 1 +- 2 = (3, -1). At tau 2 the parts are 1 and -2 apart: q_0 = 0.9 / (1 + e) + 0.1 / (1 + 1/e^2).
+    q = 0.9 * sigmoid(-1) + 0.1 * sigmoid(2)
+    assert q == pytest.approx(0.330127, abs=1e-6)
+    expected = 4 * kl([0.5, 0.5], [q, 1 - q])
+    assert nld(U, Z, XI, CODE).item() == pytest.approx(expected)
+    unsquared = SamdNldOptions.model_validate({"variant": "official-code", "tau_squared": False})
+    assert nld(U, Z, XI, unsquared).item() == pytest.approx(expected / 4)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "scale", "expected"),
+    [
+        ("logits", "variance", sigmoid(1 - 0.2)),
+        ("probabilities", "std", 0.9 * sigmoid(1) + 0.1 * sigmoid(-ROOT)),
+    ],
+)
+def test_noise_options_by_hand(mixing: str, scale: str, expected: float) -> None:
+    options = SamdNldOptions.model_validate({"mixing": mixing, "noise_scale": scale})
+    q = smoothed_log_probabilities(Z, XI, options).exp()
+    assert q.flatten().tolist() == pytest.approx([1 - expected, expected])
+
+
+def official_samd(teacher: list[list[float]], student: list[list[float]]) -> float:
+    """SAMD as the released code computes it, in plain Python; one list of positions per sample."""
+
+    def probabilities(maps: list[list[float]]) -> list[list[float]]:
+        low, high = (pick(pick(m) for m in maps) for pick in (min, max))
+        rows = [[math.exp((x - low) / (high - low + 1e-3) / 2.0) for x in m] for m in maps]
+        return [[x / sum(row) + 1e-10 for x in row] for row in rows]
+
+    pairs = zip(probabilities(teacher), probabilities(student), strict=True)
+    return sum(kl(p, q) for p, q in pairs) / len(teacher)
+
+
+def test_samd_of_the_official_code_by_hand() -> None:
+    teacher, student = [[0.0, 4.0], [2.0, 2.0]], [[1.0, 3.0], [2.0, 1.0]]
+    # Scaled: (0, 4/4.001), (2/4.001, 2/4.001) and (0, 2/2.001), (1/2.001, 0); only sample 1 disagrees much.
+    q = sigmoid(0.5 / 2.001)
+    assert official_samd(teacher, student) == pytest.approx(kl([0.5, 0.5], [q, 1 - q]) / 2, abs=1e-6)
+    maps = (torch.tensor(m, dtype=torch.float64)[:, None] for m in (teacher, student))
+    assert samd(*maps, CODE).item() == pytest.approx(official_samd(teacher, student), rel=1e-12)
+
+
+@given(seeds)
+def test_samd_of_the_official_code_agrees_with_plain_python(seed: int) -> None:
+    teacher, student = normal(3, 2, 2, seed=seed).relu(), 5 * normal(3, 2, 2, seed=seed + 1).abs()
+    expected = official_samd(teacher.flatten(1).tolist(), student.flatten(1).tolist())
+    assert samd(teacher, student, CODE).item() == pytest.approx(expected, rel=1e-9, abs=1e-14)
+
+
+def test_samd_of_the_paper_and_ours_by_hand() -> None:
+    teacher = torch.tensor([[[0.0, 2 * math.log(3)]]], dtype=torch.float64)
+    student = torch.tensor([[[3.0, 3.0 + 2 * math.log(2)]]], dtype=torch.float64)
+    # Without scaling, at tau 2: P = (1/4, 3/4), Q = (1/3, 2/3).
+    assert samd(teacher, student, PAPER).item() == pytest.approx(4 * kl([0.25, 0.75], [1 / 3, 2 / 3]))
+    # Each scaled to its own range r, the second position is at r / (r + 0.001).
+    p, q = (sigmoid(r / (r + 1e-3) / 2) for r in (2 * math.log(3), 2 * math.log(2)))
+    assert samd(teacher, student, OURS).item() == pytest.approx(4 * kl([1 - p, p], [1 - q, q]))
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_raw_maps_ask_for_equally_many_spikes_everywhere(seed: int) -> None:
+    """Why the paper's variant silences a layer: spikes go where there are most, and silence is a solution."""
+    paper, ours = (SamdNldOptions.model_validate({"variant": name}) for name in ("paper", "ours"))
+    teacher = 0.5 * normal(4, 5, 5, seed=seed).relu().clamp(max=2)
+    counts = normal(4, 5, 5, seed=seed + 1, scale=10.0).abs().round().requires_grad_()
+    loss = samd(teacher, counts, paper)
+    (gradient,) = torch.autograd.grad(loss, counts)
+    target, found = ((m / 2).flatten(1).softmax(1).view_as(m) for m in (teacher, counts))
+    torch.testing.assert_close(gradient, 2 * (found - target) / 4)
+    most = counts.flatten(1).argmax(1, keepdim=True)
+    assert (gradient.flatten(1).gather(1, most) > 0).all()
+    silent = samd(teacher, torch.zeros_like(teacher), paper)
+    assert silent < 0.15 and loss > 20 * silent
+    assert samd(teacher, counts, ours) < 0.5
+
+
+@given(seeds)
+def test_without_noise_nld_is_plain_kd(seed: int) -> None:
+    z, u, xi = (normal(4, 5, seed=seed + n, scale=3.0) for n in range(3))
+    plain = 4 * divergence(u, z, 2.0).item()
+    for variant in ("ours", "paper", "official-code"):
+        options = SamdNldOptions.model_validate({"variant": variant, "noise": 0.0})
+        assert nld(u, z, xi, options).item() == pytest.approx(plain, rel=1e-9)
+
+
+@given(seeds, st.floats(-100, 100))
+def test_a_constant_added_to_the_logits_changes_nothing(seed: int, constant: float) -> None:
+    z, u, xi = (normal(4, 5, seed=seed + n, scale=2.0) for n in range(3))
+    for options in (OURS, PAPER, CODE):
+        shifted = nld(u + 1.0, z + constant, xi, options)
+        assert shifted.item() == pytest.approx(nld(u, z, xi, options).item(), rel=1e-8, abs=1e-10)
+
+
+@pytest.mark.parametrize("options", [OURS, CODE])
+def test_extreme_and_equal_logits_stay_finite(options: SamdNldOptions) -> None:
+    z = torch.tensor([[1e3, -1e3, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    u, xi = torch.tensor([[-1e3, 1e3, 0.0], [1.0, 2.0, 3.0]]), torch.ones(2, 3)
+    loss = nld(u, z, xi, options)
+    loss.backward()
+    assert loss.isfinite() and z.grad is not None and z.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("mixing", ["logits", "probabilities"])
+@pytest.mark.parametrize("scale", ["std", "variance"])
+def test_gradients_through_the_noise_agree_with_finite_differences(mixing: str, scale: str) -> None:
+    options = SamdNldOptions.model_validate(
+        {"mixing": mixing, "noise_scale": scale, "noise_gradient": True, "noise": 0.4}
+    )
+    u, xi = normal(2, 4, seed=1), normal(2, 4, seed=2)
+    assert gradcheck(lambda z: nld(u, z, xi, options), (normal(2, 4).requires_grad_(),))
+
+
+def test_without_noise_gradient_the_noise_is_a_constant() -> None:
+    z, u, xi = (normal(2, 4, seed=n) for n in range(3))
+    z.requires_grad_()
+    eps = (z.mean(1, keepdim=True) + z.std(1, keepdim=True) * xi).detach()
+    (expected,) = torch.autograd.grad(4 * divergence(u, z + 0.1 * eps, 2.0), z)
+    (found,) = torch.autograd.grad(nld(u, z, xi, PAPER), z)
+    torch.testing.assert_close(found, expected)
+    through = SamdNldOptions.model_validate({"variant": "paper", "noise_gradient": True})
+    assert not torch.allclose(torch.autograd.grad(nld(u, z, xi, through), z)[0], expected)
+
+
+@pytest.mark.parametrize("options", [OURS, PAPER, CODE])
+def test_no_gradient_reaches_the_teacher(options: SamdNldOptions) -> None:
+    u, z, teacher, student = (
+        normal(*shape, seed=n).requires_grad_() for n, shape in enumerate([(2, 4)] * 2 + [(2, 3, 3)] * 2)
+    )
+    (nld(u, z, normal(2, 4, seed=9), options) + samd(teacher, student, options)).backward()
+    assert u.grad is None and teacher.grad is None
+    for reached in (z, student):
+        assert reached.grad is not None and reached.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("variant", ["ours", "paper", "official-code"])
+def test_the_method_joins_the_pieces(variant: str) -> None:
+    setting = toy_setting()
+    method = make("samd_nld", setting, variant=variant, ce=0.5, samd=2.0, nld=3.0)
+    options = SamdNldOptions.model_validate({"variant": variant})
+    batch = offered(method, setting, seed=4)
+    terms = method.losses(batch)
+    assert list(terms) == ["ce", "samd", "nld"]
+
+    u, z = batch.teacher_logits, batch.student_logits.mean(0)
+    features = batch.teacher_feats["block1.relu"].detach()
+    weight = setting.teacher.get_parameter("linear.weight")  # type: ignore[union-attr]
+    cam = torch.einsum("bc,bchw->bhw", weight[u.argmax(1)], features).relu()
+    if options.cam == "grad-cam":
+        cam = cam / 9  # 3x3 positions behind global average pooling
+    spikes = batch.student_feats["block1.neuron"].sum((0, 2))
+    xi = torch.randn(8, 3, generator=torch.Generator().manual_seed(4))
+    log_p = z.log_softmax(1)[range(8), batch.labels]
+    assert terms["ce"].item() == pytest.approx(-0.5 * log_p.mean().item())
+    assert terms["samd"].item() == pytest.approx(2 * samd(cam, spikes, options).item(), rel=1e-4)
+    assert terms["nld"].item() == pytest.approx(3 * nld(u, z, xi, options).item(), rel=1e-5)
+
+
+def test_noise_is_drawn_from_the_given_generator() -> None:
+    setting = toy_setting()
+    method = make("samd_nld", setting)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, same, other = (method.losses(offered(method, setting, seed))["nld"].item() for seed in (1, 1, 2))
+    assert first == same != other
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_class_explained_is_the_predicted_or_the_true_one() -> None:
+    setting = toy_setting()
+    predicted, true = (
+        make("samd_nld", setting, cam="classifier", cam_class=which, cam_relu=False)
+        for which in ("predicted", "label")
+    )
+    batch = offered(predicted, setting)
+    weight = setting.teacher.get_parameter("linear.weight")  # type: ignore[union-attr]
+    assert batch.teacher_logits is not None
+    chosen = batch.teacher_logits.argmax(1)
+    assert not torch.equal(chosen, batch.labels)
+    for method, classes in ((predicted, chosen), (true, batch.labels)):
+        expected = torch.einsum("bc,bchw->bhw", weight[classes], batch.teacher_feats["block1.relu"])
+        torch.testing.assert_close(method.teacher_map(batch), expected)
+
+
+def test_soft_labels_explain_their_likeliest_class() -> None:
+    setting = toy_setting()
+    method = make("samd_nld", setting, cam_class="label")
+    batch = offered(method, setting)
+    hard = method.teacher_map(batch)
+    soft = torch.nn.functional.one_hot(batch.labels, 3) * 0.8 + 0.1
+    assert torch.equal(method.teacher_map(replace(batch, labels=soft)), hard)
+
+
+def test_maps_of_different_sizes_are_refused_or_pooled() -> None:
+    setting = toy_setting("teacher.blocks.0.stride=1")
+    with pytest.raises(ConfigError, match="their sizes differ") as failure:
+        make("samd_nld", setting)
+    assert [str(p) for p in failure.value.problems] == [
+        "student tap 'block1.neuron': has 3x3 positions; rule: as many as the teacher's 'block1.relu', 6x6"
+    ]
+    method = make("samd_nld", setting, resize="pool", nld=0, ce=0)
+    batch = offered(method, setting)
+    whole = method.teacher_map(batch)
+    pooled = whole.unfold(1, 2, 2).unfold(2, 2, 2).mean((3, 4))
+    expected = samd(pooled, batch.student_feats["block1.neuron"].sum((0, 2)), OURS)
+    assert method.losses(batch)["samd"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_cannot_work_is_refused_when_built() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"student_tap": "readout.linear", "teacher_tap": "linear"}, "needs feature maps"),
+        ({"teacher_tap": "block9.relu"}, "Cannot tap 1 module"),
+        ({"teacher_tap": "pool", "resize": "pool"}, "its maps have one"),
+        ({"cam": "classifier", "teacher_head": "classifier"}, "no such module"),
+        ({"cam": "classifier", "teacher_head": "block1.conv"}, "a linear layer from 4 channels to 3 classes"),
+    ]
+    for options, message in cases:
+        with pytest.raises(ConfigError, match=message):
+            make("samd_nld", toy_setting(), **options)
+    with pytest.raises(ConfigError, match="'samd_nld' needs a teacher"):
+        make("samd_nld", toy_setting(teacher=False))
+    for wrong in ({"samd": 0, "nld": 0}, {"mixing": "probabilities", "noise": 1.5}, {"variant": "code"}):
+        with pytest.raises(ValidationError):
+            SamdNldOptions.model_validate(wrong)
+
+
+def test_it_wants_only_what_it_uses() -> None:
+    setting = toy_setting()
+    logits_only = make("samd_nld", setting, samd=0)
+    assert (logits_only.student_taps, logits_only.teacher_taps) == ((), ())
+    assert not logits_only.teacher_gradients
+    assert make("samd_nld", setting).teacher_gradients
+    classifier = make("samd_nld", setting, cam="classifier")
+    assert not classifier.teacher_gradients
+    assert not list(classifier.parameters()) and not list(classifier.children())
