@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Distil spiking networks, export them, prove the export spike by spike, price it per chip.",
     epilog="Exit codes: 0 done, 1 bug, 2 usage or recipe, 3 the target cannot express it, 4 outside "
     "tolerance (parity, energy), 5 does not fit the chip, 6 optional part missing, 7 data missing or "
-    "damaged, 8 training diverged, 75 interrupted and resumable.",
+    "damaged, 8 training diverged, 9 too little memory, 75 interrupted and resumable.",
 )
 EXIT_INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__

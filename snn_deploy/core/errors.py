@@ -101,6 +101,13 @@ class DivergedError(SnnDeployError):
     exit_code = 8
 
 
+class OutOfMemoryError(SnnDeployError):
+    """Memory does not suffice for the smallest piece of the work (exit 9)."""
+
+    exit_code = 9
+    alone = True
+
+
 class InterruptedRunError(SnnDeployError):
     """The run was interrupted and can be resumed (exit 75)."""
 
