@@ -7,6 +7,7 @@ SpikingJelly 2.0); what it would change silently counts as not readable.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import warnings
@@ -43,6 +44,11 @@ _STEPS = {"snntorch": (1e-4,), "spikingjelly": (1e-4,)}
 def readers(plan: Plan) -> tuple[str, ...]:
     """The foreign readers that execute this graph exactly, the better tried first."""
     return tuple(name for name in _NODES if _reads(name, plan, read_semantics(plan.graph)))
+
+
+def is_installed(reader: str) -> bool:
+    """Whether the package of a foreign reader is there; it is not imported."""
+    return importlib.util.find_spec(reader) is not None
 
 
 def run_foreign(path: Path, x: torch.Tensor, reader: str | None = None) -> torch.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.core.registry import FORMATS, Options
 from snn_deploy.export.base import Calibration, Check, Written, student_check
-from snn_deploy.export.foreign import readers
+from snn_deploy.export.foreign import is_installed, readers
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
 from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
@@ -104,10 +104,12 @@ class NirWriter:
         return made.graph, made.passes
 
     def _foreign_checks(self, lowered: nir.NIRGraph) -> tuple[Check, ...]:
+        """By the best reader that is installed; without any, the best one says that it is not."""
         able = readers(make_plan(lowered))
         if self._options.reader is not None:
             able = tuple(name for name in able if name == self._options.reader)
-        return tuple(Check("model", name, exact=False) for name in able[:1])
+        judges = tuple(name for name in able if is_installed(name)) or able
+        return tuple(Check("model", name, exact=False) for name in judges[:1])
 
     def _resets(self) -> tuple[str, ...]:
         """The kinds of reset that readers of the file do: NIR's text knows one."""

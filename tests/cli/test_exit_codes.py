@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snn_deploy.cli.main import exit_code
@@ -110,6 +111,34 @@ def test_6_lava_is_not_installed(run_dir: Path, tmp_path: Path, monkeypatch: pyt
     assert lava["verdict"] == "not run"
     assert lava["reason"]
     assert exit_code(["simulate", str(out), "--backend", "lava", "--samples", "2"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("missing", "judge", "verdict"),
+    [
+        (("snntorch",), "norse", "equal"),
+        (("snntorch", "norse"), "snntorch", "not run"),
+    ],
+)
+def test_a_nir_reader_that_is_missing_ends_no_export(
+    missing: tuple[str, ...],
+    judge: str,
+    verdict: str,
+    bundle_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next best reader takes its place; where there is none, that check alone was not run."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in missing] + list(missing):
+        monkeypatch.setitem(sys.modules, name, None)
+    out = tmp_path / "bundle"
+    file = [str(bundle_dir / "model.nir"), "--data", "digits-dvs", "--to", "nir"]
+    assert exit_code(["export", *file, "--samples", "8", "--out", str(out)]) == 0
+    own, foreign = json.loads((out / "manifest.json").read_text())["parity"]
+    assert (own["runtime"], own["verdict"]) == ("reference", "equal")
+    assert (foreign["runtime"], foreign["verdict"]) == (judge, verdict)
+    with np.load(out / "example.npz") as example:
+        assert sorted(example) == ["nir_out", "x"]
 
 
 def test_7_missing_and_damaged(bundle_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
