@@ -40,11 +40,12 @@ from tonic.cached_dataset import load_from_disk_cache
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
-from snn_deploy.data.events.pipeline import Binner, Cut, FrameOptions
+from snn_deploy.data.events.pipeline import Binner, Cut
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.base import Reader, checked
 from snn_deploy.data.formats.bits40 import read_bits40
 from snn_deploy.data.formats.hdf5 import read_hdf5
+from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.data.sets.nmnist import SENSOR
 
 WHOLE = (Cut(0),)

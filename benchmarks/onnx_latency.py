@@ -35,7 +35,8 @@ from torch import nn
 
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.verify import Samples, verify
 from snn_deploy.graph.plan import make_plan

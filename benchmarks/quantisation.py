@@ -29,7 +29,8 @@ from snn_deploy import api
 from snn_deploy.core.files import atomic_dir
 from snn_deploy.data.sets.recorded import default_root
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.lava import LavaOptions, LavaWriter
+from snn_deploy.export.lava import LavaWriter
+from snn_deploy.export.options import LavaOptions
 from snn_deploy.export.parity import decisions
 from snn_deploy.recipes.run_folder import Run, package_version
 from snn_deploy.simulate.loihi import Loihi

@@ -67,13 +67,12 @@ def show(
     for kind, registry in _registries().items():
         known |= set(registry.names())
         if name in registry.names():
-            entry = registry.get(name)
-            render.say(f"{kind[:-1] if kind.endswith('s') else kind} '{name}': {entry.summary}")
+            render.say(f"{kind[:-1] if kind.endswith('s') else kind} '{name}': {registry.summary(name)}")
             render.table(
                 ["option", "type", "default", "meaning"],
                 (
                     [field, _type_name(info.annotation), _default(info), info.description or ""]
-                    for field, info in entry.options.model_fields.items()
+                    for field, info in registry.options(name).model_fields.items()
                 ),
             )
             return
@@ -149,7 +148,7 @@ def _rows(kind: Kind) -> list[dict[str, str]]:
         profiles = [load_profile(name) for name in asset_names("hardware_profiles")]
         return [{"name": p.id, "chip": p.chip, "scope": p.scope} for p in profiles]
     registry = _registries()[str(kind)]
-    return [{"name": n, "what": registry.get(n).summary} for n in registry.names()]
+    return [{"name": n, "what": registry.summary(n)} for n in registry.names()]
 
 
 def _recipe_row(name: str) -> dict[str, str]:

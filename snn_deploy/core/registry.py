@@ -1,7 +1,8 @@
 """One generic, typed registry for everything that is chosen by name.
 
-A built-in is one file plus one line in a table below; third parties add theirs through an entry point.
-Names are listed without importing anything; the module is imported when its entry is asked for.
+What ships has a line in :mod:`snn_deploy.core.components`; third parties add theirs through an entry point.
+Names and summaries of what ships are listed without importing anything, its options without torch; the module
+is imported when its entry is asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from snn_deploy.core import components
+from snn_deploy.core.components import Component
 from snn_deploy.core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -40,24 +43,43 @@ class Registry(Generic[T]):
 
     Args:
         kind: singular noun used in messages, e.g. ``"method"``.
-        builtin: name to module path of every built-in; importing the module registers it.
+        shipped: the components of this kind that ship.
         group: entry point group through which other distributions add entries.
+        room: package of the modules that ``shipped`` names.
+        options: module of their options; loads without torch.
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str], group: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        shipped: Mapping[str, Component],
+        group: str,
+        *,
+        room: str = "snn_deploy",
+        options: str = __name__,
+    ) -> None:
         self.kind = kind
-        self._modules = dict(builtin)
+        self._shipped = dict(shipped)
         self._group = group
+        self._room = room
+        self._options = options
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str, *, options: type[Options] = Options, summary: str = "") -> Callable[[T], T]:
-        """Decorator that registers a factory; ``summary`` defaults to its docstring's first line."""
+        """Decorator that registers a factory; ``summary`` defaults to its docstring's first line.
+
+        What ships has its options and its summary in the table.
+        """
 
         def decorate(factory: T) -> T:
             if name in self._entries and self._entries[name].factory is not factory:
                 raise ConfigError(f"The {self.kind} '{name}' is registered twice.")
-            line = summary or (factory.__doc__ or "").strip().partition("\n")[0]
-            self._entries[name] = Entry(name, factory, options, line)
+            if name in self._shipped:
+                entry = Entry(name, factory, self.options(name), self.summary(name))
+            else:
+                line = summary or (factory.__doc__ or "").strip().partition("\n")[0]
+                entry = Entry(name, factory, options, line)
+            self._entries[name] = entry
             return factory
 
         return decorate
@@ -65,7 +87,19 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All known names, sorted; imports nothing."""
         plugins = {point.name for point in entry_points(group=self._group)}
-        return sorted({*self._modules, *self._entries, *plugins})
+        return sorted({*self._shipped, *self._entries, *plugins})
+
+    def summary(self, name: str) -> str:
+        """The summary of ``name``; imports its module only if it does not ship. Raises as :meth:`get`."""
+        return self._shipped[name].summary if name in self._shipped else self.get(name).summary
+
+    def options(self, name: str) -> type[Options]:
+        """The model of the options of ``name``; imports its module only if it does not ship. Raises as
+        :meth:`get`."""
+        if name not in self._shipped:
+            return self.get(name).options
+        found: type[Options] = getattr(importlib.import_module(self._options), self._shipped[name].options)
+        return found
 
     def get(self, name: str) -> Entry[T]:
         """The entry of ``name``, importing its module when needed.
@@ -78,8 +112,8 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def _load(self, name: str) -> None:
-        if name in self._modules:
-            importlib.import_module(self._modules[name])
+        if name in self._shipped:
+            importlib.import_module(f"{self._room}.{self._shipped[name].module}")
         else:
             for point in entry_points(group=self._group, name=name):
                 point.load()
@@ -95,97 +129,37 @@ Factory = Callable[..., Any]
 
 METHODS: Registry[Factory] = Registry(
     "method",
-    {
-        "none": "snn_deploy.distill.methods.none",
-        "kd": "snn_deploy.distill.methods.kd",
-        "tser": "snn_deploy.distill.methods.tser",
-        "tssd": "snn_deploy.distill.methods.tssd",
-        "samd_nld": "snn_deploy.distill.methods.samd_nld",
-        "bkd": "snn_deploy.distill.methods.bkd",
-        "s2w": "snn_deploy.distill.methods.s2w",
-    },
+    components.METHODS,
     "snn_deploy.methods",
+    room="snn_deploy.distill.methods",
+    options="snn_deploy.distill.methods.options",
 )
 STUDENTS: Registry[Factory] = Registry(
     "student",
-    {
-        "spiking-cnn": "snn_deploy.models.spiking_cnn",
-        "vgg9": "snn_deploy.models.vgg",
-        "vggsnn": "snn_deploy.models.vgg",
-        "dvs-csnn": "snn_deploy.models.vgg",
-        "resnet18": "snn_deploy.models.residual",
-        "resnet19": "snn_deploy.models.residual",
-        "resnet20": "snn_deploy.models.residual",
-        "resnet34": "snn_deploy.models.residual",
-        "sew-resnet18": "snn_deploy.models.residual",
-        "sew-resnet34": "snn_deploy.models.residual",
-        "sew-resnet50": "snn_deploy.models.residual",
-        "ms-resnet18": "snn_deploy.models.residual",
-        "ms-resnet34": "snn_deploy.models.residual",
-        "spikformer": "snn_deploy.models.transformers",
-        "qkformer": "snn_deploy.models.transformers",
-    },
+    components.STUDENTS,
     "snn_deploy.students",
+    room="snn_deploy.models",
+    options="snn_deploy.models.options",
 )
 TEACHERS: Registry[Factory] = Registry(
     "teacher",
-    {
-        "cnn": "snn_deploy.models.cnn",
-        "vgg9": "snn_deploy.models.vgg",
-        "vggsnn": "snn_deploy.models.vgg",
-        "dvs-csnn": "snn_deploy.models.vgg",
-        "resnet18": "snn_deploy.models.residual",
-        "resnet19": "snn_deploy.models.residual",
-        "resnet34": "snn_deploy.models.residual",
-        "ms-resnet18": "snn_deploy.models.residual",
-        "ms-resnet34": "snn_deploy.models.residual",
-        "resnet20": "snn_deploy.models.public_resnet",
-        "resnet56": "snn_deploy.models.public_resnet",
-        "imagenet-resnet18": "snn_deploy.models.public_resnet",
-        "imagenet-resnet34": "snn_deploy.models.public_resnet",
-        "imagenet-resnet50": "snn_deploy.models.public_resnet",
-        "timm": "snn_deploy.models.foreign",
-        "torchvision": "snn_deploy.models.foreign",
-    },
+    components.TEACHERS,
     "snn_deploy.teachers",
+    room="snn_deploy.models",
+    options="snn_deploy.models.options",
 )
 DATASETS: Registry[Factory] = Registry(
     "data set",
-    {
-        "digits-dvs": "snn_deploy.data.sets.synthetic",
-        "nmnist": "snn_deploy.data.sets.nmnist",
-        "dvs128-objects": "snn_deploy.data.sets.dvs128_objects",
-        "dvs-gesture": "snn_deploy.data.sets.dvs_gesture",
-        "cifar10-dvs": "snn_deploy.data.sets.cifar10_dvs",
-        "n-caltech101": "snn_deploy.data.sets.ncaltech101",
-        "shd": "snn_deploy.data.sets.shd",
-        "event-folder": "snn_deploy.data.sets.event_folder",
-        "cifar10": "snn_deploy.data.sets.cifar",
-        "cifar100": "snn_deploy.data.sets.cifar",
-        "mnist": "snn_deploy.data.sets.mnist",
-        "image-folder": "snn_deploy.data.sets.image_folder",
-    },
+    components.DATASETS,
     "snn_deploy.datasets",
+    room="snn_deploy.data.sets",
+    options="snn_deploy.data.options.sets",
 )
 FORMATS: Registry[Factory] = Registry(
     "format",
-    {
-        "nir": "snn_deploy.export.nir",
-        "onnx": "snn_deploy.export.onnx",
-        "lava": "snn_deploy.export.lava",
-    },
+    components.FORMATS,
     "snn_deploy.formats",
+    room="snn_deploy.export",
+    options="snn_deploy.export.options",
 )
-BACKENDS: Registry[Factory] = Registry(
-    "backend",
-    {
-        "reference": "snn_deploy.simulate.reference",
-        "loihi": "snn_deploy.simulate.loihi",
-        "onnxruntime": "snn_deploy.simulate.onnx.runtime",
-        "lava": "snn_deploy.simulate.lava.client",
-        "norse": "snn_deploy.export.foreign",
-        "snntorch": "snn_deploy.export.foreign",
-        "spikingjelly": "snn_deploy.export.foreign",
-    },
-    "snn_deploy.backends",
-)
+BACKENDS: Registry[Factory] = Registry("backend", components.BACKENDS, "snn_deploy.backends")

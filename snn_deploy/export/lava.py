@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import nir
-from pydantic import Field
 
 from snn_deploy.core.errors import Problem, UnsupportedError
-from snn_deploy.core.registry import FORMATS, Options
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
+from snn_deploy.export.options import LavaOptions
 from snn_deploy.graph.lava.io import write_net
 from snn_deploy.graph.lava.rules import chip_problems
 from snn_deploy.graph.passes.quantize.quantize import Quantized, Scales, quantize
@@ -35,15 +35,6 @@ FILE = "model.net"
 RUNTIME = {WORKER: "lava_worker.py", SHIMS: "lava_shims.py"}
 """Files of the runtime, and what they are called in a bundle."""
 CALIBRATION_SAMPLES = 64
-
-
-class LavaOptions(Options):
-    """Weight bits; fewer make a smaller network on the chip and a larger error (default: those that the
-    network was trained with, else 8). Scales per channel cost less accuracy than scales per layer, but run
-    in simulation only."""
-
-    bits: int | None = Field(default=None, ge=2, le=8)
-    scales: Scales = "layer"
 
 
 class LavaWriter:
@@ -138,7 +129,7 @@ def _lowered(chain: Chain, quantized: Quantized) -> nir.NIRGraph | None:
         return None
 
 
-@FORMATS.register("lava", options=LavaOptions, summary="lava-dl HDF5 file for Loihi, 2 to 8-bit weights")
+@FORMATS.register("lava")
 def writer(options: LavaOptions) -> LavaWriter:
     """The writer of the format ``lava``."""
     return LavaWriter(options)

@@ -10,9 +10,10 @@ import nir
 import numpy as np
 
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
-from snn_deploy.core.registry import FORMATS, Options
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.foreign import is_installed, readers
+from snn_deploy.export.options import NirOptions
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
 from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
@@ -26,14 +27,6 @@ from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 FILE = "model.nir"
 RESET_RULE = "reset-in-metadata"
-
-
-class NirOptions(Options):
-    """Options of the format ``nir``."""
-
-    reader: str | None = None
-    nir_version: str = COMPATIBLE[0]
-    allow: tuple[str, ...] = ()
 
 
 class NirWriter:
@@ -172,7 +165,7 @@ def _reader_notes(plan: Plan, name: str) -> list[str]:
     return notes
 
 
-@FORMATS.register("nir", options=NirOptions, summary="NIR file (HDF5), portable or --for one reader")
+@FORMATS.register("nir")
 def writer(options: NirOptions) -> Any:
     """The writer of the format ``nir``."""
     return NirWriter(options)

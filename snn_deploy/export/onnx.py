@@ -12,37 +12,23 @@ from pathlib import Path
 import nir
 import numpy as np
 import onnx
-from pydantic import Field, field_validator
 
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.core.files import write_bytes
-from snn_deploy.core.registry import FORMATS, Options
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table, quantize
 from snn_deploy.export.onnx_models import OPSET, Integers, scan_model, step_model, unrolled_model
 from snn_deploy.export.onnx_step import build_step
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
-from snn_deploy.simulate.onnx.info import INT8, MODELS
+from snn_deploy.simulate.onnx.info import INT8
 
 MAX_BYTES = 2**31 - 2**20
-
-
-class OnnxOptions(Options):
-    """The models to write, each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``."""
-
-    models: tuple[str, ...] = Field(default=("step", "scan"), min_length=1)
-
-    @field_validator("models")
-    @classmethod
-    def _known(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        """Each once, those of float32 first."""
-        if unknown := set(models) - set(MODELS):
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(MODELS)}")
-        return tuple(name for name in MODELS if name in models)
 
 
 class OnnxWriter:
@@ -132,7 +118,7 @@ def _name_problems(plan: Plan) -> list[Problem]:
     ]
 
 
-@FORMATS.register("onnx", options=OnnxOptions, summary="ONNX models: a step with explicit states, sequences")
+@FORMATS.register("onnx")
 def writer(options: OnnxOptions) -> OnnxWriter:
     """The writer of the format ``onnx``."""
     return OnnxWriter(options)

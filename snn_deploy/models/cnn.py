@@ -11,30 +11,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pydantic import Field
 from torch import nn
 
-from snn_deploy.core.registry import TEACHERS, Options
+from snn_deploy.core.registry import TEACHERS
+from snn_deploy.models.options import CnnOptions
 
 
-class ConvOptions(Options):
-    """One 3x3 convolution, padded by 1. ``pool`` is the side of the average pooling window, 1 for none."""
-
-    channels: int = Field(ge=1, le=8192)
-    stride: int = Field(default=1, ge=1, le=16)
-    pool: int = Field(default=1, ge=1, le=64)
-
-
-class CnnOptions(Options):
-    """The convolutions in order; the side of the grid of averages that is left of the image, 1 where the
-    place of a feature shall not matter; and the dropout before the last layer."""
-
-    blocks: tuple[ConvOptions, ...] = Field(min_length=1, max_length=64)
-    grid: int = Field(default=1, ge=1, le=64)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-
-
-@TEACHERS.register("cnn", options=CnnOptions)
+@TEACHERS.register("cnn")
 def cnn(options: CnnOptions, *, in_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """A small analogue convolutional network."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -11,23 +11,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, MissingOptionalError
-from snn_deploy.core.registry import TEACHERS, Options
+from snn_deploy.core.registry import TEACHERS
+from snn_deploy.models.options import ForeignOptions
 from snn_deploy.models.parts import Shape
 
 
-class ForeignOptions(Options):
-    """``model`` is the package's name of the network. Where ``size`` is given, images are resized to
-    ``size`` by ``size`` first (bilinear, our choice)."""
-
-    model: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)
-    size: int | None = Field(default=None, ge=8, le=1024)
-
-
-@TEACHERS.register("timm", options=ForeignOptions)
+@TEACHERS.register("timm")
 def timm_teacher(options: ForeignOptions, *, in_shape: Shape, classes: int) -> nn.Module:
     """A network of the package timm, which must be installed.
 
@@ -39,7 +31,7 @@ def timm_teacher(options: ForeignOptions, *, in_shape: Shape, classes: int) -> n
     return _made(options, timm.create_model, pretrained=False, num_classes=classes, in_chans=in_shape[0])
 
 
-@TEACHERS.register("torchvision", options=ForeignOptions)
+@TEACHERS.register("torchvision")
 def torchvision_teacher(options: ForeignOptions, *, in_shape: Shape, classes: int) -> nn.Module:
     """A network of the package torchvision, which must be installed.
 

@@ -17,13 +17,10 @@ Neurons are spikingjelly's, in multi-step mode: ``[T, B, ...] -> [T, B, ...]``.
 
 from __future__ import annotations
 
-from typing import Literal, Self
-
-from pydantic import Field, model_validator
 from spikingjelly.activation_based import base, neuron, surrogate
 from torch import nn
 
-from snn_deploy.core.registry import Options
+from snn_deploy.models.options import NeuronOptions
 
 _SURROGATES = {
     "atan": surrogate.ATan,
@@ -31,45 +28,6 @@ _SURROGATES = {
     "triangle": surrogate.PiecewiseQuadratic,
     "rectangle": surrogate.Rect,
 }
-
-
-class SurrogateOptions(Options):
-    """What stands for the derivative of the spike at ``x = h - theta`` in the backward pass.
-
-    ========== =====================================================
-    name       derivative
-    ========== =====================================================
-    atan       ``(alpha / 2) / (1 + (pi alpha x / 2)^2)``
-    sigmoid    ``alpha sigmoid(alpha x) (1 - sigmoid(alpha x))``
-    triangle   ``max(0, alpha - alpha^2 |x|)``
-    rectangle  ``alpha where |x| < 1 / (2 alpha), else 0``
-    ========== =====================================================
-
-    The default, atan with alpha 2, is our choice.
-    """
-
-    name: Literal["atan", "sigmoid", "triangle", "rectangle"] = "atan"
-    alpha: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-
-
-class NeuronOptions(Options):
-    """A kind of neuron. ``tau`` (in steps) and ``decay_input`` mean nothing to ``if``, which does not leak;
-    for ``plif`` ``tau`` is the value before training. ``v_reset: null`` is the soft reset."""
-
-    kind: Literal["if", "lif", "plif"] = "lif"
-    tau: float = Field(default=2.0, gt=1, allow_inf_nan=False)
-    decay_input: bool = True
-    v_threshold: float = Field(default=1.0, allow_inf_nan=False)
-    v_reset: float | None = Field(default=0.0, allow_inf_nan=False)
-    surrogate: SurrogateOptions = SurrogateOptions()
-    detach_reset: bool = True
-
-    @model_validator(mode="after")
-    def _threshold_above_rest(self) -> Self:
-        rest = 0.0 if self.v_reset is None else self.v_reset
-        if self.v_threshold <= rest:
-            raise ValueError(f"v_threshold {self.v_threshold} must be above the reset value {rest}")
-        return self
 
 
 def make_neuron(options: NeuronOptions) -> nn.Module:

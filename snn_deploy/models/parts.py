@@ -19,27 +19,16 @@ Down-sampling by ``k`` (``pooling``) stands behind a firing layer or in the conv
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal, Protocol
+from typing import Protocol
 
-from pydantic import Field
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from snn_deploy.core.registry import Options
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import Pooling, SpikingOptions
 
 Layers = OrderedDict[str, nn.Module]
-Pooling = Literal["average", "stride", "max"]
 Shape = tuple[int, int, int]
-
-
-class SpikingOptions(Options):
-    """What a student has and its twin has not: neurons, and a readout that may spike. A spiking readout's
-    logits are multiplied by ``logit_scale`` in training losses only."""
-
-    neuron: NeuronOptions = NeuronOptions()
-    readout: Literal["spiking", "linear"] = "linear"
-    logit_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
 
 
 class Student(nn.Sequential):

@@ -122,11 +122,6 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 for _name, _n in (("resnet20", 3), ("resnet56", 9)):
-    TEACHERS.register(_name, summary="Analogue residual network in the layout of public CIFAR checkpoints.")(
-        partial(cifar_resnet, _n)
-    )
+    TEACHERS.register(_name)(partial(cifar_resnet, _n))
 for _depth in IMAGENET_BLOCKS:
-    TEACHERS.register(
-        f"imagenet-resnet{_depth}",
-        summary="Analogue residual network in the layout of torchvision's checkpoints.",
-    )(partial(imagenet_resnet, _depth))
+    TEACHERS.register(f"imagenet-resnet{_depth}")(partial(imagenet_resnet, _depth))

@@ -39,55 +39,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import STUDENTS, TEACHERS, Options
+from snn_deploy.core.registry import STUDENTS, TEACHERS
+from snn_deploy.models.options import ResidualOptions, SpikingResidualOptions
 from snn_deploy.models.parts import (
     AnalogueParts,
     Layers,
     Parts,
-    Pooling,
     Shape,
-    SpikingOptions,
     SpikingParts,
     conv_layers,
     size_after,
 )
 
 Kind = Literal["post", "sew", "ms"]
-Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1, max_length=8)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1, max_length=8)]
-
-
-class ResidualStem(Options):
-    """The first convolution, and the down-sampling by ``pool`` behind it: 3, 1, 1 is that of CIFAR; 7, 2, 2
-    that of ImageNet, where papers take the maximum over 3x3 windows."""
-
-    kernel: int = Field(default=3, ge=1, le=31)
-    stride: int = Field(default=1, ge=1, le=16)
-    pool: int = Field(default=1, ge=1, le=16)
-
-
-class ResidualOptions(Options):
-    """Channels and numbers of blocks of the layers and widths of the hidden dense layers, by default those of
-    the name; the stem and its pooling; the shortcut where shapes change; dropout before the readout."""
-
-    widths: Widths | None = None
-    blocks: Counts | None = None
-    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] | None = Field(default=None, max_length=16)
-    stem: ResidualStem = ResidualStem()
-    pooling: Pooling = "average"
-    shortcut: Literal["conv", "average"] = "conv"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-
-
-class SpikingResidualOptions(ResidualOptions, SpikingOptions):
-    """Those of the twin, and the neuron of every layer and the readout."""
 
 
 class Plan(NamedTuple):
@@ -114,12 +84,6 @@ PLANS: Mapping[str, Plan] = {
 }
 TWINS = ("resnet18", "resnet19", "resnet34", "ms-resnet18", "ms-resnet34")
 """Names under which the analogue network is a teacher."""
-
-_SUMMARIES = {
-    "post": "Residual network, firing after the sum",
-    "sew": "Residual network of spike sums (SEW, ADD)",
-    "ms": "Residual network of membrane sums (MS-ResNet)",
-}
 
 
 class Residual(nn.Module):
@@ -236,10 +200,6 @@ def _block(parts: Parts, plan: Plan, shortcut: str, channels: tuple[int, int, in
 
 
 for _name, _plan in PLANS.items():
-    STUDENTS.register(
-        _name, options=SpikingResidualOptions, summary=f"{_SUMMARIES[_plan.kind]}; spiking, deployable."
-    )(partial(student, _plan))
+    STUDENTS.register(_name)(partial(student, _plan))
     if _name in TWINS:
-        TEACHERS.register(
-            _name, options=ResidualOptions, summary=f"{_SUMMARIES[_plan.kind]}; the student's analogue twin."
-        )(partial(twin, _plan))
+        TEACHERS.register(_name)(partial(twin, _plan))

@@ -20,35 +20,14 @@ readout gives real logits per step (no neuron, no state) and its scale is 1.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, Literal
 
-from pydantic import Field
 from spikingjelly.activation_based import layer
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import STUDENTS, Options
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
-
-
-class BlockOptions(Options):
-    """One convolutional block. Padding is ``kernel // 2``; ``pool`` is the side of the average pooling
-    window, 1 for none."""
-
-    channels: int = Field(ge=1, le=8192)
-    kernel: int = Field(default=3, ge=1, le=31)
-    stride: int = Field(default=1, ge=1, le=16)
-    pool: int = Field(default=1, ge=1, le=64)
-
-
-class SpikingCnnOptions(Options):
-    """Blocks, widths of the hidden dense layers, the neuron of every layer, and the readout."""
-
-    blocks: tuple[BlockOptions, ...] = Field(min_length=1, max_length=64)
-    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), max_length=16)
-    neuron: NeuronOptions = NeuronOptions()
-    readout: Literal["spiking", "linear"] = "spiking"
-    logit_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
+from snn_deploy.core.registry import STUDENTS
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import BlockOptions, NeuronOptions, SpikingCnnOptions
 
 
 class SpikingCnn(nn.Sequential):
@@ -59,7 +38,7 @@ class SpikingCnn(nn.Sequential):
         self.logit_scale = logit_scale
 
 
-@STUDENTS.register("spiking-cnn", options=SpikingCnnOptions)
+@STUDENTS.register("spiking-cnn")
 def spiking_cnn(
     options: SpikingCnnOptions, *, in_shape: tuple[int, int, int], classes: int, timesteps: int
 ) -> SpikingCnn:

@@ -11,55 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from spikingjelly.activation_based.model.qkformer import QKFormer
 from spikingjelly.activation_based.model.spikformer import Spikformer
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import STUDENTS, Options
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.core.registry import STUDENTS
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions, QkformerOptions, SpikformerOptions
 from snn_deploy.models.parts import Shape
-
-Count = Annotated[int, Field(ge=1, le=64)]
-
-
-class SpikformerOptions(Options):
-    """``patch`` is the side of a patch in pixels; ``mlp_ratio`` the width of the dense layers
-    in a block by ``width``. The defaults are those for CIFAR, 4-384."""
-
-    depth: Count = 4
-    width: int = Field(default=384, ge=8, le=4096, multiple_of=8)
-    heads: Count = 12
-    patch: Literal[4, 16] = 4
-    mlp_ratio: float = Field(default=4.0, gt=0, le=16)
-    neuron: NeuronOptions | None = None
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} does not divide into {self.heads} heads")
-        return self
-
-
-class QkformerOptions(Options):
-    """Blocks and heads of the three stages, whose widths are ``width / 4``, ``width / 2`` and ``width``."""
-
-    depths: tuple[Count, Count, Count] = (1, 1, 2)
-    width: int = Field(default=256, ge=8, le=4096, multiple_of=4)
-    heads: tuple[Count, Count, Count] = (2, 4, 8)
-    mlp_ratio: float = Field(default=4.0, gt=0, le=16)
-    neuron: NeuronOptions | None = None
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        widths = (self.width // 4, self.width // 2, self.width)
-        if any(width % heads for width, heads in zip(widths, self.heads, strict=True)):
-            raise ValueError(f"widths {widths} do not divide into {self.heads} heads")
-        return self
 
 
 class SequenceSpikformer(Spikformer):
@@ -82,7 +45,7 @@ class StepwiseQkformer(QKFormer):
         return logits
 
 
-@STUDENTS.register("spikformer", options=SpikformerOptions)
+@STUDENTS.register("spikformer")
 def spikformer(options: SpikformerOptions, *, in_shape: Shape, classes: int, timesteps: int) -> nn.Module:
     """Spiking transformer with self-attention; to train, not to export.
 
@@ -105,7 +68,7 @@ def spikformer(options: SpikformerOptions, *, in_shape: Shape, classes: int, tim
     )
 
 
-@STUDENTS.register("qkformer", options=QkformerOptions)
+@STUDENTS.register("qkformer")
 def qkformer(options: QkformerOptions, *, in_shape: Shape, classes: int, timesteps: int) -> nn.Module:
     """Spiking transformer in three stages with Q-K attention; to train, not to export.
 

@@ -24,63 +24,35 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import STUDENTS, TEACHERS, Options
+from snn_deploy.core.registry import STUDENTS, TEACHERS
+from snn_deploy.models.options import SpikingVggOptions, VggOptions
 from snn_deploy.models.parts import (
     AnalogueParts,
     Parts,
-    Pooling,
     Shape,
-    SpikingOptions,
     SpikingParts,
     conv_layers,
     size_after,
 )
 
-Width = Annotated[int, Field(ge=1, le=8192)]
-Stage = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
-
-
-class StemOptions(Options):
-    """Kernel and stride of the first convolution."""
-
-    kernel: int = Field(default=3, ge=1, le=31)
-    stride: int = Field(default=1, ge=1, le=16)
-
-
-class VggOptions(Options):
-    """Channels of the convolutions by stage and widths of the hidden dense layers, those of the name by
-    default; the first convolution; how each stage down-samples by 2; dropout before dense layers."""
-
-    stages: tuple[Stage, ...] | None = Field(default=None, min_length=1, max_length=8)
-    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] | None = Field(default=None, max_length=16)
-    stem: StemOptions = StemOptions()
-    pooling: Pooling = "average"
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-
-
-class SpikingVggOptions(VggOptions, SpikingOptions):
-    """Those of the twin, and the neuron of every layer and the readout."""
-
 
 class Plan(NamedTuple):
     """What a name stands for."""
 
-    summary: str
     stages: tuple[tuple[int, ...], ...]
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
 
 
 PLANS: Mapping[str, Plan] = {
-    "vgg9": Plan("VGG with nine layers", ((64,), (128, 128), (256, 256), (512, 512)), (1024,)),
-    "vggsnn": Plan("VGG for event data of 48x48", ((64, 128), (256, 256), (512, 512), (512, 512))),
-    "dvs-csnn": Plan("Five convolutions for DVS-Gesture of 128x128", ((128,),) * 5, (512,), 0.5),
+    "vgg9": Plan(((64,), (128, 128), (256, 256), (512, 512)), (1024,)),
+    "vggsnn": Plan(((64, 128), (256, 256), (512, 512), (512, 512))),
+    "dvs-csnn": Plan(((128,),) * 5, (512,), 0.5),
 }
 
 
@@ -132,9 +104,5 @@ def _build(parts: Parts, plan: Plan, options: VggOptions, in_shape: Shape, class
 
 
 for _name, _plan in PLANS.items():
-    STUDENTS.register(_name, options=SpikingVggOptions, summary=f"{_plan.summary}; spiking, deployable.")(
-        partial(student, _plan)
-    )
-    TEACHERS.register(_name, options=VggOptions, summary=f"{_plan.summary}; the student's analogue twin.")(
-        partial(twin, _plan)
-    )
+    STUDENTS.register(_name)(partial(student, _plan))
+    TEACHERS.register(_name)(partial(twin, _plan))

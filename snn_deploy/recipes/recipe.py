@@ -38,7 +38,7 @@ class Component(BaseModel):
 
     def resolve(self, registry: Registry[Any]) -> Options:
         """The typed options of this component, validated by its registry entry."""
-        return registry.get(self.name).options.model_validate(self.model_extra or {})
+        return registry.options(self.name).model_validate(self.model_extra or {})
 
 
 class MixSpec(Frozen):
@@ -279,7 +279,7 @@ def _component_problems(content: dict[str, Any]) -> list[Problem]:
                 continue
             where = f"{section}.{position}" if isinstance(given, list) else section
             try:
-                options = registry.get(item["name"]).options
+                options = registry.options(item["name"])
             except SnnDeployError as error:
                 problems.append(Problem(f"{where}.name", error.message, try_instead=error.hint or ""))
                 continue

@@ -17,7 +17,8 @@ from interop import environments
 from snn_deploy.core.errors import SnnDeployError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.foreign import run_foreign
-from snn_deploy.export.nir import NirOptions, NirWriter
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.options import NirOptions
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir

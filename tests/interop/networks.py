@@ -8,7 +8,8 @@ from support.students import NEURONS, student
 from torch import nn
 
 from interop.exchange import Case
-from snn_deploy.data.sets.synthetic import DigitsDvsOptions, digits_dvs
+from snn_deploy.data.options.sets import DigitsDvsOptions
+from snn_deploy.data.sets.synthetic import digits_dvs
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 

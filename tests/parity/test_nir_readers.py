@@ -13,7 +13,8 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from snn_deploy.core.errors import MissingOptionalError, UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.foreign import Foreign, readers, run_foreign
-from snn_deploy.export.nir import NirOptions, NirWriter
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.options import NirOptions
 from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch

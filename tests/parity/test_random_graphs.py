@@ -13,8 +13,9 @@ import torch
 from support.random_graphs import Case, exact_case
 
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.nir import RESET_RULE, NirOptions, NirWriter
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.nir import RESET_RULE, NirWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import NirOptions, OnnxOptions
 from snn_deploy.graph.plan import NODES, make_plan
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime

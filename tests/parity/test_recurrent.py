@@ -13,7 +13,8 @@ from spikingjelly.activation_based import layer, neuron
 
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Comparison, Semantics, write_semantics
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime

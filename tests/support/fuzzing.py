@@ -16,7 +16,8 @@ import torch
 
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.lava.io import read_net, write_net
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.onnx.info import MODELS

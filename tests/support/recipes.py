@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from snn_deploy.core.registry import DATASETS
-from snn_deploy.data.events.pipeline import FrameOptions, view_of
+from snn_deploy.data.events.pipeline import view_of
 from snn_deploy.data.events.recording import Sensor
+from snn_deploy.data.options.frames import FrameOptions
+from snn_deploy.data.options.sets import ImageFolderOptions
 from snn_deploy.data.sets.cifar10_dvs import SENSOR as DVS128
-from snn_deploy.data.sets.image_folder import ImageFolderOptions
 from snn_deploy.recipes.recipe import Recipe
 
 Shape = tuple[int, int, int]

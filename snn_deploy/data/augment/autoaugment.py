@@ -20,14 +20,14 @@ is grey 128, our choice, near the mean colour that the authors' code puts there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from snn_deploy.data.augment import image_ops
+from snn_deploy.data.options.images import Policy
 from snn_deploy.processes.share import drawn
 
-Policy = Literal["cifar10", "imagenet"]
 _Step = tuple[str, float, int]
 
 FILL = 128

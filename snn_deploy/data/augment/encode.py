@@ -5,13 +5,9 @@ Rate and latency coding read intensities ``x`` from 0 (no signal) to 1; direct c
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from snn_deploy.processes.share import drawn
-
-Encoding = Literal["direct", "rate", "latency"]
 
 _RESOLUTION = 24  # bits of a uniform number: what float32 holds exactly
 _WEYL = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64

@@ -16,10 +16,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch.nn.functional import affine_grid, grid_sample, pad
 
-from snn_deploy.core.registry import Options
+from snn_deploy.data.options.frames import AugmentOptions
 from snn_deploy.processes.share import drawn
 
 NDA_ROLL = 1 / 16
@@ -27,31 +26,6 @@ NDA_ANGLE = 15.0
 NDA_HOLE = 1 / 4
 
 _NDA = ("roll", "rotate", "shear", "cutout")
-
-
-class AugmentOptions(Options):
-    """What is done to a training batch, in this order; each sample draws its own.
-
-    Attributes:
-        flip: mirror left and right, half of the samples.
-        rotate: turn by up to this many degrees either way.
-        zoom: magnify by a factor from ``1 - zoom`` to ``1 + zoom``.
-        nda: one of roll, rotation, shear and cutout.
-        shift: move by up to this many pixels in x and in y.
-        cutout: empty a square of this side, at any place.
-        time_jitter: delay the series of each pixel by up to this many frames either way.
-        drop: an entry of a frame loses its events with a probability that is drawn for each sample, up to
-            this.
-    """
-
-    flip: bool = False
-    rotate: float = Field(default=0.0, ge=0, le=180)
-    zoom: float = Field(default=0.0, ge=0, lt=1)
-    nda: bool = False
-    shift: int = Field(default=0, ge=0, le=64)
-    cutout: int = Field(default=0, ge=0, le=1024)
-    time_jitter: int = Field(default=0, ge=0, le=64)
-    drop: float = Field(default=0.0, ge=0, lt=1)
 
 
 def augment(x: torch.Tensor, generator: torch.Generator, options: AugmentOptions) -> torch.Tensor:

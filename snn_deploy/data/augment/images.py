@@ -7,54 +7,18 @@ the images, what it draws is moved. The global random number generators are not 
 from __future__ import annotations
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import AfterValidator, Field
 from torch.nn.functional import grid_sample
 
-from snn_deploy.core.registry import Options
-from snn_deploy.data.augment.autoaugment import Policy, autoaugment
+from snn_deploy.data.augment.autoaugment import autoaugment
 from snn_deploy.data.augment.frames import random_shift
-from snn_deploy.data.augment.randaugment import RandAugmentOptions, randaugment
+from snn_deploy.data.augment.randaugment import randaugment
+from snn_deploy.data.options.images import ImageAugmentOptions
 from snn_deploy.processes.share import drawn
 
 ASPECT_CROP = (3 / 4, 4 / 3)
 ASPECT_ERASE = (0.3, 1 / 0.3)
-
-
-def _check_shares(shares: tuple[float, float]) -> tuple[float, float]:
-    low, high = shares
-    if not 0 < low <= high <= 1:
-        raise ValueError("two shares of the image's area, 0 < smallest <= largest <= 1")
-    return shares
-
-
-Shares = Annotated[tuple[float, float], AfterValidator(_check_shares)]
-
-
-class ImageAugmentOptions(Options):
-    """What is done to training images, in this order; normalisation comes before erasing and cutout.
-
-    Attributes:
-        resized_crop: cut out a rectangle of a share of the area in this range and resize it.
-        crop_padding: cut out the full size from the image with a black border of this many pixels.
-        flip: mirror half of the images left to right.
-        autoaugment: AutoAugment with the policy found for this data set.
-        randaugment: RandAugment.
-        erasing: probability that a rectangle is set to 0.
-        erasing_area: its share of the area.
-        cutout: side of a square set to 0 in every image.
-    """
-
-    resized_crop: Shares | None = None
-    crop_padding: int = Field(default=0, ge=0, le=64)
-    flip: bool = False
-    autoaugment: Policy | None = None
-    randaugment: RandAugmentOptions | None = None
-    erasing: float = Field(default=0.0, ge=0, le=1)
-    erasing_area: Shares = (0.02, 0.4)
-    cutout: int = Field(default=0, ge=0)
 
 
 def augment_pixels(

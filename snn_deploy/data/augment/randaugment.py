@@ -8,21 +8,13 @@ of that module. Signs are drawn with equal chance.
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
-from snn_deploy.core.registry import Options
 from snn_deploy.data.augment.autoaugment import BINS, OPERATIONS, Draw, apply
+from snn_deploy.data.options.images import RandAugmentOptions
 from snn_deploy.processes.share import drawn
 
 CHOICES = (*(number for number, name in enumerate(OPERATIONS) if name != "invert"), -1)
 """Indices into ``OPERATIONS``; -1 is the identity."""
-
-
-class RandAugmentOptions(Options):
-    """``operations`` per image (the paper's N) and their ``magnitude`` (M), 10 the strongest."""
-
-    operations: int = Field(default=2, ge=1, le=8)
-    magnitude: float = Field(default=9, ge=0, le=10)
 
 
 def randaugment(x: torch.Tensor, generator: torch.Generator, options: RandAugmentOptions) -> torch.Tensor:

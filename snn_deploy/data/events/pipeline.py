@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.core.registry import Options
-from snn_deploy.data.augment.frames import AugmentOptions
 from snn_deploy.data.events import views
 from snn_deploy.data.events.frames import Accumulator, Extent, centred, count_bounds, time_bounds
 from snn_deploy.data.events.recording import MAX_TIME, NEVER, Events, Sensor, denoise, quiet
 from snn_deploy.data.events.views import View
+from snn_deploy.data.options.frames import FrameOptions
 
 REVISION = 2
 """Goes up when this pipeline makes other frames from the same recordings; part of every cache key."""
@@ -23,51 +21,6 @@ REVISION = 2
 MAX_COUNT = 255
 MAX_SAMPLE = 1 << 28
 """Entries ``T C H W`` of one sample: 1 GiB of exact counts while it is made."""
-
-
-class FrameOptions(Options):
-    """How recordings become frames, in this order.
-
-    Attributes:
-        denoise_us: drop events without an earlier event on a neighbouring pixel within this time.
-        centre: move each sample so that the median row and column of its events are in the middle of the
-            sensor. Its frames are divided before, so with a crop they may hold different numbers of events.
-        crop: keep the central ``crop x crop`` pixels.
-        downsample: join blocks of this many by this many pixels.
-        resize: join pixels to an image of this height and width; instead of ``downsample``.
-        polarity: ``on-off`` gives two channels (OFF, ON), ``merged`` one.
-        binning: T frames of equal ``time`` or of equal ``count`` of events.
-        window: every frame has this length, in microseconds or in events, from the beginning of a sample;
-            what comes after T frames is left out. By default the frames divide the whole sample.
-        binary: an entry is 1 where there were events (spikes); else it counts them, up to 255.
-        augment: random changes of training batches.
-    """
-
-    mirrored: ClassVar[bool] = False
-    """Whether the mirror image of a sample belongs to the same class."""
-
-    denoise_us: int | None = Field(default=None, ge=1)
-    centre: bool = False
-    crop: int | None = Field(default=None, ge=1)
-    downsample: int = Field(default=1, ge=1, le=64)
-    resize: tuple[int, int] | None = None
-    polarity: Literal["on-off", "merged"] = "on-off"
-    binning: Literal["time", "count"] = "time"
-    window: int | None = Field(default=None, ge=1, le=MAX_TIME)
-    binary: bool = True
-    augment: AugmentOptions | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> FrameOptions:
-        if self.resize is not None and self.downsample > 1:
-            raise ValueError("resize and downsample are two ways to one thing; give one of them")
-        if self.augment is not None and self.augment.flip and not self.mirrored:
-            raise ValueError("augment.flip: a mirrored sample of these data would be of another class")
-        return self
-
-    def content(self) -> dict[str, Any]:
-        """The options that change frames."""
-        return self.model_dump(mode="json", include=set(FrameOptions.model_fields) - {"augment"})
 
 
 class Cut(NamedTuple):

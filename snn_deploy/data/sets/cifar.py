@@ -19,13 +19,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.options.sets import Cifar100Options, CifarOptions
 from snn_deploy.data.sets.images import (
-    ImageOptions,
-    Statistics,
     array_digest,
     assemble,
     default_root,
@@ -85,31 +83,7 @@ CIFAR100 = Layout(
 )
 
 
-class CifarOptions(ImageOptions):
-    """Options of ``cifar10``.
-
-    Attributes:
-        root: by default ``$SNN_DEPLOY_DATA/cifar-10-batches-py``, or that in the cache folder.
-        verify: check that all files are there with their published MD5 checksums.
-        validation: this many training images are held out, taken evenly from each class.
-    """
-
-    normalize: Statistics | None = "cifar10"
-    verify: bool = True
-    validation: int = Field(default=5_000, ge=1)
-
-
-class Cifar100Options(CifarOptions):
-    """Options of ``cifar100``.
-
-    Attributes:
-        root: by default ``$SNN_DEPLOY_DATA/cifar-100-python``, or that in the cache folder.
-    """
-
-    normalize: Statistics | None = "cifar100"
-
-
-@DATASETS.register("cifar10", options=CifarOptions)
+@DATASETS.register("cifar10")
 def cifar10(options: CifarOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """CIFAR-10: 60,000 photographs in 10 classes, 32x32 pixels in colour; your own download.
 
@@ -125,7 +99,7 @@ def cifar10(options: CifarOptions, *, timesteps: int, cache: Path | None = None)
     return load_cifar("cifar10", CIFAR10, options, timesteps)
 
 
-@DATASETS.register("cifar100", options=Cifar100Options)
+@DATASETS.register("cifar100")
 def cifar100(options: Cifar100Options, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """CIFAR-100: 60,000 photographs in 100 classes, 32x32 pixels in colour; your own download.
 

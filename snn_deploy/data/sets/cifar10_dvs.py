@@ -16,10 +16,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
@@ -29,10 +27,10 @@ from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.formats.aedat4 import read_aedat4
 from snn_deploy.data.formats.base import Columns, Reader
 from snn_deploy.data.formats.mat import read_mat
+from snn_deploy.data.options.sets import Cifar10DvsOptions, Cifar10DvsSplit
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Samples,
     default_root,
     file_recording,
@@ -60,7 +58,6 @@ REMOTE = tuple(
     )
 )
 
-Split = Literal["first-90", "last-90", "random"]
 
 _WHERE_TO_GET = (
     "Give the folder that holds a folder for each class: -o data.root=PATH. The data are at "
@@ -69,27 +66,7 @@ _WHERE_TO_GET = (
 )
 
 
-class Cifar10DvsOptions(RecordedOptions):
-    """Options of ``cifar10-dvs``.
-
-    Attributes:
-        root: folder of the class folders; by default ``$SNN_DEPLOY_DATA/CIFAR10DVS``, or that in the cache
-            folder.
-        split: trained on the ``first-90`` percent of each class in the order of the files' numbers
-            (spikingjelly's default), on the ``last-90`` percent (Duan et al. 2022, TEBN), or on a ``random``
-            90 percent.
-        split_seed: chooses the random split.
-        validation: share of the training recordings held out, taken evenly from each class.
-    """
-
-    mirrored: ClassVar[bool] = True
-
-    split: Split = "first-90"
-    split_seed: int = Field(default=0, ge=0, lt=2**31)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-
-
-@DATASETS.register("cifar10-dvs", options=Cifar10DvsOptions)
+@DATASETS.register("cifar10-dvs")
 def cifar10_dvs(options: Cifar10DvsOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """CIFAR10-DVS: CIFAR-10 images before a moving event camera, 128x128 pixels; your own download.
 
@@ -120,7 +97,7 @@ def cifar10_dvs(options: Cifar10DvsOptions, *, timesteps: int, cache: Path | Non
     )
 
 
-def divide(split: Split, seed: int, validation: float, samples: Samples) -> list[Ints]:
+def divide(split: Cifar10DvsSplit, seed: int, validation: float, samples: Samples) -> list[Ints]:
     """Train, validation, test: of each class a tenth (rounded down) is for test, see ``split``."""
     test = []
     for label in range(len(CLASSES)):

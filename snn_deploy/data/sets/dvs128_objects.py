@@ -15,19 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.aedat2 import read_aedat2
+from snn_deploy.data.options.sets import Dvs128ObjectsOptions
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Samples,
     default_root,
     file_recording,
@@ -50,22 +48,6 @@ GAP = 5
 _WHERE_TO_GET = "Give the folder that holds session_a and session_b: -o data.root=PATH."
 
 
-class Dvs128ObjectsOptions(RecordedOptions):
-    """Options of ``dvs128-objects``.
-
-    Attributes:
-        root: folder with ``session_a`` and ``session_b``; by default ``$SNN_DEPLOY_DATA/DVS128-objects``, or
-            that in the cache folder.
-        train_session: the session to train on; the other one is the test set.
-        validation_every: of this many blocks of 2 s of the training session, one is for validation.
-    """
-
-    mirrored: ClassVar[bool] = True
-
-    train_session: Literal["a", "b"] = "a"
-    validation_every: int = Field(default=5, ge=2, le=9)
-
-
 @dataclass(frozen=True, slots=True)
 class Windows:
     """Cuts a recording into windows of ``length`` microseconds from its first event; the rest is dropped."""
@@ -83,9 +65,9 @@ class Windows:
         return [Cut(self.label, start, start + self.length, exact=True) for start in starts]
 
 
-@DATASETS.register("dvs128-objects", options=Dvs128ObjectsOptions)
+@DATASETS.register("dvs128-objects")
 def dvs128_objects(options: Dvs128ObjectsOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
-    """Five objects before a DVS128, 128x128 pixels: trained on one session, tested on the other; your files.
+    """Five objects before a DVS128, 128x128 pixels: one session to train, the other to test; your files.
 
     Args:
         options: where the recordings are and how they become frames.

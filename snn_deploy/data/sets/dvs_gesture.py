@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
@@ -35,10 +34,10 @@ from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.aedat3 import read_aedat3
 from snn_deploy.data.formats.numpy_files import read_npy
+from snn_deploy.data.options.sets import DvsGestureOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Recording,
     Samples,
     default_root,
@@ -89,17 +88,6 @@ _WHERE_TO_GET = (
 )
 
 
-class DvsGestureOptions(RecordedOptions):
-    """Options of ``dvs-gesture``.
-
-    Attributes:
-        root: folder of either form; by default ``$SNN_DEPLOY_DATA/DVSGesture``, or that in the cache folder.
-        validation_users: this many persons, those with the highest numbers, are held out of training.
-    """
-
-    validation_users: int = Field(default=3, ge=1, le=20)
-
-
 class _Trial(NamedTuple):
     """A recording, the number of its person, and whether it is for test."""
 
@@ -119,7 +107,7 @@ class Labels:
         return read_labels(self.folder / self.name)
 
 
-@DATASETS.register("dvs-gesture", options=DvsGestureOptions)
+@DATASETS.register("dvs-gesture")
 def dvs_gesture(options: DvsGestureOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """DVS-Gesture: eleven gestures before an event camera, 128x128 pixels; your own download.
 

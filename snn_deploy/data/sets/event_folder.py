@@ -16,19 +16,18 @@ import csv
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats.chosen import READERS, read_any
+from snn_deploy.data.options.sets import EventFolderOptions
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Recording,
     Samples,
     file_recording,
@@ -45,25 +44,6 @@ _NEEDED = ("path", "label", "split")
 _OPTIONAL = ("start_us", "stop_us")
 
 
-class EventFolderOptions(RecordedOptions):
-    """Options of ``event-folder``.
-
-    Attributes:
-        root: the folder.
-        table: the table in it.
-        height, width: of the sensor, in pixels.
-        validation: share of the training samples of each class that is held out when the table has no
-            validation lines.
-    """
-
-    mirrored: ClassVar[bool] = True
-
-    table: str = "recordings.csv"
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-
-
 class Line(NamedTuple):
     """A line of the table."""
 
@@ -74,7 +54,7 @@ class Line(NamedTuple):
     stop: int | None
 
 
-@DATASETS.register("event-folder", options=EventFolderOptions)
+@DATASETS.register("event-folder")
 def event_folder(options: EventFolderOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """Your own event recordings: a folder and a CSV table with path, label and split.
 

@@ -20,20 +20,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.loading.decoding import Decoder
+from snn_deploy.data.options.sets import ImageFolderOptions
 from snn_deploy.data.sets.images import (
-    ImageOptions,
     Show,
-    Statistics,
     assemble,
     default_root,
     hold_out,
@@ -47,33 +45,7 @@ _SHOWN = 20
 _WHERE_TO_GET = "Give the folder that holds train and val: -o data.root=PATH."
 
 
-class ImageFolderOptions(ImageOptions):
-    """Options of ``image-folder``.
-
-    Attributes:
-        root: folder with ``train`` and ``val``; by default ``$SNN_DEPLOY_DATA/imagenet``, or ``imagenet`` in
-            the cache folder.
-        size: height and width of what the network sees.
-        resize: pixels to which the shorter side of an image is brought first; its central part is shown.
-        validation: share of the training images held out for validation, taken evenly from each class.
-        workers: threads that decode; by default one per core, at most 16, divided among the processes of a
-            machine.
-    """
-
-    normalize: Statistics | None = "imagenet"
-    size: int = Field(default=224, ge=8, le=2048)
-    resize: int = Field(default=256, ge=8, le=2048)
-    validation: float = Field(default=0.02, gt=0, lt=1)
-    workers: int | None = Field(default=None, ge=1, le=256)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.resize < self.size:
-            raise ValueError(f"resize ({self.resize}) is smaller than size ({self.size})")
-        return self
-
-
-@DATASETS.register("image-folder", options=ImageFolderOptions)
+@DATASETS.register("image-folder")
 def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """Your own images in folders train/<class> and val/<class>, such as ImageNet, streamed from disk.
 

@@ -21,18 +21,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import model_validator
 
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.core.registry import Options
 from snn_deploy.data.augment import encode
-from snn_deploy.data.augment.images import ImageAugmentOptions, augment_inputs, augment_pixels
+from snn_deploy.data.augment.images import augment_inputs, augment_pixels
 from snn_deploy.data.loading.cache import cache_dir
+from snn_deploy.data.options.images import Encoding, ImageAugmentOptions, ImageOptions
 from snn_deploy.data.types import DataSet, Split
 
 
@@ -51,38 +50,13 @@ NORMALIZATIONS = {
 }
 """Statistics of the training images of the public sets."""
 
-Statistics = Literal["cifar10", "cifar100", "mnist", "imagenet"]
-
-
-class ImageOptions(Options):
-    """Options of every set of still images.
-
-    Attributes:
-        root: folder of the files.
-        encoding: ``direct`` repeats the image, ``rate`` and ``latency`` make spikes of it.
-        normalize: whose mean and standard deviation each channel is brought to 0 and 1 by; null for none.
-            Only with direct encoding: the others read intensities from 0 to 1.
-        augment: random changes of training batches.
-    """
-
-    root: Path | None = None
-    encoding: encode.Encoding = "direct"
-    normalize: Statistics | None = None
-    augment: ImageAugmentOptions | None = None
-
-    @model_validator(mode="after")
-    def _intensities(self) -> Self:
-        if self.encoding != "direct" and self.normalize is not None:
-            raise ValueError(f"{self.encoding} coding reads intensities from 0 to 1: set normalize to null")
-        return self
-
 
 @dataclass(frozen=True, slots=True)
 class View:
     """How a network is shown pixels."""
 
     timesteps: int
-    encoding: encode.Encoding
+    encoding: Encoding
     normalization: Normalization | None
 
     def normalized(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -19,13 +19,11 @@ from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.options.sets import MnistOptions
 from snn_deploy.data.sets.images import (
-    ImageOptions,
-    Statistics,
     array_digest,
     assemble,
     default_root,
@@ -47,19 +45,7 @@ _WHERE_TO_GET = (
 )
 
 
-class MnistOptions(ImageOptions):
-    """Options of ``mnist``.
-
-    Attributes:
-        root: folder of the files; by default ``$SNN_DEPLOY_DATA/MNIST/raw``, or that in the cache folder.
-        validation: this many training images are held out, taken evenly from each class.
-    """
-
-    normalize: Statistics | None = "mnist"
-    validation: int = Field(default=5_000, ge=1)
-
-
-@DATASETS.register("mnist", options=MnistOptions)
+@DATASETS.register("mnist")
 def mnist(options: MnistOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """MNIST: 70,000 handwritten digits, 28x28 pixels in grey; your own download.
 

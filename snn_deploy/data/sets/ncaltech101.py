@@ -12,20 +12,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats.bits40 import read_bits40
+from snn_deploy.data.options.sets import NCaltech101Options
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Samples,
     default_root,
     file_recording,
@@ -52,22 +50,7 @@ _WHERE_TO_GET = (
 )
 
 
-class NCaltech101Options(RecordedOptions):
-    """Options of ``n-caltech101``.
-
-    Attributes:
-        root: folder with ``Caltech101``, or of the class folders; by default
-            ``$SNN_DEPLOY_DATA/NCALTECH101``, or that in the cache folder.
-        validation, test: shares of the recordings of each class, taken evenly in the order of file names.
-    """
-
-    mirrored: ClassVar[bool] = True
-
-    validation: float = Field(default=0.1, gt=0, lt=0.5)
-    test: float = Field(default=0.2, gt=0, lt=0.5)
-
-
-@DATASETS.register("n-caltech101", options=NCaltech101Options)
+@DATASETS.register("n-caltech101")
 def ncaltech101(options: NCaltech101Options, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """N-Caltech101: Caltech-101 images before a moving event camera, 180x240 pixels; your own download.
 

@@ -13,17 +13,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats.bits40 import read_bits40
+from snn_deploy.data.options.sets import NmnistOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Samples,
     default_root,
     file_recording,
@@ -53,20 +52,7 @@ _WHERE_TO_GET = (
 Listed = list[tuple[Path, int]]
 
 
-class NmnistOptions(RecordedOptions):
-    """Options of ``nmnist``.
-
-    Attributes:
-        root: folder with ``Train`` and ``Test``; by default ``$SNN_DEPLOY_DATA/NMNIST``, or ``NMNIST`` in
-            the cache folder.
-        validation: share of the training recordings held out for validation, taken evenly from each
-            class in the order of file names.
-    """
-
-    validation: float = Field(default=0.1, gt=0, lt=1)
-
-
-@DATASETS.register("nmnist", options=NmnistOptions)
+@DATASETS.register("nmnist")
 def nmnist(options: NmnistOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """N-MNIST: MNIST digits recorded by a moving event camera, 34x34 pixels; your own download.
 

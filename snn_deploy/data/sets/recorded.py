@@ -18,31 +18,17 @@ from numpy.typing import NDArray
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.data.augment.frames import augment
 from snn_deploy.data.events.frames import Extent
-from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut, FrameOptions
+from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut
 from snn_deploy.data.events.recording import NEVER, Events, Sensor
 from snn_deploy.data.formats.base import Reader, checked
 from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.loading.cache import FRAMES, Cached, Put, Tensors, cache_dir, cached
+from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
 from snn_deploy.data.types import DataSet
 
 Ints = NDArray[np.int64]
 
 _SHOWN = 20
-
-
-class RecordedOptions(FrameOptions):
-    """Options of data sets that lie on a disk.
-
-    Attributes:
-        root: folder of the recordings.
-        skip_damaged: leave out damaged recordings, count them and name them in the notes of the data; by
-            default one damaged recording stops everything.
-        download: fetch what is missing from its publisher into ``root``. Never happens otherwise.
-    """
-
-    root: Path | None = None
-    skip_damaged: bool = False
-    download: bool = False
 
 
 Cuts = Callable[[Iterable[Events]], list[Cut]]

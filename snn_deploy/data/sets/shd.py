@@ -21,7 +21,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from pydantic import Field
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import DATASETS
@@ -30,10 +29,10 @@ from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.base import Columns, checked
 from snn_deploy.data.formats.hdf5 import dataset, open_hdf5
 from snn_deploy.data.formats.numpy_files import whole_numbers
+from snn_deploy.data.options.sets import ShdOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (
     Ints,
-    RecordedOptions,
     Recording,
     Samples,
     default_root,
@@ -66,20 +65,9 @@ _WHERE_TO_GET = (
 )
 
 
-class ShdOptions(RecordedOptions):
-    """Options of ``shd``.
-
-    Attributes:
-        root: folder of the two files; by default ``$SNN_DEPLOY_DATA/SHD``, or that in the cache folder.
-        validation: share of the training recordings held out, taken evenly from each class.
-    """
-
-    validation: float = Field(default=0.1, gt=0, lt=1)
-
-
-@DATASETS.register("shd", options=ShdOptions)
+@DATASETS.register("shd")
 def shd(options: ShdOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
-    """Spiking Heidelberg Digits: spoken digits as 700 spike trains of a model of the ear; your own download.
+    """Spiking Heidelberg Digits: spoken digits as 700 spike trains of a model ear; your own download.
 
     Args:
         options: where the files are and how recordings become frames.

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.camera import Camera, record
-from snn_deploy.data.events.pipeline import REVISION, Binner, Cut, FrameOptions
+from snn_deploy.data.events.pipeline import REVISION, Binner, Cut
 from snn_deploy.data.events.recording import Events
 from snn_deploy.data.loading.cache import Put, Tensors, cache_dir, cached
+from snn_deploy.data.options.sets import DigitsDvsOptions
 from snn_deploy.data.sets.recorded import assemble
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
@@ -26,11 +27,7 @@ CAMERA = Camera()
 _CHUNK = 128  # images recorded at once: their state fits in the cache of a core
 
 
-class DigitsDvsOptions(FrameOptions):
-    """Options of ``digits-dvs``; the camera and the splits are fixed."""
-
-
-@DATASETS.register("digits-dvs", options=DigitsDvsOptions)
+@DATASETS.register("digits-dvs")
 def digits_dvs(options: DigitsDvsOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """1,797 real 8x8 digits seen by a simulated event camera, 16x16 pixels; embedded, no download.
 

@@ -29,15 +29,14 @@ event data blurs the teacher and regresses on the student; here the direction is
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import cross_entropy
 from snn_deploy.distill.methods.method import (
     DistillBatch,
@@ -47,38 +46,12 @@ from snn_deploy.distill.methods.method import (
     need_teacher,
     required_teacher,
 )
+from snn_deploy.distill.methods.options import BkdOptions
 from snn_deploy.distill.probe import axes_problems, common_grid, pool_to, student_shapes, teacher_shapes
 from snn_deploy.processes.share import Share, drawn
 
 CE_EPSILON = 1e-7
 """Added to the teacher's cross entropy that omega divides by."""
-
-
-class BkdOptions(Options):
-    """Weights ``ce``, ``feature`` and ``logit``; taps; see the module's text for the rest.
-
-    ``resize: pool`` averages features of different sizes down to the smaller one (ours);
-    ``refuse`` does not build.
-    """
-
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    feature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    logit: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    student_tap: str = "block3.neuron"
-    teacher_tap: str = "block3.relu"
-    blur: float = Field(default=0.15, ge=0, lt=1)
-    clip: bool = False
-    reduction: Literal["mean", "sum"] = "mean"
-    tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    resize: Literal["refuse", "pool"] = "refuse"
-
-    @model_validator(mode="after")
-    def _weights_make_sense(self) -> Self:
-        if self.feature == self.logit == 0:
-            raise ValueError("feature and logit are both 0: nothing is distilled")
-        if self.reduction == "sum" and "feature" not in self.model_fields_set:
-            raise ValueError("reduction 'sum' needs its own feature weight; published are 7e-5 and 2e-3")
-        return self
 
 
 def channel_mask(shape: torch.Size, blur: float, generator: torch.Generator) -> torch.Tensor:
@@ -142,7 +115,7 @@ class Restoration(nn.Module):
         return self.restore(mask * aligned), aligned
 
 
-@METHODS.register("bkd", options=BkdOptions)
+@METHODS.register("bkd")
 class Bkd(Method):
     """Blurred features of the student must restore the teacher's; weighted soft labels."""
 

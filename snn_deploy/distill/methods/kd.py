@@ -12,9 +12,8 @@ time as the student's logits. ``ce`` is 1, or 0 beside another method that bring
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import cross_entropy, divergence
 from snn_deploy.distill.methods.method import (
     DistillBatch,
@@ -24,14 +23,7 @@ from snn_deploy.distill.methods.method import (
     need_teacher,
     required_teacher,
 )
-
-
-class KdOptions(Options):
-    """``alpha`` 0.5 and ``tau`` 3 are our choice."""
-
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    tau: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+from snn_deploy.distill.methods.options import KdOptions
 
 
 def kd_terms(
@@ -44,7 +36,7 @@ def kd_terms(
     return {"ce": options.ce * (1 - options.alpha) * ce, "kl": options.alpha * options.tau**2 * kl}
 
 
-@METHODS.register("kd", options=KdOptions)
+@METHODS.register("kd")
 class Kd(Method):
     """Teacher logits against the time-mean of the student's."""
 

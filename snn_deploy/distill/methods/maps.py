@@ -7,14 +7,11 @@ features for discriminative localization" (class activation map); Selvaraju et a
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from snn_deploy.distill.methods.losses import kl_of_logs
+from snn_deploy.distill.methods.options import MapNorm
 from snn_deploy.processes.share import Share
-
-MapNorm = Literal["none", "batch_minmax", "sample_minmax"]
 
 MINMAX_EPSILON = 1e-3
 """Added to the range that min-max scaling divides by."""

@@ -10,20 +10,13 @@ Labels on every step are the main term of temporal efficient training (Deng et a
 
 from __future__ import annotations
 
-from typing import Literal
-
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import cross_entropy, stepwise_cross_entropy
 from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.methods.options import NoneOptions
 
 
-class NoneOptions(Options):
-    """Whether labels act on the mean over time of the logits, or on the logits of every step."""
-
-    loss_on: Literal["mean", "steps"] = "mean"
-
-
-@METHODS.register("none", options=NoneOptions)
+@METHODS.register("none")
 class CrossEntropy(Method):
     """Cross entropy with the labels, no teacher."""
 

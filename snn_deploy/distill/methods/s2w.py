@@ -21,26 +21,14 @@ steps equal, the loss has a floor, and it pulls against the cross entropy as lon
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import cross_entropy, divergence
 from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.methods.options import S2wOptions
 from snn_deploy.processes.share import Share
-
-
-class S2wOptions(Options):
-    """``direction`` names who guides whom; see the module's text."""
-
-    direction: Literal["s2w", "w2s", "both"] = "s2w"
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    tau_squared: bool = False
 
 
 def extreme_steps(z: torch.Tensor, share: Share | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +54,7 @@ def s2w_terms(z: torch.Tensor, options: S2wOptions, share: Share | None = None) 
     return terms
 
 
-@METHODS.register("s2w", options=S2wOptions)
+@METHODS.register("s2w")
 class S2w(Method):
     """The most and the least confident timestep guide each other; no teacher."""
 

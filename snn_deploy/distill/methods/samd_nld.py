@@ -44,17 +44,13 @@ student, which could not be deployed.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
-
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import class_numbers, cross_entropy, kl_of_logs
 from snn_deploy.distill.methods.maps import (
-    MapNorm,
     classifier_cam,
     grad_cam,
     map_divergence,
@@ -69,72 +65,9 @@ from snn_deploy.distill.methods.method import (
     need_teacher,
     required_teacher,
 )
+from snn_deploy.distill.methods.options import NoiseOptions, SamdNldOptions
 from snn_deploy.distill.probe import axes_problems, common_grid, pool_to, student_shapes, teacher_shapes
 from snn_deploy.processes.share import Share, drawn
-
-_VARIANTS: dict[str, dict[str, Any]] = {
-    "ours": {},
-    "paper": {"norm": "none"},
-    "official-code": {
-        "cam": "classifier",
-        "norm": "batch_minmax",
-        "map_tau_squared": False,
-        "map_floor": 1e-10,
-        "mixing": "probabilities",
-        "noise_scale": "variance",
-        "noise_gradient": True,
-    },
-}
-
-
-class NoiseOptions(Options):
-    """How logits are smoothed; see the module's text. Defaults are those of ``ours``."""
-
-    tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    tau_squared: bool = True
-    noise: float = Field(default=0.1, ge=0, allow_inf_nan=False)
-    mixing: Literal["logits", "probabilities"] = "logits"
-    noise_scale: Literal["std", "variance"] = "std"
-    noise_gradient: bool = False
-
-
-class SamdNldOptions(NoiseOptions):
-    """Weights ``ce``, ``samd`` and ``nld``, taps, and what ``variant`` presets; see the module's text.
-
-    ``teacher_head`` is the linear layer behind the teacher's tap, for ``cam: classifier``. ``resize: pool``
-    averages maps of different sizes down to the smaller one (ours); ``refuse`` does not build.
-    """
-
-    variant: Literal["ours", "paper", "official-code"] = "ours"
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    samd: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    nld: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    student_tap: str = "block3.neuron"
-    teacher_tap: str = "block3.relu"
-    teacher_head: str = "linear"
-    cam: Literal["grad-cam", "classifier"] = "grad-cam"
-    cam_class: Literal["predicted", "label"] = "predicted"
-    cam_relu: bool = True
-    norm: MapNorm = "sample_minmax"
-    map_tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    map_tau_squared: bool = True
-    map_floor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    resize: Literal["refuse", "pool"] = "refuse"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _variant_first(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {**_VARIANTS.get(str(given.get("variant")), {}), **given}
-
-    @model_validator(mode="after")
-    def _values_make_sense(self) -> Self:
-        if self.samd == self.nld == 0:
-            raise ValueError("samd and nld are both 0: nothing is distilled")
-        if self.mixing == "probabilities" and self.noise > 1:
-            raise ValueError(f"noise {self.noise} is the share of the noise in a mixture: at most 1")
-        return self
 
 
 def smoothed_log_probabilities(z: torch.Tensor, xi: torch.Tensor, options: NoiseOptions) -> torch.Tensor:
@@ -170,7 +103,7 @@ def samd(
     return divergence * (options.map_tau**2 if options.map_tau_squared else 1.0)
 
 
-@METHODS.register("samd_nld", options=SamdNldOptions)
+@METHODS.register("samd_nld")
 class SamdNld(Method):
     """The student looks where the teacher looks; its logits are smoothed by noise."""
 

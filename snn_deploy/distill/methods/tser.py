@@ -21,12 +21,9 @@ independent texts. No official code was found, so these points are our choice, e
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import divergence, entropy, stepwise_cross_entropy
 from snn_deploy.distill.methods.method import (
     DistillBatch,
@@ -36,20 +33,7 @@ from snn_deploy.distill.methods.method import (
     need_teacher,
     required_teacher,
 )
-
-Temperature = Literal["one", "tau"]
-
-
-class TserOptions(Options):
-    """All defaults are our choice; see the module's text."""
-
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    lam: float = Field(default=0.01, ge=0, allow_inf_nan=False)
-    tau: float = Field(default=3.0, gt=0, allow_inf_nan=False)
-    tau_squared: bool = True
-    ce_temperature: Temperature = "one"
-    entropy_temperature: Temperature = "tau"
+from snn_deploy.distill.methods.options import TserOptions
 
 
 def tser_terms(
@@ -70,7 +54,7 @@ def tser_terms(
     }
 
 
-@METHODS.register("tser", options=TserOptions)
+@METHODS.register("tser")
 class Tser(Method):
     """Labels and teacher act on every step; entropy is rewarded."""
 

@@ -29,35 +29,15 @@ label), none on the weak one, and ``detach``. The shape of the weak classifier i
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.core.registry import METHODS, Options
+from snn_deploy.core.registry import METHODS
 from snn_deploy.distill.methods.losses import cross_entropy, kl_of_logs
 from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
+from snn_deploy.distill.methods.options import Distance, TssdOptions
 from snn_deploy.distill.probe import axes_problems, student_shapes
-
-Distance = Literal["mse", "kl"]
-
-
-class TssdOptions(Options):
-    """See the module's text. ``detach: false`` lets gradients reach the teaching side ``a`` as well."""
-
-    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    ce_long: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    ce_weak: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    alpha: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    beta: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    long_timesteps: int | None = Field(default=None, ge=1, le=4096)
-    weak_tap: str = "block2.neuron"
-    distance: Distance = "kl"
-    tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    passes: Literal[1, 2] = 2
-    detach: bool = True
 
 
 def distance(a: torch.Tensor, b: torch.Tensor, kind: Distance, tau: float) -> torch.Tensor:
@@ -105,7 +85,7 @@ class WeakClassifier(nn.Module):
         return logits.float()
 
 
-@METHODS.register("tssd", options=TssdOptions)
+@METHODS.register("tssd")
 class Tssd(Method):
     """A longer run of the student teaches the short one and a weak classifier; no teacher."""
 

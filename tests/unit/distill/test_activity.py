@@ -28,7 +28,8 @@ from snn_deploy.energy.count import count
 from snn_deploy.energy.counts import Counts
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions
 from snn_deploy.recipes.recipe import MethodSpec, TrainSpec
 from snn_deploy.simulate.reference import Reference
 

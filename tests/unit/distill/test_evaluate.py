@@ -10,7 +10,8 @@ from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import build_student
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions
 
 CPU = torch.device("cpu")
 

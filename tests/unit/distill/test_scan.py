@@ -10,7 +10,8 @@ from spikingjelly.activation_based import functional
 from torch import nn
 
 from snn_deploy.distill.scan import scanned
-from snn_deploy.models.neurons import NeuronOptions, SurrogateOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions, SurrogateOptions
 
 SURROGATES = ("atan", "sigmoid", "triangle", "rectangle")
 

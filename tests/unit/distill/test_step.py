@@ -16,7 +16,8 @@ from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.step import GradientStep
 from snn_deploy.models.load import build_teacher
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions
 from snn_deploy.processes.world import ALONE
 from snn_deploy.recipes.recipe import MixSpec, TrainSpec
 from snn_deploy.recipes.run_folder import Run

@@ -14,8 +14,9 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.nir import NirOptions, NirWriter
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import NirOptions, OnnxOptions
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime

@@ -17,7 +17,8 @@ from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Written
-from snn_deploy.export.lava import LavaOptions, LavaWriter
+from snn_deploy.export.lava import LavaWriter
+from snn_deploy.export.options import LavaOptions
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.lava.client import Lava

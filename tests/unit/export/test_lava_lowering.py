@@ -17,7 +17,8 @@ from snn_deploy.cli.main import exit_code
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.registry import STUDENTS
 from snn_deploy.export.base import Calibration, Written
-from snn_deploy.export.lava import LavaOptions, LavaWriter
+from snn_deploy.export.lava import LavaWriter
+from snn_deploy.export.options import LavaOptions
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.rules import chip_problems
 from snn_deploy.graph.readers.from_torch import from_torch

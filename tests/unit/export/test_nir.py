@@ -13,7 +13,8 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import Calibration, Check
-from snn_deploy.export.nir import NirOptions, NirWriter
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.export.options import NirOptions
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir

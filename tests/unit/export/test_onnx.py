@@ -21,8 +21,9 @@ from snn_deploy.core.registry import FORMATS
 from snn_deploy.export import onnx as onnx_format
 from snn_deploy.export import onnx_models
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
 from snn_deploy.export.onnx_models import scan_model, step_model, unrolled_model
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics

@@ -22,8 +22,9 @@ from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import Network
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
 from snn_deploy.export.onnx_int8 import LEVELS, quantize
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch

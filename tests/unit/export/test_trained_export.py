@@ -14,7 +14,8 @@ from snn_deploy.api import Bundle, export_bundle
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.distill.run import distill
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.lava import LavaOptions, LavaWriter
+from snn_deploy.export.lava import LavaWriter
+from snn_deploy.export.options import LavaOptions
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import Conv, Dense
 from snn_deploy.graph.readers.io import read_nir

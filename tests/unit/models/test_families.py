@@ -15,8 +15,8 @@ from torch import nn
 from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.core.registry import FORMATS, STUDENTS, TEACHERS
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.nir import RESET_RULE, NirOptions
-from snn_deploy.export.onnx import OnnxOptions
+from snn_deploy.export.nir import RESET_RULE
+from snn_deploy.export.options import NirOptions, OnnxOptions
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import Semantics

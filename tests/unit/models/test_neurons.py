@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from spikingjelly.activation_based import functional
 
-from snn_deploy.models.neurons import NeuronOptions, SurrogateOptions, make_neuron
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions, SurrogateOptions
 
 
 def by_the_equations(inputs: list[float], options: NeuronOptions) -> list[float]:

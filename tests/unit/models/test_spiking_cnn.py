@@ -9,7 +9,8 @@ from torch import fx, nn
 
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.models.neurons import spiking_layers
-from snn_deploy.models.spiking_cnn import SpikingCnn, SpikingCnnOptions, spiking_cnn
+from snn_deploy.models.options import SpikingCnnOptions
+from snn_deploy.models.spiking_cnn import SpikingCnn, spiking_cnn
 
 OPTIONS = SpikingCnnOptions.model_validate(
     {"blocks": [{"channels": 4, "stride": 2}, {"channels": 6, "pool": 2}], "hidden": [8]}

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snn_deploy.data.augment.frames import AugmentOptions, augment
-from snn_deploy.data.augment.images import ImageAugmentOptions, augment_inputs, augment_pixels
+from snn_deploy.data.augment.frames import augment
+from snn_deploy.data.augment.images import augment_inputs, augment_pixels
+from snn_deploy.data.options.frames import AugmentOptions
+from snn_deploy.data.options.images import ImageAugmentOptions
 from snn_deploy.processes.share import BatchGenerator, Share, divide, drawn
 from snn_deploy.processes.world import World
 

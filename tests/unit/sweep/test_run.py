@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from snn_deploy.core.errors import ConfigError, DataError, InterruptedRunError
-from snn_deploy.data.sets.synthetic import DigitsDvsOptions, digits_dvs
+from snn_deploy.data.options.sets import DigitsDvsOptions
+from snn_deploy.data.sets.synthetic import digits_dvs
 from snn_deploy.energy.price import price
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from snn_deploy.data.augment.frames import (
     NDA_ANGLE,
-    AugmentOptions,
     augment,
     cut_out,
     random_drop,
@@ -22,6 +21,7 @@ from snn_deploy.data.augment.frames import (
     transform,
     turning,
 )
+from snn_deploy.data.options.frames import AugmentOptions
 
 EVERYTHING = AugmentOptions(
     flip=True, rotate=30, zoom=0.2, nda=True, shift=2, cutout=3, time_jitter=1, drop=0.2

@@ -11,7 +11,6 @@ from scipy import stats
 from snn_deploy.data.augment.images import (
     ASPECT_CROP,
     ASPECT_ERASE,
-    ImageAugmentOptions,
     augment_inputs,
     augment_pixels,
     cutout,
@@ -20,6 +19,7 @@ from snn_deploy.data.augment.images import (
     random_flip,
     random_resized_crop,
 )
+from snn_deploy.data.options.images import ImageAugmentOptions
 
 EVERYTHING = ImageAugmentOptions(
     resized_crop=(0.3, 1.0),

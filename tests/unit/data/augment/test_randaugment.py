@@ -6,8 +6,9 @@ from pydantic import ValidationError
 
 from snn_deploy.data.augment.autoaugment import OPERATIONS, Draw, apply
 from snn_deploy.data.augment.image_ops import invert, solarize
-from snn_deploy.data.augment.images import ImageAugmentOptions, augment_pixels
-from snn_deploy.data.augment.randaugment import RandAugmentOptions, draw, randaugment
+from snn_deploy.data.augment.images import augment_pixels
+from snn_deploy.data.augment.randaugment import draw, randaugment
+from snn_deploy.data.options.images import ImageAugmentOptions, RandAugmentOptions
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,9 @@ from support.events import recording
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events import pipeline
 from snn_deploy.data.events.frames import Extent
-from snn_deploy.data.events.pipeline import Binner, Cut, FrameOptions
+from snn_deploy.data.events.pipeline import Binner, Cut
 from snn_deploy.data.events.recording import Events, Sensor, coordinates, make_events
+from snn_deploy.data.options.frames import FrameOptions
 
 SENSOR = Sensor(2, 6, 7)
 COUNTS = FrameOptions(binary=False)

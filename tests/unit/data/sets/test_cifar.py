@@ -11,7 +11,8 @@ from support.images import CIFAR10_NAMES, write_cifar10, write_cifar100
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import DATASETS
-from snn_deploy.data.sets.cifar import CIFAR10, CIFAR100, Cifar100Options, CifarOptions, cifar10, cifar100
+from snn_deploy.data.options.sets import Cifar100Options, CifarOptions
+from snn_deploy.data.sets.cifar import CIFAR10, CIFAR100, cifar10, cifar100
 from snn_deploy.data.sets.images import NORMALIZATIONS
 
 

@@ -13,10 +13,11 @@ import pytest
 from support.recordings import bits40, some_events
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.data.options.sets import NmnistOptions
 from snn_deploy.data.sets import download as module
 from snn_deploy.data.sets import nmnist as nmnist_module
 from snn_deploy.data.sets.download import Remote, download, obtain, unpack
-from snn_deploy.data.sets.nmnist import NmnistOptions, nmnist
+from snn_deploy.data.sets.nmnist import nmnist
 
 CONTENT = bytes(range(256)) * 5000
 

@@ -13,11 +13,12 @@ from support.recordings import aedat2, aedat3, aedat4, bits40, some_events
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.options.sets import Dvs128ObjectsOptions, NCaltech101Options, ShdOptions
 from snn_deploy.data.sets import cifar10_dvs as cifar
 from snn_deploy.data.sets import dvs_gesture as gesture
-from snn_deploy.data.sets.dvs128_objects import OBJECTS, Dvs128ObjectsOptions, dvs128_objects
-from snn_deploy.data.sets.ncaltech101 import NCaltech101Options, ncaltech101
-from snn_deploy.data.sets.shd import ShdOptions, shd
+from snn_deploy.data.sets.dvs128_objects import OBJECTS, dvs128_objects
+from snn_deploy.data.sets.ncaltech101 import ncaltech101
+from snn_deploy.data.sets.shd import shd
 
 
 def counts(events, timesteps, shape, *, first=None, last=None):

@@ -14,7 +14,8 @@ from support.images import write_image_folder
 from snn_deploy.core.errors import DataError
 from snn_deploy.data.loading import decoding as module
 from snn_deploy.data.loading.decoding import decode_image
-from snn_deploy.data.sets.image_folder import ImageFolderOptions, image_folder
+from snn_deploy.data.options.sets import ImageFolderOptions
+from snn_deploy.data.sets.image_folder import image_folder
 
 
 @pytest.fixture

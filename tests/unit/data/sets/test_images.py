@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.augment import encode
-from snn_deploy.data.augment.images import ImageAugmentOptions
+from snn_deploy.data.options.images import ImageAugmentOptions, ImageOptions
 from snn_deploy.data.sets.images import (
     NORMALIZATIONS,
-    ImageOptions,
     ImageSplit,
     array_digest,
     assemble,

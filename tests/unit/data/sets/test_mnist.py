@@ -13,9 +13,10 @@ from support.data import real_data
 from support.images import idx, write_mnist
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.data.options.sets import MnistOptions
 from snn_deploy.data.sets import mnist as module
 from snn_deploy.data.sets.images import NORMALIZATIONS
-from snn_deploy.data.sets.mnist import MnistOptions, mnist, read_idx
+from snn_deploy.data.sets.mnist import mnist, read_idx
 
 
 def load(root, **options):

@@ -9,7 +9,8 @@ import torch
 from support.data import real_data
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.data.sets.nmnist import SENSOR, NmnistOptions, nmnist
+from snn_deploy.data.options.sets import NmnistOptions
+from snn_deploy.data.sets.nmnist import SENSOR, nmnist
 from snn_deploy.data.sets.recorded import default_root
 
 

@@ -10,19 +10,14 @@ import torch
 from support.recordings import AEDAT2_HEADER, aedat2, some_events
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.data.events.pipeline import Binner, Cut, FrameOptions
+from snn_deploy.data.events.pipeline import Binner, Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats import base
 from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.loading.cache import Cached, content_digest
+from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
 from snn_deploy.data.sets import recorded
-from snn_deploy.data.sets.recorded import (
-    RecordedOptions,
-    assemble,
-    build_frames,
-    file_recording,
-    recorded_set,
-)
+from snn_deploy.data.sets.recorded import assemble, build_frames, file_recording, recorded_set
 
 SENSOR = Sensor(2, 128, 128)
 WHOLE = (Cut(0),)

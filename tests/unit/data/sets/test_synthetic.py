@@ -12,8 +12,9 @@ from sklearn.svm import SVC
 from support.events import rows, table
 
 from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.options.sets import DigitsDvsOptions
 from snn_deploy.data.sets import synthetic
-from snn_deploy.data.sets.synthetic import CAMERA, DigitsDvsOptions, digits_dvs, recordings
+from snn_deploy.data.sets.synthetic import CAMERA, digits_dvs, recordings
 
 DIGEST = """
 import json, sys

@@ -14,7 +14,6 @@ from torch.autograd import gradcheck
 
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.distill.methods.bkd import (
-    BkdOptions,
     Restoration,
     channel_mask,
     clip_scale,
@@ -22,6 +21,7 @@ from snn_deploy.distill.methods.bkd import (
     squared_error,
     wsld,
 )
+from snn_deploy.distill.methods.options import BkdOptions
 
 LN3 = math.log(3)
 seeds = st.integers(0, 2**31 - 1)

@@ -10,14 +10,8 @@ from support.methods import normal
 from torch import nn
 from torch.autograd import gradcheck
 
-from snn_deploy.distill.methods.maps import (
-    MapNorm,
-    classifier_cam,
-    grad_cam,
-    map_divergence,
-    scale_map,
-    spike_map,
-)
+from snn_deploy.distill.methods.maps import classifier_cam, grad_cam, map_divergence, scale_map, spike_map
+from snn_deploy.distill.methods.options import MapNorm
 
 LN3 = math.log(3)
 NORMS: tuple[MapNorm, ...] = ("none", "batch_minmax", "sample_minmax")

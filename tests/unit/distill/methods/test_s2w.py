@@ -10,8 +10,10 @@ from support.methods import make, normal, offered, toy_setting
 from torch.autograd import gradcheck
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.distill.methods.s2w import S2wOptions, extreme_steps, s2w_terms
-from snn_deploy.models.neurons import NeuronOptions, make_neuron
+from snn_deploy.distill.methods.options import S2wOptions
+from snn_deploy.distill.methods.s2w import extreme_steps, s2w_terms
+from snn_deploy.models.neurons import make_neuron
+from snn_deploy.models.options import NeuronOptions
 
 LN3 = math.log(3)
 # Probabilities at step 0: (1/2, 1/2), the weakest; at 1: (1/10, 9/10), the strongest; at 2: (1/4, 3/4).

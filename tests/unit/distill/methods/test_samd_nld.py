@@ -14,7 +14,8 @@ from torch.autograd import gradcheck
 
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.distill.methods.losses import divergence
-from snn_deploy.distill.methods.samd_nld import SamdNldOptions, nld, samd, smoothed_log_probabilities
+from snn_deploy.distill.methods.options import SamdNldOptions
+from snn_deploy.distill.methods.samd_nld import nld, samd, smoothed_log_probabilities
 
 OURS, PAPER, CODE = (
     SamdNldOptions.model_validate({"variant": name}) for name in ("ours", "paper", "official-code")

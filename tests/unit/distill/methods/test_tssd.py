@@ -15,7 +15,8 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.distill.methods.tssd import TssdOptions, WeakClassifier, distance, tssd_terms
+from snn_deploy.distill.methods.options import TssdOptions
+from snn_deploy.distill.methods.tssd import WeakClassifier, distance, tssd_terms
 
 Y = torch.tensor([0])
 SHORT = torch.tensor([[[0.0, 0.0]], [[2.0, 0.0]]], dtype=torch.float64)  # mean (1, 0)

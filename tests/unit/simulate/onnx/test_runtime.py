@@ -17,8 +17,9 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
+from snn_deploy.export.onnx import OnnxWriter
 from snn_deploy.export.onnx_models import scan_model, step_model, unrolled_model
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics

@@ -1,0 +1,184 @@
+"""The options of each data set."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
+from snn_deploy.data.options.images import ImageOptions, Statistics
+
+
+class DigitsDvsOptions(FrameOptions):
+    """Options of ``digits-dvs``; the camera and the splits are fixed."""
+
+
+class NmnistOptions(RecordedOptions):
+    """Options of ``nmnist``.
+
+    Attributes:
+        root: folder with ``Train`` and ``Test``; by default ``$SNN_DEPLOY_DATA/NMNIST``, or ``NMNIST`` in
+            the cache folder.
+        validation: share of the training recordings held out for validation, taken evenly from each
+            class in the order of file names.
+    """
+
+    validation: float = Field(default=0.1, gt=0, lt=1)
+
+
+class Dvs128ObjectsOptions(RecordedOptions):
+    """Options of ``dvs128-objects``.
+
+    Attributes:
+        root: folder with ``session_a`` and ``session_b``; by default ``$SNN_DEPLOY_DATA/DVS128-objects``, or
+            that in the cache folder.
+        train_session: the session to train on; the other one is the test set.
+        validation_every: of this many blocks of 2 s of the training session, one is for validation.
+    """
+
+    mirrored: ClassVar[bool] = True
+
+    train_session: Literal["a", "b"] = "a"
+    validation_every: int = Field(default=5, ge=2, le=9)
+
+
+class DvsGestureOptions(RecordedOptions):
+    """Options of ``dvs-gesture``.
+
+    Attributes:
+        root: folder of either form; by default ``$SNN_DEPLOY_DATA/DVSGesture``, or that in the cache folder.
+        validation_users: this many persons, those with the highest numbers, are held out of training.
+    """
+
+    validation_users: int = Field(default=3, ge=1, le=20)
+
+
+Cifar10DvsSplit = Literal["first-90", "last-90", "random"]
+
+
+class Cifar10DvsOptions(RecordedOptions):
+    """Options of ``cifar10-dvs``.
+
+    Attributes:
+        root: folder of the class folders; by default ``$SNN_DEPLOY_DATA/CIFAR10DVS``, or that in the cache
+            folder.
+        split: trained on the ``first-90`` percent of each class in the order of the files' numbers
+            (spikingjelly's default), on the ``last-90`` percent (Duan et al. 2022, TEBN), or on a ``random``
+            90 percent.
+        split_seed: chooses the random split.
+        validation: share of the training recordings held out, taken evenly from each class.
+    """
+
+    mirrored: ClassVar[bool] = True
+
+    split: Cifar10DvsSplit = "first-90"
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+
+
+class NCaltech101Options(RecordedOptions):
+    """Options of ``n-caltech101``.
+
+    Attributes:
+        root: folder with ``Caltech101``, or of the class folders; by default
+            ``$SNN_DEPLOY_DATA/NCALTECH101``, or that in the cache folder.
+        validation, test: shares of the recordings of each class, taken evenly in the order of file names.
+    """
+
+    mirrored: ClassVar[bool] = True
+
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    test: float = Field(default=0.2, gt=0, lt=0.5)
+
+
+class ShdOptions(RecordedOptions):
+    """Options of ``shd``.
+
+    Attributes:
+        root: folder of the two files; by default ``$SNN_DEPLOY_DATA/SHD``, or that in the cache folder.
+        validation: share of the training recordings held out, taken evenly from each class.
+    """
+
+    validation: float = Field(default=0.1, gt=0, lt=1)
+
+
+class EventFolderOptions(RecordedOptions):
+    """Options of ``event-folder``.
+
+    Attributes:
+        root: the folder.
+        table: the table in it.
+        height, width: of the sensor, in pixels.
+        validation: share of the training samples of each class that is held out when the table has no
+            validation lines.
+    """
+
+    mirrored: ClassVar[bool] = True
+
+    table: str = "recordings.csv"
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+
+
+class CifarOptions(ImageOptions):
+    """Options of ``cifar10``.
+
+    Attributes:
+        root: by default ``$SNN_DEPLOY_DATA/cifar-10-batches-py``, or that in the cache folder.
+        verify: check that all files are there with their published MD5 checksums.
+        validation: this many training images are held out, taken evenly from each class.
+    """
+
+    normalize: Statistics | None = "cifar10"
+    verify: bool = True
+    validation: int = Field(default=5_000, ge=1)
+
+
+class Cifar100Options(CifarOptions):
+    """Options of ``cifar100``.
+
+    Attributes:
+        root: by default ``$SNN_DEPLOY_DATA/cifar-100-python``, or that in the cache folder.
+    """
+
+    normalize: Statistics | None = "cifar100"
+
+
+class MnistOptions(ImageOptions):
+    """Options of ``mnist``.
+
+    Attributes:
+        root: folder of the files; by default ``$SNN_DEPLOY_DATA/MNIST/raw``, or that in the cache folder.
+        validation: this many training images are held out, taken evenly from each class.
+    """
+
+    normalize: Statistics | None = "mnist"
+    validation: int = Field(default=5_000, ge=1)
+
+
+class ImageFolderOptions(ImageOptions):
+    """Options of ``image-folder``.
+
+    Attributes:
+        root: folder with ``train`` and ``val``; by default ``$SNN_DEPLOY_DATA/imagenet``, or ``imagenet`` in
+            the cache folder.
+        size: height and width of what the network sees.
+        resize: pixels to which the shorter side of an image is brought first; its central part is shown.
+        validation: share of the training images held out for validation, taken evenly from each class.
+        workers: threads that decode; by default one per core, at most 16, divided among the processes of a
+            machine.
+    """
+
+    normalize: Statistics | None = "imagenet"
+    size: int = Field(default=224, ge=8, le=2048)
+    resize: int = Field(default=256, ge=8, le=2048)
+    validation: float = Field(default=0.02, gt=0, lt=1)
+    workers: int | None = Field(default=None, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.resize < self.size:
+            raise ValueError(f"resize ({self.resize}) is smaller than size ({self.size})")
+        return self

@@ -1,0 +1,42 @@
+"""The options of the formats that a network is written in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from snn_deploy.core.registry import Options
+from snn_deploy.graph.readers.io import COMPATIBLE
+from snn_deploy.simulate.onnx.info import MODELS
+
+
+class NirOptions(Options):
+    """Options of the format ``nir``."""
+
+    reader: str | None = None
+    nir_version: str = COMPATIBLE[0]
+    allow: tuple[str, ...] = ()
+
+
+class OnnxOptions(Options):
+    """The models to write, each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``."""
+
+    models: tuple[str, ...] = Field(default=("step", "scan"), min_length=1)
+
+    @field_validator("models")
+    @classmethod
+    def _known(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, those of float32 first."""
+        if unknown := set(models) - set(MODELS):
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(MODELS)}")
+        return tuple(name for name in MODELS if name in models)
+
+
+class LavaOptions(Options):
+    """Weight bits; fewer make a smaller network on the chip and a larger error (default: those that the
+    network was trained with, else 8). Scales per channel cost less accuracy than scales per layer, but run
+    in simulation only."""
+
+    bits: int | None = Field(default=None, ge=2, le=8)
+    scales: Literal["layer", "channel"] = "layer"
