@@ -11,6 +11,9 @@ What NIR leaves open about discrete time it reads from the graph's metadata entr
     I, IF      h = v + dt r x
     CUBA       i' = (1 - k_syn) i + k_syn w_in x,  h = v + k_mem (v_leak - v + r i')
     spike      s = [h > v_threshold] (or >=), then v' = v_reset where s, or v' = h - s (v_threshold - v_reset)
+    many       s = max(0, ceil(h / v_threshold) - 1) (or floor(h / v_threshold))
+    late       resets that come a step later look at the membrane before its input
+    bound      v' = max(v', v_min)
 
 A float32 runtime may fire differently where h meets the threshold to within rounding. Samples that differ
 pass only if this interpreter itself came within 1e-5 of a threshold in them; the line says how many.
@@ -31,6 +34,8 @@ DEFAULTS = {
     "integrator": "euler",
     "fires_at": ">",
     "reset": "zero",
+    "spikes": "one",
+    "v_min": None,
     "decode": "mean",
     "classes": [],
 }
@@ -50,6 +55,8 @@ def read(path):
             for name, group in graph["nodes"].items()
         }
         for name, group in graph["nodes"].items():
+            if "snn_deploy_reset" in group.get("metadata", {}):
+                nodes[name]["reset"] = value(group["metadata/snn_deploy_reset"])
             if "snn_deploy_channels_last" in group.get("metadata", {}):
                 shape = group["metadata/snn_deploy_channels_last"][()]
                 nodes[name]["weight"] = channels_first(nodes[name]["weight"], shape)
@@ -191,18 +198,42 @@ class Neuron:
             for steps in np.unique(self.steps):
                 out = np.where(self.steps == steps, self.past[-1 - steps], out)
             return out
-        h = x if self.kind == "Threshold" else self.charge(x)
         threshold = self.node.get("v_threshold", self.node.get("threshold"))
+        before = self.v
+        h = x if self.kind == "Threshold" else self.charge(x)
         if threshold is None:
             self.v = h
             return h
-        self.near |= (np.abs(h - threshold) <= TIE_WIDTH).reshape(len(h), -1).any(1)
-        fired = h > threshold if self.semantics["fires_at"] == ">" else h >= threshold
-        reset = np.asarray(self.node.get("v_reset", 0.0), dtype=float)
-        self.v = np.where(
-            fired, h - (threshold - reset) if self.semantics["reset"] == "subtract" else reset, h
-        )
-        return fired.astype(float)
+        return self.fire(h, before, np.asarray(threshold, dtype=float))
+
+    def fire(self, h, before, threshold):
+        """Spikes of the charged membrane `h`, and its reset; `before` is the membrane before the input."""
+        reset = self.node.get("reset", self.semantics["reset"]) if self.kind != "Threshold" else "none"
+        v_reset = np.asarray(self.node.get("v_reset", 0.0), dtype=float)
+        drop = threshold - v_reset
+
+        def fires(v):
+            return v > threshold if self.semantics["fires_at"] == ">" else v >= threshold
+
+        if reset == "zero-next":
+            h = np.where(fires(before), v_reset, h)
+        elif reset == "subtract-next":
+            h = h - fires(before) * drop
+        decisive = h - fires(before) * drop if reset == "subtract-raised" else h
+        spikes = fires(decisive).astype(float)
+        if self.semantics["spikes"] == "many" and self.kind != "Threshold":
+            ratio = h / threshold
+            spikes = np.maximum(
+                np.ceil(ratio) - 1 if self.semantics["fires_at"] == ">" else np.floor(ratio), 0
+            )
+            decisive = h - threshold * (np.maximum(np.rint(ratio), 1) - 1)
+        self.near |= (np.abs(decisive - threshold) <= TIE_WIDTH).reshape(len(h), -1).any(1)
+        if reset in ("subtract", "subtract-raised"):
+            h = h - spikes * drop
+        elif reset == "zero":
+            h = np.where(spikes > 0, v_reset, h)
+        self.v = h if self.semantics["v_min"] is None else np.maximum(h, self.semantics["v_min"])
+        return spikes
 
 
 def ordered(nodes, edges):

@@ -102,10 +102,9 @@ class Foreign:
 
 def _reads(reader: str, plan: Plan, semantics: Semantics) -> bool:
     facts = CONSUMERS[reader]
-    stated = (semantics.integrator, semantics.fires_at, semantics.reset)
-    if stated != (facts.integrator, facts.fires_at, "zero") or semantics.dt not in _STEPS.get(
-        reader, (semantics.dt,)
-    ):
+    stated = (semantics.integrator, semantics.fires_at)
+    steps = _STEPS.get(reader, (semantics.dt,))
+    if stated != (facts.integrator, facts.fires_at) or semantics.dt not in steps:
         return False
     if unreadable(plan, plan.graph.nodes, plan.graph.edges, replace(facts, nodes=_NODES[reader])):
         return False
@@ -119,6 +118,8 @@ def _reads_node(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
         return True
     fire = discretise(node, semantics).fire
     assert fire is not None
+    if not fire.plain or fire.reset != "zero":
+        return False
     if reader != "norse" and any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
         return False
     if reader == "spikingjelly" and not isinstance(node, nir.CubaLIF):

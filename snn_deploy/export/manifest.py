@@ -96,6 +96,8 @@ def build_manifest(
             "integrator": semantics.integrator,
             "fires_at": semantics.fires_at,
             "reset": semantics.reset,
+            "spikes": semantics.spikes,
+            "v_min": semantics.v_min,
             "decode": semantics.decode,
             "assumed": list(semantics.assumed),
         },

@@ -14,6 +14,7 @@ from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.foreign import is_installed, readers
 from snn_deploy.export.options import NirOptions
+from snn_deploy.graph.dynamics import Fire, discretise
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
 from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
@@ -27,6 +28,14 @@ from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 FILE = "model.nir"
 RESET_RULE = "reset-in-metadata"
+RESETS: dict[str, str] = {"zero": "resets to v_reset", "subtract": "subtracts the threshold"}
+"""What a spike does, for texts."""
+
+
+def fire_words(fire: Fire) -> str:
+    """What the neurons of a layer do at a spike."""
+    does = {"zero": "reset to a value", "subtract": "subtract the threshold"}
+    return f"its neurons {does[fire.reset] if fire.plain else f'reset so: {fire.words}'}"
 
 
 class NirWriter:
@@ -108,30 +117,48 @@ class NirWriter:
         """The kinds of reset that readers of the file do: NIR's text knows one."""
         return CONSUMERS[self._options.reader].resets if self._options.reader else ("zero",)
 
+    def _other_fires(self, plan: Plan) -> dict[str, Fire]:
+        """How neurons fire that readers of the file let fire otherwise, by the names of the neurons."""
+        semantics = read_semantics(plan.graph)
+        names: dict[str, list[str]] = {}
+        fires: dict[str, Fire] = {}
+        for name in plan.of_type(nir.IF, nir.LIF, nir.CubaLIF):
+            fire = discretise(plan.node(name), semantics).fire
+            assert fire is not None
+            if not fire.plain or fire.reset not in self._resets():
+                names.setdefault(fire.words, []).append(name)
+                fires[fire.words] = fire
+        alike = len(plan.of_type(nir.IF, nir.LIF, nir.CubaLIF))
+        return {
+            "graph" if len(found) == alike else ", ".join(found): fires[words]
+            for words, found in names.items()
+        }
+
     def _reset_problems(self, plan: Plan) -> list[Problem]:
-        reset = read_semantics(plan.graph).reset
-        if reset in self._resets() or RESET_RULE in self._options.allow or not plan.of_type(*SPIKING_NODES):
-            return []
+        allowed = RESET_RULE in self._options.allow
         who = CONSUMERS[self._options.reader].title if self._options.reader else "NIR"
-        does = "subtracts the threshold" if self._resets()[0] == "subtract" else "resets to v_reset"
+        does = RESETS[self._resets()[0]]
         return [
             Problem(
-                "graph",
-                f"its neurons {'subtract the threshold' if reset == 'subtract' else 'reset to a value'}",
+                where,
+                fire_words(fire),
                 rule=f"{who} {does} and has no field for another reset",
-                try_instead=f"--allow {RESET_RULE}: readers that ignore our metadata reset in their own way",
+                try_instead=f"--allow {RESET_RULE}: readers that ignore our metadata reset in their own way"
+                if fire.plain or self._options.reader is None
+                else "the portable form",
             )
+            for where, fire in self._other_fires(plan).items()
+            if not allowed or not (fire.plain or self._options.reader is None)
         ]
 
     def _stated_aside(self, plan: Plan, lowered: nir.NIRGraph) -> list[str]:
         """What readers of the file cannot know, because NIR has no field for it, or must be told."""
         semantics, reader = read_semantics(plan.graph), self._options.reader
         notes = []
-        if semantics.reset not in self._resets():
-            does = "subtracts the threshold" if semantics.reset == "subtract" else "resets to v_reset"
-            notes.append(
-                f"That this network {does} is in the metadata only; its readers reset in their own way."
-            )
+        for where, fire in self._other_fires(plan).items():
+            who = "this network" if where == "graph" else where
+            does = RESETS[fire.reset] if fire.plain else f"resets so: {fire.words},"
+            notes.append(f"That {who} {does} is in the metadata only; its readers reset in their own way.")
         if reader is not None:
             return notes + _reader_notes(plan, reader)
         if semantics.integrator == "exponential":

@@ -35,6 +35,12 @@ LEVELS = 127
 ACCUMULATOR = 2**31 - 1
 TINY = 2.0**-100
 """Smaller scales are zero, so that products of scales are normal float32 numbers."""
+HELD = 2**30
+"""A bias in units of its accumulator; as much is left for the products."""
+DEAD = 2.0**-16
+"""A channel is dead beside its bias when the step that the bias needs is this small beside the coarsest step
+of its layer; its weights, which are smaller still, are rounded to that step. Our choice; weight decay leaves
+such channels behind a batch norm."""
 GRID_TOLERANCE = 1e-3
 """Of one step of the grid; our choice."""
 CALIBRATION_ELEMENTS = 2**24
@@ -151,8 +157,8 @@ def _layer(node: nir.NIRNode, x_scale: float, exact: bool) -> Quantized | None:
     per_channel = weight.reshape(len(weight), -1)
     bias = np.asarray(node.bias, np.float64) if hasattr(node, "bias") else None
     scales = np.abs(per_channel).max(1) / LEVELS
-    if bias is not None:  # a channel without weights is a constant current: any scale will do
-        scales = np.where(scales > TINY, scales, np.abs(bias) / (x_scale * 2**24))
+    if bias is not None:
+        scales = _holding(scales, np.abs(bias) / x_scale)
     scales = np.where(scales > TINY, scales, 1.0).astype(np.float32)
     integers = None
     if bias is not None:
@@ -163,6 +169,16 @@ def _layer(node: nir.NIRNode, x_scale: float, exact: bool) -> Quantized | None:
     shape = (-1, *[1] * (weight.ndim - 1))
     rounded = np.rint(weight / scales.reshape(shape)).clip(-LEVELS, LEVELS)
     return Quantized(x_scale, exact, rounded.astype(np.int8), scales, integers)
+
+
+def _holding(scales: npt.NDArray[np.float64], bias: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """``scales`` raised where the ``bias`` of a dead channel would not fit 32 bits; see ``DEAD``.
+
+    A channel without weights is a constant current: any scale will do.
+    """
+    needed = bias / HELD
+    dead = (scales < needed) & ((scales <= TINY) | (needed <= DEAD * scales.max()))
+    return np.where(dead, needed, scales)
 
 
 def quantisation_table(plan: Plan, quantized: Mapping[str, Quantized]) -> list[dict[str, Any]]:

@@ -18,8 +18,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from snn_deploy.export.onnx_fire import COMPARISONS, add_fire
 from snn_deploy.export.onnx_int8 import Quantized
-from snn_deploy.graph.dynamics import Fire, Membrane, Neuron, Synaptic, delay_steps, discretise, parameters
+from snn_deploy.graph.dynamics import Membrane, Neuron, Synaptic, delay_steps, discretise, parameters
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
@@ -124,7 +125,9 @@ def _add_node(
     elif isinstance(node, nir.Scale):
         step.op("Mul", [x, step.constant(f"{name}.scale", parameters(node)["scale"])], output)
     elif isinstance(node, nir.Threshold):
-        _spikes(step, name, x, parameters(node)["threshold"], semantics.fires_at, output)
+        threshold = step.constant(f"{name}.v_threshold", parameters(node)["threshold"])
+        fired = step.op(COMPARISONS[semantics.fires_at], [x, threshold], f"{name}/fired")
+        step.op("Cast", [fired], output, to=TensorProto.FLOAT)
     elif isinstance(node, nir.Delay):
         _delay(step, name, delay_steps(node, semantics), x, output, shape)
     else:
@@ -221,13 +224,6 @@ def _delay(step: Step, name: str, steps: npt.NDArray[np.int64], x: str, output: 
     step.op("Squeeze", [taken, axis], output)
 
 
-def _spikes(step: Step, name: str, h: str, threshold: Any, fires_at: str, output: str) -> str:
-    kind = "Greater" if fires_at == ">" else "GreaterOrEqual"
-    fired = step.op(kind, [h, step.constant(f"{name}.v_threshold", threshold)], f"{name}/fired")
-    step.op("Cast", [fired], output, to=TensorProto.FLOAT)
-    return fired
-
-
 def _neuron(step: Step, name: str, neuron: Neuron, x: str, output: str, shape: Shape) -> None:
     charge = neuron.charge
 
@@ -247,27 +243,7 @@ def _neuron(step: Step, name: str, neuron: Neuron, x: str, output: str, shape: S
         step.op("Identity", [h], output)
         step.op("Identity", [h], v.output)
     else:
-        fire: Fire = neuron.fire
-        fired = _spikes(step, name, h, fire.threshold, fire.fires_at, output)
-        _reset(step, name, fire, h, fired, v.output)
-
-
-def _reset(step: Step, name: str, fire: Fire, h: str, fired: str, after: str) -> None:
-    """The membrane ``after`` a spike.
-
-    Products with 0 and 1 say what Where says, to the last bit for finite numbers, and take half its time in
-    ONNX Runtime. Spikes are cast anew: the layer's own output must not be read, and equal casts become one.
-    """
-    if fire.reset == "subtract":
-        spikes = step.op("Cast", [fired], f"{name}/spikes", to=TensorProto.FLOAT)
-        drop = step.constant(f"{name}.drop", fire.threshold - fire.v_reset)
-        step.op("Sub", [h, step.op("Mul", [spikes, drop], f"{name}/dropped")], after)
-    elif fire.v_reset.any():
-        step.op("Where", [fired, step.constant(f"{name}.v_reset", fire.v_reset), h], after)
-    else:
-        silent = step.op("Not", [fired], f"{name}/silent")
-        kept = step.op("Cast", [silent], f"{name}/kept_share", to=TensorProto.FLOAT)
-        step.op("Mul", [h, kept], after)
+        add_fire(step, name, neuron.fire, h, v, output)
 
 
 Times = Callable[[str, "npt.NDArray[np.float64] | None", str], str]

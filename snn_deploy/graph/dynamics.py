@@ -9,8 +9,11 @@ LI, LIF          h = v + k (r x - (v - v_leak)), and when r k = 1
                  h = v - k (v - v_leak) + x
 CubaLI, CubaLIF  i' = (1 - k_syn) i + (k_syn w_in) x
                  h  = (1 - k_mem) v + (k_mem r) i' + k_mem v_leak
-spike            s = [h >= v_threshold] or [h > v_threshold]
-reset            v' = v_reset where s (``zero``), v' = h - s (v_threshold - v_reset) (``subtract``)
+spike            s = [h >= v_threshold] or [h > v_threshold]; with ``many`` spikes
+                 s = max(0, floor(h / v_threshold)) or s = max(0, ceil(h / v_threshold) - 1)
+reset            v' = v_reset where s (``zero``), v' = h - s (v_threshold - v_reset) (``subtract``);
+                 for the others see :mod:`snn_deploy.graph.semantics`
+bound            v' = max(v', v_min)
 integrators      output h, v' = h
 Delay            y(t) = x(t - delay / dt), zero before the first input
 ===============  ==========================================================================
@@ -30,7 +33,7 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.graph.semantics import Comparison, Reset, Semantics
+from snn_deploy.graph.semantics import Comparison, Reset, Semantics, Spikes, reset_of
 from snn_deploy.graph.shapes import NEURON_FIELDS
 
 Array = npt.NDArray[np.float64]
@@ -88,6 +91,20 @@ class Fire:
     v_reset: Array
     fires_at: Comparison
     reset: Reset
+    spikes: Spikes = "one"
+    v_min: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """At most one spike per step, in which the reset happens, and no bound: what most targets do."""
+        return self.spikes == "one" and self.v_min is None and self.reset in {"zero", "subtract"}
+
+    @property
+    def words(self) -> str:
+        """How the neurons reset, for texts."""
+        several = ", several spikes per step" if self.spikes == "many" else ""
+        bound = "" if self.v_min is None else f", membrane at least {self.v_min:g}"
+        return f"{self.reset}{several}{bound}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +201,21 @@ def discretise(node: nir.NIRNode, semantics: Semantics) -> Neuron:
     charge = _synaptic(p, semantics) if "tau_syn" in p else _membrane(node, p, semantics)
     if "v_threshold" not in p:
         return Neuron(charge, None, p.get("v_leak", np.zeros(())))
-    if semantics.reset == "subtract" and not (p["v_threshold"] > p["v_reset"]).all():
+    return Neuron(charge, _fire(node, p["v_threshold"], p["v_reset"], semantics), p["v_reset"])
+
+
+def _fire(node: nir.NIRNode, threshold: Array, v_reset: Array, semantics: Semantics) -> Fire:
+    reset = reset_of(node, semantics)
+    if reset.startswith("subtract") and not (threshold > v_reset).all():
         raise DynamicsError("a subtractive reset needs v_threshold > v_reset")
-    fire = Fire(p["v_threshold"], p["v_reset"], semantics.fires_at, semantics.reset)
-    return Neuron(charge, fire, p["v_reset"])
+    if semantics.spikes == "many":
+        if v_reset.any() or not (threshold > 0).all():
+            raise DynamicsError("several spikes per step need v_reset = 0 and v_threshold > 0")
+        if reset not in {"zero", "subtract"}:
+            raise DynamicsError(f"several spikes per step go with reset zero or subtract, not {reset}")
+    if semantics.v_min is not None and not (semantics.v_min < threshold).all():
+        raise DynamicsError(f"the lower bound {semantics.v_min:g} is not below v_threshold")
+    return Fire(threshold, v_reset, semantics.fires_at, reset, semantics.spikes, semantics.v_min)
 
 
 def delay_steps(node: nir.Delay, semantics: Semantics) -> npt.NDArray[np.int64]:

@@ -9,32 +9,52 @@ dt         step in seconds; tau_steps = tau / dt
 integrator ``euler``: v += (dt / tau) (v_leak - v + r x); ``exponential``: a = exp(-dt / tau),
            v = a v + (1 - a) (v_leak + r x)
 fires_at   ``>=``: a neuron spikes when v >= v_threshold; ``>``: when v > v_threshold (the NIR text)
-reset      ``zero``: v := v_reset after a spike; ``subtract``: v := v - (v_threshold - v_reset)
+reset      what a spike does to the membrane; see below. A node may have its own in its metadata
+spikes     ``one`` per neuron and step, or ``many``: as many as the membrane holds thresholds
+v_min      lower bound of the membranes of spiking neurons after every step; None: no bound
 decode     class scores of a network: ``mean`` over time of the output node, or its ``last`` value
 ========== ======================================================================================
 
-IF neurons follow v += dt r x under both integrators. Reset happens in the step of the spike, after it.
+With the drop d = v_threshold - v_reset, a spike s of this step, and o the comparison that decides spikes
+applied to the membrane that the step before left:
+
+=================== =============================================================================
+reset               meaning
+=================== =============================================================================
+``zero``            v := v_reset where s
+``subtract``        v := v - s d
+``none``            nothing: the neuron fires in every step in which it is above its threshold
+``zero-next``       one step later: v := v_reset where o, whatever came in; then the comparison
+``subtract-next``   one step later, not decayed: v := v - o d; then the comparison
+``subtract-raised`` v := v - s d, but the threshold stands d higher in a step with o
+=================== =============================================================================
+
+The last three are those of snnTorch. IF neurons follow v += dt r x under both integrators.
 Tensor order is channel first (C, H, W); time is the first axis and batch the second.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import nir
 
 from snn_deploy.core.errors import DataError
 
 KEY = "snn_deploy"
-VERSION = 1
+RESET_KEY = "snn_deploy_reset"
+VERSION = 2
+"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes; it is still read."""
 MAX_DT = 1e3
 MAX_TIMESTEPS = 1_000_000
 
 Integrator = Literal["euler", "exponential"]
 Comparison = Literal[">=", ">"]
-Reset = Literal["zero", "subtract"]
+Reset = Literal["zero", "subtract", "none", "zero-next", "subtract-next", "subtract-raised"]
+Spikes = Literal["one", "many"]
 Decode = Literal["mean", "last"]
 
 
@@ -46,6 +66,8 @@ class Semantics:
     integrator: Integrator = "euler"
     fires_at: Comparison = ">"
     reset: Reset = "zero"
+    spikes: Spikes = "one"
+    v_min: float | None = None
     timesteps: int | None = None
     decode: Decode = "mean"
     classes: tuple[str, ...] = ()
@@ -72,7 +94,7 @@ def read_semantics(graph: nir.NIRGraph) -> Semantics:
     try:
         content = json.loads(raw.decode() if isinstance(raw, bytes) else str(raw))
         stored_version = content.pop("version")
-        if stored_version != VERSION:
+        if stored_version not in (1, VERSION):
             raise DataError(
                 f"The graph's semantics are version {stored_version}; this release reads version {VERSION}."
             )
@@ -93,14 +115,45 @@ def write_semantics(graph: nir.NIRGraph, semantics: Semantics) -> None:
     graph.metadata[KEY] = json.dumps({"version": VERSION, **asdict(semantics)}, sort_keys=True)
 
 
+def reset_of(node: nir.NIRNode, semantics: Semantics) -> Reset:
+    """The reset of one node: its own, or that of the graph.
+
+    Raises:
+        DataError: the node's metadata are damaged.
+    """
+    raw = node.metadata.get(RESET_KEY)
+    if raw is None:
+        return semantics.reset
+    text = raw.decode() if isinstance(raw, bytes) else str(raw)
+    if text not in get_args(Reset):
+        raise DataError(
+            f"A node's '{RESET_KEY}' metadata are damaged: {text[:80]!r}; known: {get_args(Reset)}."
+        )
+    return cast(Reset, text)
+
+
+def set_reset(node: nir.NIRNode, reset: Reset) -> None:
+    """Give ``node`` a reset of its own (in place)."""
+    node.metadata[RESET_KEY] = reset
+
+
 def _check(semantics: Semantics) -> None:
-    allowed = {"integrator": Integrator, "fires_at": Comparison, "reset": Reset, "decode": Decode}
+    allowed = {
+        "integrator": Integrator,
+        "fires_at": Comparison,
+        "reset": Reset,
+        "spikes": Spikes,
+        "decode": Decode,
+    }
     for name, literal in allowed.items():
         value = getattr(semantics, name)
         if value not in get_args(literal):
             raise DataError(f"Semantics field '{name}' is {value!r}; known: {get_args(literal)}.")
     if not (isinstance(semantics.dt, float | int) and 0 < semantics.dt < MAX_DT):
         raise DataError(f"Semantics field 'dt' is {semantics.dt!r}; it must be a time in seconds.")
+    bound = semantics.v_min
+    if bound is not None and not (isinstance(bound, float | int) and math.isfinite(bound)):
+        raise DataError(f"Semantics field 'v_min' is {bound!r}; it must be a number.")
     steps = semantics.timesteps
     if steps is not None and not (isinstance(steps, int) and 0 < steps <= MAX_TIMESTEPS):
         raise DataError(f"Semantics field 'timesteps' is {steps!r}; it must be 1 to {MAX_TIMESTEPS}.")

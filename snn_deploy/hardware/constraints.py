@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import nir
 import numpy as np
 
+from snn_deploy.graph.dynamics import discretise
 from snn_deploy.hardware import layer_constraints as layer_constraints
 from snn_deploy.hardware.changes import leaks
 from snn_deploy.hardware.constraint import CONSTRAINTS as CONSTRAINTS
@@ -66,7 +67,9 @@ def neuron_model(network: Network, node: str) -> str:
 @constraint("resets", "one of", _spiking, "reset: {}", _other_reset)
 def reset(network: Network, node: str) -> str:
     """The chip resets neurons this way."""
-    return network.semantics.reset
+    fire = discretise(network.plan.node(node), network.semantics).fire
+    assert fire is not None
+    return fire.words
 
 
 @constraint(

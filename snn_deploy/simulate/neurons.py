@@ -17,9 +17,8 @@ import torch
 
 from snn_deploy.graph.dynamics import Leak, Membrane, Neuron, Synaptic
 from snn_deploy.graph.shapes import Shape
+from snn_deploy.simulate.firing import Firing, Parameter, Prepare
 
-Parameter = float | torch.Tensor
-Prepare = Callable[[npt.NDArray[np.float64] | None], Parameter | None]
 Charge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
 """``charge(x, i, v, work)``: move current ``i`` and membrane ``v`` one step on, in place."""
 
@@ -75,13 +74,7 @@ class NeuronLayer:
         self._start = as_parameter(neuron.start, dtype, device)
         self._charge = _charge(neuron.charge, prepare)
         self._has_current = isinstance(neuron.charge, Synaptic)
-        fire = neuron.fire
-        self._threshold = prepare(fire.threshold) if fire else None
-        self._compare = torch.gt if fire and fire.fires_at == ">" else torch.ge
-        self._drop = prepare(fire.threshold - fire.v_reset) if fire and fire.reset == "subtract" else None
-        self._v_reset = (
-            prepare(fire.v_reset) if fire and fire.reset == "zero" and fire.v_reset.any() else None
-        )
+        self._firing = None if neuron.fire is None else Firing(neuron.fire, prepare)
 
     def start(self, batch: int) -> NeuronState:
         """State before the first step."""
@@ -96,49 +89,36 @@ class NeuronLayer:
         y = x if overwrite else torch.empty_like(x)
         v = _as_in_memory(state.v, x[0])
         i = _as_in_memory(state.i, x[0]) if isinstance(state, SynapticState) else v
-        work = torch.empty_like(v)
+        work, firing = torch.empty_like(v), self._firing
         for x_t, y_t in zip(x, y, strict=True):
+            owed = None if firing is None else firing.owed(v)
             self._charge(x_t, i, v, work)
-            if self._threshold is None:
+            if firing is None:
                 y_t.copy_(v)
             else:
-                self._compare(v, self._threshold, out=y_t)
-                self._reset(v, y_t)
+                firing.fire(v, owed, y_t)
         return y, SynapticState(i, v) if self._has_current else MembraneState(v)
 
     def membranes(self, x: torch.Tensor, state: NeuronState, spikes: torch.Tensor) -> torch.Tensor:
-        """Membrane before firing, ``[T, B, *shape]``, when the resets are those of ``spikes``."""
+        """What meets the threshold, ``[T, B, *shape]``, when the resets are those of ``spikes``."""
         h = torch.empty_like(x)
         v = _as_in_memory(state.v, x[0])
         i = _as_in_memory(state.i, x[0]) if isinstance(state, SynapticState) else v
-        work = torch.empty_like(v)
+        work, firing, before = torch.empty_like(v), self._firing, None
         for x_t, h_t, spikes_t in zip(x, h, spikes, strict=True):
+            owed = None if firing is None else firing.owed(v, before)
             self._charge(x_t, i, v, work)
-            h_t.copy_(v)
-            if self._threshold is not None:
-                self._reset(v, spikes_t)
+            if firing is None:
+                h_t.copy_(v)
+            else:
+                h_t.copy_(firing.undergo(v, owed, spikes_t))
+            before = spikes_t
         return h
-
-    def _reset(self, v: torch.Tensor, spikes: torch.Tensor) -> None:
-        if self._drop is not None:
-            _add_product(v, spikes, self._drop, -1.0)
-            return
-        torch.addcmul(v, v, spikes, value=-1.0, out=v)
-        if self._v_reset is not None:
-            _add_product(v, spikes, self._v_reset, 1.0)
 
 
 def _as_in_memory(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """``value``, laid out in memory as ``like``, which may be channels-last."""
     return value if value.stride() == like.stride() else torch.empty_like(like).copy_(value)
-
-
-def _add_product(v: torch.Tensor, a: torch.Tensor, b: Parameter, sign: float) -> None:
-    """``v += sign a b`` in place."""
-    if isinstance(b, torch.Tensor):
-        v.addcmul_(a, b.expand_as(a), value=sign)
-    else:
-        v.add_(a, alpha=sign * b)
 
 
 def _charge(charge: Membrane | Synaptic, prepare: Prepare) -> Charge:

@@ -244,11 +244,11 @@ class Reference:
 
 @torch.no_grad()
 def membranes64(plan: Plan, name: str, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
-    """Membrane of one layer before firing, in float64, when its resets are those of ``spikes``.
+    """What one layer compares with its threshold, in float64, when its resets are those of ``spikes``.
 
     Args:
         plan: the graph.
-        name: a spiking layer; the membrane of a Threshold is its input.
+        name: a spiking layer; what a Threshold compares is its input.
         x: summed input of the layer, ``[T, B, *shape]``.
         spikes: its output in the run that is judged, ``[T, B, *shape]``.
     """

@@ -21,9 +21,9 @@ _INTEGER = {"Shape", "Slice", "Concat", "Expand", "QuantizeLinear"}
 """Operators that may give integers."""
 
 OPERATORS = {
-    "Add", "AveragePool", "Cast", "ConstantOfShape", "Conv", "DequantizeLinear", "Div", "Flatten", "Gather",
-    "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Mul", "Not", "Reshape", "Scan",
-    "Squeeze", "Sub", "Unsqueeze", "Where", *_INTEGER,
+    "Add", "AveragePool", "Cast", "Ceil", "ConstantOfShape", "Conv", "DequantizeLinear", "Div", "Flatten",
+    "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Max", "Mul", "Not",
+    "Reshape", "Scan", "Squeeze", "Sub", "Unsqueeze", "Where", *_INTEGER,
 }  # fmt: skip
 
 _FREE_AXES = 2

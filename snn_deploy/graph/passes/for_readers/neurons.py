@@ -43,7 +43,7 @@ from snn_deploy.core.errors import Problem
 from snn_deploy.graph.dynamics import ONE_TOLERANCE, Array, parameters, step_share, uniform
 from snn_deploy.graph.passes.for_readers.consumers import Consumer
 from snn_deploy.graph.passes.for_readers.encoding import full_array
-from snn_deploy.graph.semantics import Comparison, Semantics
+from snn_deploy.graph.semantics import Comparison, Semantics, reset_of
 from snn_deploy.graph.shapes import Shape
 
 ENDLESS = 2.0**60
@@ -168,7 +168,8 @@ class NeuronWriter:
         if spread and one_value:
             rule = f"{self._consumer.title} reads one value per layer"
             self.problems.append(Problem(name, f"{type(node).__name__} parameters that differ", rule))
-        if self._semantics.reset == "subtract" and (neuron.threshold <= neuron.reset).any():
+        resets_to_zero = reset_of(node, self._semantics) == "zero"
+        if not resets_to_zero and (neuron.threshold <= neuron.reset).any():
             what = f"a threshold of {neuron.threshold.min():g}"
             self.problems.append(Problem(name, what, "a subtractive reset needs v_threshold > v_reset"))
 
@@ -181,15 +182,15 @@ class NeuronWriter:
         np.divide(-1.0, np.log1p(-np.where(fading, k, 0.5)), out=steps, where=fading)
         return dt * steps
 
-    def _fire(self, neuron: _Discrete) -> dict[str, Any]:
+    def _fire(self, node: nir.NIRNode, neuron: _Discrete) -> dict[str, Any]:
         threshold = neuron.threshold.astype(np.float32)
-        if self._semantics.reset == "zero":
+        if reset_of(node, self._semantics) == "zero":
             threshold = compared(threshold, self._semantics.fires_at, self._consumer.fires_at)
         return {"v_threshold": threshold, "v_reset": neuron.reset.astype(np.float32)}
 
     def _chain(self, node: nir.NIRNode, neuron: _Discrete) -> list[tuple[type[nir.NIRNode], dict[str, Any]]]:
         """Types and fields of the nodes that the reader executes like ``node``."""
-        dt, fire = self._consumer.dt, self._fire(neuron)
+        dt, fire = self._consumer.dt, self._fire(node, neuron)
         if isinstance(node, nir.IF):
             if self._name == "snntorch":
                 return [(nir.LIF, {"tau": ENDLESS * dt, "r": ENDLESS, "v_leak": neuron.reset, **fire})]

@@ -19,7 +19,7 @@ import nir
 
 from snn_deploy.graph.passes.for_readers.encoding import encoded, encoded_graph, input_shapes
 from snn_deploy.graph.passes.for_readers.pooling import sum_pooling
-from snn_deploy.graph.semantics import read_semantics
+from snn_deploy.graph.semantics import read_semantics, reset_of
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 
@@ -27,7 +27,8 @@ def portable(plan: Plan) -> tuple[nir.NIRGraph, list[dict[str, Any]]]:
     """The portable form of a graph, and the passes applied with their parameters."""
     nodes, rewritten, kept = sum_pooling(plan.graph.nodes, plan.graph.edges)
     semantics = read_semantics(plan.graph)
-    lower = semantics.fires_at == ">=" and semantics.reset == "zero"
+    resets = {reset_of(plan.node(name), semantics) for name in plan.of_type(*SPIKING_NODES)}
+    lower = semantics.fires_at == ">=" and semantics.spikes == "one" and resets <= {"zero", "none"}
     inputs = input_shapes(plan)
     written = {name: encoded(nodes[name], inputs.get(name, ()), lower=lower) for name in plan.order}
     stated = semantics.stating(fires_at=">") if lower else semantics

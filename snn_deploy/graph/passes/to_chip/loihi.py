@@ -149,11 +149,12 @@ class _Lowering:
         if cuba is None:
             self._uneven(name)
             cuba = CubaForm.neutral()
-        if neuron.fire is not None and neuron.fire.reset == "subtract":
+        if neuron.fire is not None and (not neuron.fire.plain or neuron.fire.reset != "zero"):
+            soft = neuron.fire.plain
             self._problem(
                 name,
-                "subtracts the threshold at a spike (soft reset)",
-                "every Lava neuron resets to 0",
+                "subtracts the threshold at a spike (soft reset)" if soft else f"reset: {neuron.fire.words}",
+                "every Lava neuron resets to 0" if soft else "every Lava neuron fires once and resets to 0",
                 "train with a hard reset (v_reset=0.0)",
             )
         if cuba.threshold is not None and not (cuba.threshold > 0).all():
