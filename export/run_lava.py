@@ -1,10 +1,11 @@
 """Run this bundle's model.net in Lava without snn-deploy, and compare with example.npz.
 
+    python install_lava.py
     python run_lava.py                 the example: prints PASS or FAIL, exit 0 or 1
     python run_lava.py FRAMES.npy      class scores for your own frames [T, B, ...]
 
-Needs a Python with lava-nc and lava-dl, see requirements-lava.txt. lava_shims.py and lava_worker.py lie
-beside this file. Lava is slow: up to a second per step and sample for a large network.
+install_lava.py, lava_shims.py and lava_worker.py lie beside this file. Lava is slow: up to a second per step
+and sample for a large network.
 """
 
 import json

@@ -6,7 +6,7 @@
     parity.csv         one row per check and layer
     model.nir, model.step.onnx, model.scan.onnx, ..., model.net    (the formats asked for)
     example.npz        real input and the output expected of each runtime
-    run_nir.py, run_onnx.py, run_lava.py, requirements-*.txt   run the files without snn-deploy
+    run_*.py, requirements-*.txt, install_lava.py              run the files without snn-deploy
     README.md          model card
 """
 
@@ -37,7 +37,7 @@ EXAMPLE_SAMPLES = 4
 KITS = {
     "nir": ("run_nir.py", "requirements-nir.txt"),
     "onnx": ("run_onnx.py", "requirements-onnx.txt"),
-    "lava": ("run_lava.py", "requirements-lava.txt"),
+    "lava": ("run_lava.py",),
 }
 
 Report = Callable[[str], None]

@@ -7,7 +7,7 @@ from typing import Any
 _RUN = {
     "nir": "python -m pip install -r requirements-nir.txt\npython run_nir.py",
     "onnx": "python -m pip install -r requirements-onnx.txt\npython run_onnx.py",
-    "lava": "# needs lava-nc and lava-dl, see requirements-lava.txt\npython run_lava.py",
+    "lava": "python install_lava.py\npython run_lava.py",
 }
 
 

@@ -28,11 +28,11 @@ from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
 from snn_deploy.simulate.lava.client import WORKER
-from snn_deploy.simulate.lava.install import SHIMS
+from snn_deploy.simulate.lava.install import INSTALLER, SHIMS
 from snn_deploy.simulate.reference import Reference
 
 FILE = "model.net"
-RUNTIME = {WORKER: "lava_worker.py", SHIMS: "lava_shims.py"}
+RUNTIME = {WORKER: "lava_worker.py", SHIMS: "lava_shims.py", INSTALLER: "install_lava.py"}
 """Files of the runtime, and what they are called in a bundle."""
 CALIBRATION_SAMPLES = 64
 
@@ -71,7 +71,12 @@ class LavaWriter:
         for source, name in RUNTIME.items():
             shutil.copyfile(source, folder / name)
         return Written(
-            files={"net": FILE, "worker": RUNTIME[WORKER], "shims": RUNTIME[SHIMS]},
+            files={
+                "net": FILE,
+                "worker": RUNTIME[WORKER],
+                "shims": RUNTIME[SHIMS],
+                "installer": RUNTIME[INSTALLER],
+            },
             checks=(
                 Check("net", "loihi", exact=False),
                 *student_check(graph, "net", "loihi", exact=True),

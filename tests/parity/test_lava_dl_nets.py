@@ -36,7 +36,7 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import Cuba, Dense, Input, LavaNet
 from snn_deploy.simulate.loihi import Loihi
 
-pytestmark = published
+pytestmark = [pytest.mark.lava, published]
 IN_THE_REFRACTORY_STEP = 128
 
 

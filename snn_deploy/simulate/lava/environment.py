@@ -12,9 +12,11 @@ from snn_deploy.core.errors import MissingOptionalError
 ENVIRONMENT_VARIABLE = "SNN_DEPLOY_LAVA_PYTHON"
 FOLDER = ".venv-lava"
 INSTALL_COMMAND = "snn-deploy doctor --install-lava"
-STAMP = "snn_deploy_lava.json"
-RECIPE = 1
+STAMP = "lava_environment.json"
+RECIPE = 2
 """Version of the steps in :mod:`.install`; an environment with another stamp is completed again."""
+PUBLISHED_NETS = "lava_dl_nets"
+"""Folder of the environment with the test networks that lava-dl publishes, and the arrays they must give."""
 
 
 def default_location() -> Path:

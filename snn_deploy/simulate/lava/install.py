@@ -20,17 +20,16 @@ from snn_deploy.core.errors import ConfigError, MissingOptionalError, SnnDeployE
 from snn_deploy.core.files import write_json, write_text
 from snn_deploy.graph.lava.net import Conv, Cuba, Dense, Flatten, Input, LavaNet
 from snn_deploy.simulate.lava.client import Lava
-from snn_deploy.simulate.lava.environment import RECIPE, STAMP, is_ready, python_of
+from snn_deploy.simulate.lava.environment import PUBLISHED_NETS, RECIPE, STAMP, is_ready, python_of
 from snn_deploy.simulate.loihi import Loihi
 
 Report = Callable[[str], None]
 
-PIP_STEPS: tuple[tuple[str, ...], ...] = (
-    ("--only-binary", ":all:", "numpy<2.5", "scipy", "h5py", "networkx", "asteval"),
-    ("--no-deps", "--ignore-requires-python", "lava-nc==0.10.0", "lava-dl==0.6.0"),
-)
 PIP_SECONDS = 1800
+INSTALLER = Path(__file__).parent / "worker" / "install_lava.py"
 SHIMS = Path(__file__).parent / "worker" / "lava_shims.py"
+PUBLISHED = "tests/lava/lib/dl/netx"
+"""Where lava-dl's wheel puts its test networks, with the arrays that they must give."""
 _SHIM_MODULE = "snn_deploy_lava_shims"
 
 
@@ -55,11 +54,10 @@ def install(folder: Path, report: Report = lambda line: None) -> Path:
     if not _runs(python):
         report(f"making a virtual environment in {folder}")
         _step([sys.executable, "-m", "venv", "--clear", str(folder)], "make a virtual environment", 300)
-    for step in PIP_STEPS:
-        report(f"installing {' '.join(part for part in step if not part.startswith(('-', ':')))}")
-        command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *step]
-        _step(command, "install Lava's packages", PIP_SECONDS)
+    report("installing lava-nc, lava-dl and what they need (about 130 MB)")
+    _step([str(python), str(INSTALLER)], "install Lava's packages", PIP_SECONDS)
     packages = _site_packages(python)
+    _keep_published(packages / PUBLISHED, folder / PUBLISHED_NETS)
     shutil.rmtree(packages / "tests", ignore_errors=True)
     write_text(packages / f"{_SHIM_MODULE}.py", SHIMS.read_text())
     write_text(packages / f"{_SHIM_MODULE}.pth", f"import {_SHIM_MODULE}; {_SHIM_MODULE}.install()\n")
@@ -106,6 +104,13 @@ def example() -> tuple[LavaNet, torch.Tensor]:
     )
     net = LavaNet(layers, ("conv", "hidden", "output"))
     return net, torch.from_numpy((random.random((12, 3, 2, 6, 5)) < 0.4).astype(np.float32))
+
+
+def _keep_published(found: Path, kept: Path) -> None:
+    """Move lava-dl's test networks to where the package's stray folder ``tests`` can be removed."""
+    if found.is_dir():
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(found, kept)
 
 
 def _runs(python: Path) -> bool:

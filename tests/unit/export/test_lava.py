@@ -96,7 +96,8 @@ def test_manifest_gets_every_error_and_pass(tmp_path: Path) -> None:
     assert set(written.passes[1]["scale"]) == {row["layer"] for row in table}
     assert any("6 bits" in note for note in written.approximations)
     assert any("rounded toward zero" in note for note in written.approximations)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.net", "lava_worker.py", "lava_shims.py"}
+    kit = {"lava_worker.py", "lava_shims.py", "install_lava.py"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.net", *kit}
 
 
 def test_lowered_graph_has_the_synapses_of_the_file(tmp_path: Path) -> None:

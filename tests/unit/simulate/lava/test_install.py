@@ -14,6 +14,7 @@ from snn_deploy.simulate.lava import install as lava_install
 from snn_deploy.simulate.lava.environment import (
     ENVIRONMENT_VARIABLE,
     FOLDER,
+    PUBLISHED_NETS,
     RECIPE,
     STAMP,
     default_location,
@@ -99,20 +100,25 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
 
 def test_steps_complete_a_half_made_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pip's last words are shown when it fails. Then, without packages: the hook lands where every process of
-    the environment loads it, stray top-level tests are gone, the self-test decides, the stamp comes last."""
+    the environment loads it, stray top-level tests are gone but for lava-dl's networks, the self-test decides, the stamp comes last."""
     folder = tmp_path / "env"
-    monkeypatch.setattr(lava_install, "PIP_STEPS", (("--no-index", "no-such-package==1.0"),))
+    installer = tmp_path / "install_lava.py"
+    pip = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', *{}]))"
+    installer.write_text(pip.format(["--no-index", "no-such-package==1.0"]))
+    monkeypatch.setattr(lava_install, "INSTALLER", installer)
     message = r"install Lava's packages(.|\n)*no-such-package(.|\n)*--backend loihi"
     with pytest.raises(MissingOptionalError, match=message):
         install(folder)
     assert not (folder / STAMP).exists()
-    monkeypatch.setattr(lava_install, "PIP_STEPS", ())
+    installer.write_text("")
     monkeypatch.setattr(lava_install, "self_test", lambda python: _fail())
     with pytest.raises(MissingOptionalError, match="differ"):
         install(folder)
     assert not (folder / STAMP).exists()
     packages = next(folder.glob("lib/python3*/site-packages"))
-    (packages / "tests").mkdir()
+    nets = packages / lava_install.PUBLISHED
+    nets.mkdir(parents=True)
+    (nets / "tiny.net").write_text("published")
     made = python_of(folder).stat().st_mtime_ns
     tested: list[Path] = []
     monkeypatch.setattr(lava_install, "self_test", tested.append)
@@ -120,6 +126,7 @@ def test_steps_complete_a_half_made_environment(tmp_path: Path, monkeypatch: pyt
     assert tested == [python]
     assert python.stat().st_mtime_ns == made, "a working environment was made again"
     assert not (packages / "tests").exists()
+    assert (folder / PUBLISHED_NETS / "tiny.net").read_text() == "published"
     assert (folder / STAMP).is_file()
     command = [str(python), "-c", "import sys; print([type(f).__module__ for f in sys.meta_path][0])"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
