@@ -42,6 +42,16 @@ METHODS: Mapping[str, Component] = {
         "Blurred features of the student must restore the teacher's; weighted soft labels.",
         "BkdOptions",
     ),
+    "twd": Component(
+        "twd",
+        "Every step learns from labels, teacher, and the mean of the steps that are right.",
+        "TwdOptions",
+    ),
+    "seal": Component(
+        "seal",
+        "The teacher does not insist where the student errs; steps that agree teach each other.",
+        "SealOptions",
+    ),
     "s2w": Component(
         "s2w", "The most and the least confident timestep guide each other; no teacher.", "S2wOptions"
     ),

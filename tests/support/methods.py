@@ -22,6 +22,8 @@ TOY_OPTIONS: dict[str, dict[str, Any]] = {
     "samd_nld": TAPS,
     "bkd": TAPS,
     "s2w": {},
+    "twd": {},
+    "seal": {},
 }
 """What each method must be told to fit the toy networks."""
 

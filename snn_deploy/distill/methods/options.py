@@ -162,3 +162,21 @@ class S2wOptions(Options):
     alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     tau_squared: bool = False
+
+
+class TwdOptions(Options):
+    """Weights ``ce``, ``alpha`` (teacher; 0 needs none), ``beta`` (right steps); see the module ``twd``."""
+
+    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    alpha: float = Field(default=0.2, ge=0, allow_inf_nan=False)
+    beta: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    tau: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+
+
+class SealOptions(Options):
+    """Weights ``ce``, ``alpha`` (teacher) and ``beta`` (between steps); see the module ``seal``."""
+
+    ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    alpha: float = Field(default=0.6, ge=0, allow_inf_nan=False)
+    beta: float = Field(default=0.15, ge=0, allow_inf_nan=False)
+    tau: float = Field(default=3.0, gt=0, allow_inf_nan=False)
