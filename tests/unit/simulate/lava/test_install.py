@@ -100,7 +100,8 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
 
 def test_steps_complete_a_half_made_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pip's last words are shown when it fails. Then, without packages: the hook lands where every process of
-    the environment loads it, stray top-level tests are gone but for lava-dl's networks, the self-test decides, the stamp comes last."""
+    the environment loads it, lava-dl's networks are kept, other stray top-level tests are gone, the self-test
+    decides, the stamp comes last."""
     folder = tmp_path / "env"
     installer = tmp_path / "install_lava.py"
     pip = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', *{}]))"
