@@ -18,6 +18,7 @@ Precisions are float32 unless they are named (``f64``). A dilation of 1 and one 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -128,7 +129,8 @@ def _fields(node: nir.NIRNode, shape: Shape | None) -> Iterator[str]:
         if name not in _ONES or np.not_equal(value, 1).any():
             yield f"{name} {value_text(value, (shape or ())[:1] if name == 'bias' else shape)}"
     for key, value in sorted((node.metadata or {}).items()):
-        yield f"metadata {key} {value_text(value)}"
+        text = json.dumps(value) if isinstance(value, str) else value_text(value)
+        yield f"metadata {key} {text if len(text) < WIDTH else text[: WIDTH - 3] + '...'}"
 
 
 def _precision(array: np.ndarray) -> str:
