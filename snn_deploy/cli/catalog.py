@@ -51,9 +51,7 @@ def ls(
 
 
 def show(
-    name: Annotated[
-        str, typer.Argument(help="A recipe, profile, method, data set, student ...; or FILE.nir, FILE.net.")
-    ],
+    name: Annotated[str, typer.Argument(help="A recipe, profile, method ..., or FILE.nir, FILE.net.")],
 ) -> None:
     """Print a recipe or profile as it ships, the options of a component, or a network file as text."""
     from snn_deploy.cli import render

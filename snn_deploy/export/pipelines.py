@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from snn_deploy.graph.passes.for_readers.channel_order import ChannelsLast
+from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.passes.for_readers.for_reader import DepthFirst, ForReader

@@ -4,11 +4,12 @@
 
     semantics: dt 0.0001 s, euler, fires at >, reset zero, decode mean
     input: Input (2)
-    fc: Affine (3) <- input
-        weight [[1 0] [0 1] [1 1]], bias [0 0 0]
-    n: LIF (3) <- fc, back of the step before
-        tau 0.0002 each, r 1 each, v_leak 0 each, v_threshold 1 each, v_reset 0 each
-    ...
+    back: Linear (2) <- n of the step before
+        weight [[0 1] [1 0]]
+    n: LIF (2) <- input, back
+        tau 0.0002 each, r 1 each, v_leak 0 each, v_threshold 1 each
+        v_reset 0 each
+    output: Output (2) <- n
 
 An array is written as one number with ``each`` where all are equal and it has the shape of its node, in full
 up to ``IN_FULL`` numbers, and beyond that as shape, precision, range and the first digits of its SHA-256.

@@ -9,7 +9,7 @@ import nir
 import numpy as np
 
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
-from snn_deploy.graph.passes.for_readers.channel_order import ChannelsLast
+from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.passes.for_readers.for_reader import DepthFirst, ForReader
 from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions

@@ -1,8 +1,8 @@
-"""A ``.net`` network as text: the populations in their order, in integers (see :mod:`snn_deploy.graph.text`)."""
+"""A ``.net`` network as text: its populations in their order, in integers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from snn_deploy.graph.lava.net import Conv, Dense, Flatten, Input, LavaNet, Population, neuron_of
 from snn_deploy.graph.text import part_lines, shape_text, value_text
@@ -14,11 +14,12 @@ def net_text(net: LavaNet) -> str:
     given = f"{low}..{high}" + ("" if net.input_scale == 1 else f" times {value_text(net.input_scale)}")
     lines = [f"{net.input_name}: Input {shape_text(net.input_shape)}", f"    integers {given}"]
     names, previous = iter(net.names), net.input_name
+    fields: Iterable[str]
     for layer in net.layers:
         if isinstance(layer, Input) and layer.neuron is None:
             continue
         if isinstance(layer, Flatten):
-            name, fields = f"{previous}.flatten", iter(())
+            name, fields = f"{previous}.flatten", ()
         else:
             name, fields = next(names), _fields(layer)
         lines += part_lines(name, f"{type(layer).__name__} {shape_text(layer.shape)}", [previous], fields)
