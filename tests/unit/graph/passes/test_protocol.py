@@ -18,7 +18,7 @@ from snn_deploy.graph.passes.for_readers.pooling import Pooling
 from snn_deploy.graph.passes.journal import read_journal, write_journal
 from snn_deploy.graph.passes.keeps import GraphPass
 from snn_deploy.graph.passes.protocol import BrokenPassError, Made, Pass, Stage
-from snn_deploy.graph.semantics import Semantics, write_semantics
+from snn_deploy.graph.semantics import RESET_KEY, Semantics, write_semantics
 
 
 def two_branches() -> nir.NIRGraph:
@@ -117,6 +117,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "semantics changed": (
         lambda net: write_semantics(net, Semantics(fires_at=">=")),
         "step, integrator, comparison, reset and decoding stay what they are",
+    ),
+    "one layer resets otherwise": (
+        set_field("n", "metadata", {RESET_KEY: "subtract"}),
+        "n: reset subtract, before zero",
     ),
     "semantics lost": (lambda net: net.metadata.clear(), "assumed"),
 }
