@@ -7,16 +7,18 @@ STAMP := $(VENV)/.installed
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 EXTRAS := events,interop,sweep,dev
 RUNS := runs
+BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow fuzz lint build clean
+.PHONY: help install lava demo test test-slow fuzz embedded interop lint build clean
 
 help:
 	@echo "make demo       set up, distil, export, prove, price and report on the embedded data set"
 	@echo "make test       set up and run the tests"
 	@echo "make test-slow  also run the slow tests"
 	@echo "make fuzz       feed damaged files to the readers for MINUTES (5)"
+	@echo "make embedded run the C code of BUNDLE on emulated Cortex-M4 and -M33 boards (BUNDLE=runs/quickstart/bundle)"
 	@echo "make interop    run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
 	@echo "make lint       ruff, mypy and the floors of the design"
 	@echo "make build      sdist and wheel, checked in an empty environment"
@@ -52,6 +54,10 @@ interop: $(STAMP)
 	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.readers
 	INTEROP=$(abspath $(INTEROP)) $(BIN)/python tests/support/other_counters.py
 	INTEROP=$(abspath $(INTEROP)) $(PYTEST) tests/parity/test_neurobench.py
+
+# Debian's gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
+embedded: $(STAMP)
+	$(BIN)/python tests/embedded/boards.py $(BUNDLE)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

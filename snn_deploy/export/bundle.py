@@ -38,6 +38,7 @@ KITS = {
     "nir": ("run_nir.py", "requirements-nir.txt"),
     "onnx": ("run_onnx.py", "requirements-onnx.txt"),
     "lava": ("run_lava.py",),
+    "c": ("c/run_c.sh", "c/main.c", "c/Makefile", "c/DEVICES.md"),
 }
 
 Report = Callable[[str], None]
@@ -207,4 +208,4 @@ def _example_outputs(name: str, written: Written, folder: Path, x: torch.Tensor)
 def _copy_kits(folder: Path, formats: Sequence[str]) -> None:
     for name in formats:
         for file in KITS.get(name, ()):
-            shutil.copyfile(asset_dir("export") / file, folder / file)
+            shutil.copyfile(asset_dir("export") / file, folder / Path(file).name)

@@ -6,6 +6,7 @@ from typing import Any
 
 _RUN = {
     "nir": "python -m pip install -r requirements-nir.txt\npython run_nir.py",
+    "c": "sh run_c.sh      # a C99 compiler, nothing else; on a microcontroller: DEVICES.md",
     "onnx": "python -m pip install -r requirements-onnx.txt\npython run_onnx.py",
     "lava": "python install_lava.py\npython run_lava.py",
 }

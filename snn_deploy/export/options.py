@@ -40,3 +40,7 @@ class LavaOptions(Options):
 
     bits: int | None = Field(default=None, ge=2, le=8)
     scales: Literal["layer", "channel"] = "layer"
+
+
+class COptions(LavaOptions):
+    """Those of the integer network that the C code is written from: the same as of ``lava``."""

@@ -89,20 +89,20 @@ def prepare(
         leaks=bool(neuron.voltage_decay.any()),
         bias=None if bias is None or not bias.any() else spread(UNIT * bias),
         threshold=spread(UNIT * neuron.threshold),
-        wraps=_may_wrap(neuron, sum_bound),
-        clips=driven or _may_clip(neuron, bias, sum_bound),
+        wraps=may_wrap(neuron, sum_bound),
+        clips=driven or may_clip(neuron, bias, sum_bound),
         dtype=dtype,
     )
 
 
-def _may_wrap(neuron: Cuba, sum_bound: int) -> bool:
+def may_wrap(neuron: Cuba, sum_bound: int) -> bool:
     """Whether |u| can exceed 2^23: it is at most ``64 |a| 4096 / d_u``, the sum of a decaying series."""
     return UNIT * sum_bound * DECAY_ONE > STATE_LIMIT * int(neuron.current_decay.min())
 
 
-def _may_clip(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> bool:
+def may_clip(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> bool:
     """Whether |v| can reach 2^23: it is at most ``(|u| + 64 |b|) 4096 / d_v``, a decaying series."""
-    if _may_wrap(neuron, sum_bound) or int(neuron.voltage_decay.min()) == 0:
+    if may_wrap(neuron, sum_bound) or int(neuron.voltage_decay.min()) == 0:
         return True
     current = UNIT * sum_bound * DECAY_ONE / int(neuron.current_decay.min())
     largest_bias = 0 if bias is None else UNIT * int(np.abs(bias).max())

@@ -162,8 +162,10 @@ def open_backend(source: Source, backend: str) -> Executable:
     wanted = {
         "reference": ("nir", ("model",)),
         "onnxruntime": ("onnx", ("scan", *MODELS)),
+        "c": ("c", ("net",)),
     }
-    name, roles = wanted.get(backend, ("lava", ("net",)))
+    integers = "c" if backend == "loihi" and "lava" not in source.manifest["formats"] else "lava"
+    name, roles = wanted.get(backend, (integers, ("net",)))
     files = source.manifest["formats"].get(name, {}).get("files", {})
     role = next((role for role in roles if role in files), None)
     if role is None:

@@ -1,0 +1,117 @@
+/* Runs the model of this folder, without snn-deploy.
+ *
+ *     ./model                the frames of example.bin: PASS or FAIL, exit 0 or 1
+ *     ./model FRAMES STEPS   your own frames, STEPS of them a sample; prints a decision per sample
+ *
+ * FRAMES holds model_input_t [samples][STEPS][MODEL_INPUTS] and nothing else: bytes 0 or 1, or 32-bit integers of
+ * this machine's order (model.h says which, and in which order an image is laid out).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "model.h"
+
+static model_t model;
+static model_input_t input[MODEL_INPUTS];
+static int32_t output[MODEL_OUTPUTS], expected[MODEL_OUTPUTS], score[MODEL_OUTPUTS];
+#ifdef MODEL_CLASSES
+static const char *const classes[MODEL_OUTPUTS] = MODEL_CLASSES;
+#endif
+
+static size_t frame_of(FILE *file)
+{
+    return fread(input, sizeof input[0], MODEL_INPUTS, file);
+}
+
+/* Add a step's output to the scores, or let it replace them where the last step decides. */
+static void count(void)
+{
+    for (int k = 0; k < MODEL_OUTPUTS; k++)
+        score[k] = MODEL_DECODE_LAST ? output[k] : score[k] + output[k];
+}
+
+static void decide(long sample)
+{
+    int best = 0;
+    for (int k = 1; k < MODEL_OUTPUTS; k++)
+        if (score[k] > score[best])
+            best = k;
+#ifdef MODEL_CLASSES
+    printf("sample %ld: %s (", sample, classes[best]);
+#else
+    printf("sample %ld: %d (", sample, best);
+#endif
+    for (int k = 0; k < MODEL_OUTPUTS; k++)
+        printf("%s%ld", k ? " " : "", (long)score[k]);
+    printf(")\n");
+    for (int k = 0; k < MODEL_OUTPUTS; k++)
+        score[k] = 0;
+}
+
+static int own_frames(const char *name, long steps)
+{
+    FILE *file = fopen(name, "rb");
+    if (!file || steps < 1) {
+        fprintf(stderr, "%s\n", file ? "STEPS is 1 or more" : "FRAMES cannot be opened");
+        return 2;
+    }
+    long sample = 0, step = 0, left = 0;
+    model_init(&model);
+    size_t found;
+    while ((found = frame_of(file)) == MODEL_INPUTS) {
+        left |= model_step(&model, input, output);
+        count();
+        if (++step == steps) {
+            decide(sample++);
+            model_reset(&model);
+            step = 0;
+        }
+    }
+    fclose(file);
+    if (found || step)
+        fprintf(stderr, "FRAMES ends in the middle of a sample: it holds [samples][%ld][%d] values\n", steps, MODEL_INPUTS);
+    if (left)
+        fprintf(stderr, "the readout left its 24 bits: these scores are wrong\n");
+    return found || step || left ? 2 : 0;
+}
+
+static int example(void)
+{
+    int32_t about[4];
+    FILE *file = fopen("example.bin", "rb");
+    if (!file || fread(about, sizeof about[0], 4, file) != 4 || about[2] != MODEL_INPUTS || about[3] != MODEL_OUTPUTS) {
+        fprintf(stderr, "example.bin is missing or belongs to another model\n");
+        return 2;
+    }
+    const long steps = about[1], total = about[0] * steps;
+    long differing = 0, active = 0;
+    clock_t busy = 0;
+    model_init(&model);
+    for (long i = 0; i < total; i++) {
+        if (frame_of(file) != MODEL_INPUTS || fread(expected, sizeof expected[0], MODEL_OUTPUTS, file) != MODEL_OUTPUTS) {
+            fprintf(stderr, "example.bin is too short\n");
+            return 2;
+        }
+        if (i % steps == 0)
+            model_reset(&model);
+        const clock_t start = clock();
+        model_step(&model, input, output);
+        busy += clock() - start;
+        for (int k = 0; k < MODEL_OUTPUTS; k++) {
+            differing += output[k] != expected[k];
+            active += expected[k] != 0;
+        }
+    }
+    fclose(file);
+    printf("%s model.c: %ld of %ld outputs differ (%ld are not zero); %.1f us a step\n", differing ? "FAIL" : "PASS", differing,
+           total * MODEL_OUTPUTS, active, 1e6 * (double)busy / CLOCKS_PER_SEC / (double)total);
+    return differing != 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return own_frames(argv[1], atol(argv[2]));
+    return example();
+}

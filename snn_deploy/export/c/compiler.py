@@ -1,0 +1,59 @@
+"""The C compiler of this machine, and what it makes of a model."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from snn_deploy.core.errors import MissingOptionalError, ParityError
+
+FLAGS = ("-std=c99", "-pedantic", "-O2", "-Wall", "-Wextra", "-Werror")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMPILE_SECONDS = 600
+
+
+class CError(ParityError):
+    """A model's C code does not compile, or does not run to its end (exit 4)."""
+
+
+def compiler() -> list[str]:
+    """The command of the C compiler: ``$CC``, else the first of cc, gcc and clang.
+
+    Raises:
+        MissingOptionalError: there is none.
+    """
+    named = shlex.split(os.environ.get("CC", ""))
+    for command in [named] if named else [["cc"], ["gcc"], ["clang"]]:
+        if shutil.which(command[0]):
+            return command
+    raise MissingOptionalError(
+        f"There is no C compiler '{named[0]}'." if named else "There is no C compiler.",
+        hint="Install one (Debian: apt-get install gcc), or name it in $CC.",
+    )
+
+
+def build(sources: list[Path], include: Path, program: Path, extra: tuple[str, ...] = ()) -> None:
+    """Compile ``sources`` with all warnings as errors.
+
+    Raises:
+        MissingOptionalError: there is no compiler, or it took too long.
+        CError: the compiler refuses the code; the message ends with its first lines.
+    """
+    command = [*compiler(), *FLAGS, *extra, f"-I{include}", *map(str, sources), "-o", str(program)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise MissingOptionalError(f"The C compiler took more than {COMPILE_SECONDS} s.") from None
+    if done.returncode:
+        said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:12])
+        raise CError(f"The C code does not compile ({' '.join(command[:1])}):\n{said}")
