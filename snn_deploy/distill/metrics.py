@@ -9,10 +9,11 @@ twin write the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -21,26 +22,51 @@ from snn_deploy.core.errors import DataError
 _CURVES = ("loss", "train_accuracy", "validation_accuracy", "firing_rate", "sops_per_sample")
 
 
+class Mark(NamedTuple):
+    """The beginning of a metrics file: its length in ``bytes`` and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+NOTHING = Mark(0, hashlib.sha256().hexdigest())
+
+
 class Metrics:
-    """Appends records; what follows ``keep_bytes`` (the size at the last checkpoint) is cut off first.
+    """Appends records; what follows ``keep`` (the file at the last checkpoint) is cut off first.
 
     Raises:
-        DataError: the file is shorter than it was at the checkpoint.
+        DataError: the file is shorter than it was at the checkpoint, or another one.
     """
 
-    def __init__(self, folder: Path, *, keep_bytes: int, next_step: int) -> None:
+    def __init__(self, folder: Path, *, keep: Mark, next_step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        self._stream = path.open("ab")
-        if (size := self._stream.tell()) < keep_bytes:
+        self._stream = path.open("a+b")
+        self._digest = hashlib.sha256()
+        try:
+            self._keep(path, keep)
+        except BaseException:
             self._stream.close()
-            raise DataError(
-                f"'{path}' has {size} bytes; the checkpoint was written when it had {keep_bytes}.",
-                hint="Start a new run, or put the file back.",
-            )
-        self._stream.truncate(keep_bytes)
-        self._stream.seek(keep_bytes)
+            raise
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=next_step)
+
+    def _keep(self, path: Path, mark: Mark) -> None:
+        hint = "Start a new run, or put the file back."
+        if (size := self._stream.tell()) < mark.bytes:
+            raise DataError(
+                f"'{path}' has {size} bytes; the checkpoint was written when it had {mark.bytes}.", hint=hint
+            )
+        self._stream.seek(0)
+        self._digest.update(self._stream.read(mark.bytes))
+        if self._digest.hexdigest() != mark.sha256:
+            raise DataError(
+                f"The metrics file '{path}' is damaged: its first {mark.bytes} bytes are not those that it "
+                "had when the checkpoint was written.",
+                hint=hint,
+            )
+        self._stream.truncate(mark.bytes)
+        self._stream.seek(mark.bytes)
 
     def step(self, record: dict[str, Any]) -> None:
         """Write one training step."""
@@ -54,11 +80,11 @@ class Metrics:
         scalars = {name: record[name] for name in _CURVES if name in record}
         self._plot("epoch", scalars, record["step"])
 
-    def flush(self) -> int:
-        """Put everything on disk; the size of the file."""
+    def flush(self) -> Mark:
+        """Put everything on disk; what there is of the file by now."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        return self._stream.tell()
+        return Mark(self._stream.tell(), self._digest.hexdigest())
 
     def close(self) -> None:
         """Close both files."""
@@ -66,7 +92,9 @@ class Metrics:
         self._board.close()
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        self._stream.write(line)
+        self._digest.update(line)
 
     def _plot(self, group: str, scalars: dict[str, float], step: int) -> None:
         for name, value in scalars.items():

@@ -11,7 +11,8 @@
       "real_student": the same of the student before it was trained for the recipe's target, and
                   "rounded_validation_accuracy", of its weights rounded without further training; or null
       "teacher": {"origin", "validation_accuracy", "test_accuracy", "test_correct", "epochs", "seconds",
-                  "parameters", "sha256"} or null
+                  "parameters", "sha256"} or null,
+      "sha256":  of everything above
     }
 
 Accuracies are fractions. The test split is read once, at the end, with the best weights by validation.
@@ -81,7 +82,7 @@ def distill(
         with stop_on_signal(patient=world.size > 1) as stop, world.watched():
             tell = _logged(run, report) if world.first else lambda event: None
             result = _distill(recipe, data, run, where, stop, tell, world)
-            world.told(lambda: _finish(run, result))
+            sealed: dict[str, Any] = world.told(lambda: _finish(run, result))
     except (InterruptedRunError, KeyboardInterrupt):
         _mark(run, "interrupted", world)
         raise
@@ -101,7 +102,7 @@ def distill(
     except BaseException:
         _mark(run, "failed", world)
         raise
-    return result
+    return sealed
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
@@ -115,9 +116,10 @@ def _start(run: Run, resume: bool) -> Status:
     return before
 
 
-def _finish(run: Run, result: dict[str, Any]) -> None:
-    write_json(run.result_file, result)
+def _finish(run: Run, result: dict[str, Any]) -> dict[str, Any]:
+    sealed = run.write_result(result)
     run.set_status("done")
+    return sealed
 
 
 def _mark(run: Run, status: Status, world: World) -> None:
@@ -138,7 +140,7 @@ def _distill(
 ) -> dict[str, Any]:
     check_target(recipe, data)
     teacher = obtain_teacher(recipe, data, run, device, stop, report, world)
-    world.told(lambda: _record_inputs(run, data, device, teacher, world))
+    world.told(lambda: _record_inputs(run, data, device, teacher, report, world))
     torch.manual_seed(recipe.seed)
     student = build_student(recipe, data.shape, len(data.classes)).to(device)
     network = None if teacher is None else teacher.network
@@ -224,15 +226,27 @@ def _identity(recipe: Recipe, data: DataSet, run: Run, teacher: Teacher | None) 
 
 
 def _record_inputs(
-    run: Run, data: DataSet, device: torch.device, teacher: Teacher | None, world: World
+    run: Run, data: DataSet, device: torch.device, teacher: Teacher | None, report: Report, world: World
 ) -> None:
-    environment = json.loads(run.environment_file.read_text())
-    environment["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    environment["threads"] = torch.get_num_threads()
-    environment["processes"] = world.size
-    environment["data_digest"] = data.digest
-    environment["teacher_sha256"] = None if teacher is None else sha256_file(run.teacher_file)
-    write_json(run.environment_file, environment)
+    before = run.environment()
+    now = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+    }
+    if other := [name for name in now if before[name] not in {None, now[name]}]:
+        was, is_now = (", ".join(f"{name} {facts[name]}" for name in other) for facts in (before, now))
+        report(
+            Note(
+                f"the run goes on with {is_now}; before: {was}. The losses that follow may differ from those "
+                "of a run that was not interrupted"
+            )
+        )
+    inputs = {
+        "data_digest": data.digest,
+        "teacher_sha256": None if teacher is None else sha256_file(run.teacher_file),
+    }
+    write_json(run.environment_file, {**before, **now, **inputs})
 
 
 def _describe(data: DataSet) -> dict[str, Any]:

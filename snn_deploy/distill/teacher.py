@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.files import clear_leftovers, sha256_file
 from snn_deploy.data.loading.cache import cache_dir
 from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import Note, Report
@@ -28,7 +29,7 @@ from snn_deploy.processes.world import ALONE, World
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.recipes.run_folder import Run
 
-REVISION = 2
+REVISION = 3
 """Goes up when training changes, so that cached teachers are trained again."""
 
 Origin = Literal["checkpoint", "trained", "cached"]
@@ -96,7 +97,8 @@ def _existing(recipe: Recipe, run: Run, network: nn.Module, kept: Path, report: 
     assert spec is not None
     folder = run.path / "teacher"
     if run.teacher_file.exists() and not folder.exists():
-        load_weights(network, run.teacher_file)
+        _require_same(run)
+        load_weights(network, run.teacher_file, ours=True)
         return "cached" if spec.checkpoint is None else "checkpoint"
     if spec.checkpoint is not None:
         load_weights(network, spec.checkpoint)
@@ -107,7 +109,7 @@ def _existing(recipe: Recipe, run: Run, network: nn.Module, kept: Path, report: 
             f"The recipe '{recipe.name}' does not say where its teacher comes from.",
             hint="Give teacher.checkpoint (a safetensors file) or teacher.train (epochs, lr, ...).",
         )
-    if not folder.exists() and _fetch(network, kept):
+    if not folder.exists() and _fetch(network, kept, report):
         report(Note("the teacher is taken from the cache"))
         save_weights(network.state_dict(), run.teacher_file)
         return "cached"
@@ -127,19 +129,31 @@ def teacher_identity(recipe: Recipe, data: DataSet) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _fetch(network: nn.Module, kept: Path) -> bool:
+def _require_same(run: Run) -> None:
+    """The teacher in a run folder is the one that its student has learnt from so far."""
+    before = run.environment()["teacher_sha256"]
+    if before is not None and before != sha256_file(run.teacher_file):
+        raise DataError(
+            f"The weights file '{run.teacher_file}' is damaged: it has changed since the run began.",
+            hint="Put the file back as it was, or start a new run.",
+        )
+
+
+def _fetch(network: nn.Module, kept: Path, report: Report) -> bool:
     """Load the cached teacher; a damaged one counts as absent."""
     if not kept.exists():
         return False
     try:
-        load_weights(network, kept)
-    except DataError:
+        load_weights(network, kept, ours=True)
+    except DataError as error:
+        report(Note(f"the cached teacher cannot be used, it is trained again: {error.message}"))
         return False
     return True
 
 
 def _keep(weights: dict[str, torch.Tensor], kept: Path, report: Report) -> None:
     try:
+        clear_leftovers(kept.parent)
         save_weights(weights, kept)
     except OSError as error:
         report(Note(f"the teacher is not cached: {error}"))

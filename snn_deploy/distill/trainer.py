@@ -28,14 +28,20 @@ from snn_deploy.data.loading.loaders import BatchOrder
 from snn_deploy.data.loading.resident import resident
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
-from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from snn_deploy.distill.checkpoint import (
+    load_checkpoint,
+    putting_back,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
 from snn_deploy.distill.divergence import check_loss, check_weights
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, PhaseStarted, Report, StepsDone
 from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.kernels import kernels
 from snn_deploy.distill.known_logits import known_logits
-from snn_deploy.distill.metrics import Metrics
+from snn_deploy.distill.metrics import NOTHING, Mark, Metrics
 from snn_deploy.distill.objective import Objective
 from snn_deploy.distill.optimizer import learning_rate, make_optimizer
 from snn_deploy.distill.step import GradientStep
@@ -157,12 +163,8 @@ class _Trainer:
         self.now = _Progress()
         self.pending: list[_Pending] = []
         self.file = phase.folder / "checkpoint.pt"
-        metrics_bytes = self.restore()
-        self.metrics = (
-            Metrics(phase.folder, keep_bytes=metrics_bytes, next_step=self.now.step + 1)
-            if world.first
-            else None
-        )
+        kept = self.restore()
+        self.metrics = Metrics(phase.folder, keep=kept, next_step=self.now.step + 1) if world.first else None
         self.started = self.saved = time.monotonic()
 
     def run(self) -> Fit:
@@ -299,25 +301,26 @@ class _Trainer:
                 "batches": self.batches.state_dict(),
                 "generator": self.gradients.generator.get_state(),
                 "rng": rng_state(),
-                "metrics_bytes": self.metrics.flush(),
+                "metrics": self.metrics.flush()._asdict(),
             },
         )
         self.saved = time.monotonic()
 
-    def restore(self) -> int:
-        """Continue from the checkpoint, if there is one; how many bytes of the metrics it vouches for."""
+    def restore(self) -> Mark:
+        """Continue from the checkpoint, if there is one; the part of the metrics that it vouches for."""
         content = load_checkpoint(self.file, self.phase.identity, self.world)
         if content is None:
-            return 0
-        self.now = _Progress(**content["progress"])
-        self.objective.network.load_state_dict(content["network"])
-        self.objective.helpers.load_state_dict(content["helpers"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.order.load_state_dict(content["order"])
-        self.batches.load_state_dict(content["batches"])
-        self.gradients.generator.set_state(content["generator"])
-        set_rng_state(content["rng"])
-        return int(content["metrics_bytes"])
+            return NOTHING
+        with putting_back(self.file):
+            self.now = _Progress(**content["progress"])
+            self.objective.network.load_state_dict(content["network"])
+            self.objective.helpers.load_state_dict(content["helpers"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.order.load_state_dict(content["order"])
+            self.batches.load_state_dict(content["batches"])
+            self.gradients.generator.set_state(content["generator"])
+            set_rng_state(content["rng"])
+            return Mark(**content["metrics"])
 
 
 def _placed(train: Mapping[int, Split], device: torch.device, spec: TrainSpec) -> dict[int, Split]:

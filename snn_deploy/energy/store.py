@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from snn_deploy.core.damage import reading
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.files import atomic_path
 from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts
@@ -95,20 +96,13 @@ def load_counts(path: Path) -> Counts:
     Raises:
         DataError: missing, damaged, too large, or of another version.
     """
-    try:
+    with reading(path, "file of counts"):
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > MAX_BYTES:
             raise DataError(f"'{path}' unpacks to {size} bytes; at most {MAX_BYTES} are read.")
         with np.load(path, allow_pickle=False) as content:
             return _assemble(content)
-    except FileNotFoundError:
-        raise DataError(f"There is no file '{path}'.") from None
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise DataError(f"'{path}' is not a file of counts: {faults}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"'{path}' cannot be read as counts: {error}") from None
 
 
 def _assemble(content: Mapping[str, np.ndarray[Any, Any]]) -> Counts:

@@ -1,7 +1,11 @@
-"""Build networks from recipes; write and read their weights as safetensors."""
+"""Build networks from recipes; write and read their weights as safetensors.
+
+Weights files of ours carry, in their metadata, the SHA-256 of the same file without metadata.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from snn_deploy.core.damage import reading
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import write_bytes
 from snn_deploy.core.registry import STUDENTS, TEACHERS
@@ -21,6 +26,7 @@ from snn_deploy.recipes.recipe import Recipe
 Shape = tuple[int, int, int]
 
 _COUNTER = ".num_batches_tracked"
+_DIGEST = "sha256"
 
 
 def build_student(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
@@ -61,26 +67,31 @@ def load_student(path: Path, recipe: Recipe, in_shape: Shape, classes: int) -> n
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Write a state dict to ``path`` as safetensors, atomically."""
+    """Write a state dict to ``path`` as safetensors with its digest, atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_bytes(path, safetensors.torch.save(tensors))
+    write_bytes(path, safetensors.torch.save(tensors, {_DIGEST: _digest(tensors)}))
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, *, ours: bool = False) -> None:
     """Put the weights in ``path`` (safetensors) into ``network``; names, shapes and kinds must all agree.
 
     Only batch norm's counters of batches may be absent, as they are in many public files: they decide nothing
-    with the fixed momentum that our networks have.
+    with the fixed momentum that our networks have. ``ours``: the file must have our digest.
 
     Raises:
         DataError: the file is missing, damaged, or of another network; every fault is listed.
     """
-    try:
-        weights = safetensors.torch.load_file(path)
-    except FileNotFoundError:
-        raise DataError(f"There is no weights file '{path}'.") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"'{path}' is not a readable safetensors file: {error}") from None
+    with reading(path, "weights file"):
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+            weights = safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise DataError(f"'{path}' is not a readable safetensors file: {error}") from None
+        if (ours or _DIGEST in metadata) and metadata.get(_DIGEST) != _digest(weights):
+            raise DataError(
+                f"The weights file '{path}' is damaged: its tensors do not have the SHA-256 in its metadata."
+            )
     own = network.state_dict()
     weights = {**{name: own[name] for name in own if name.endswith(_COUNTER)}, **weights}
     if problems := _mismatches(own, weights):
@@ -90,6 +101,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
             problems=problems,
         )
     network.load_state_dict(weights)
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    return hashlib.sha256(safetensors.torch.save(dict(tensors))).hexdigest()
 
 
 def _mismatches(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> list[Problem]:

@@ -14,13 +14,16 @@
     result.json        final figures
     STATUS             created | training | done | interrupted | failed
     log.txt
+    .lock              while a process works in it
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -29,11 +32,17 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.core.files import write_json, write_text
+from snn_deploy.core.damage import read_bytes, read_json, reading, require_sealed, seal
+from snn_deploy.core.documents import MAX_DOCUMENT_BYTES
+from snn_deploy.core.errors import ConfigError, DataError, Problem
+from snn_deploy.core.files import clear_leftovers, sha256_file, write_json, write_text
+from snn_deploy.core.locks import Note, locked
 from snn_deploy.recipes.recipe import Recipe, parse_recipe
+from snn_deploy.recipes.run_documents import Environment, Result
 
 Status = Literal["created", "training", "done", "interrupted", "failed"]
+
+MAX_STATUS_BYTES = 64
 
 _PACKAGES = (
     "snn-deploy", "torch", "spikingjelly", "nir", "onnx", "onnxruntime", "h5py", "numpy", "tonic",
@@ -79,6 +88,18 @@ class Run:
             )
         return cls(path)
 
+    @contextlib.contextmanager
+    def locked(self, note: Note = lambda line: None) -> Iterator[None]:
+        """Be the one process that works in this folder; what killed ones left half-written is removed.
+
+        Raises:
+            ConfigError: another process works in it.
+        """
+        with locked(self.path / ".lock", str(self.path), note):
+            for folder in (self.path, self.path / "teacher", self.path / "target"):
+                clear_leftovers(folder)
+            yield
+
     @property
     def recipe_file(self) -> Path:
         return self.path / "recipe.yaml"
@@ -112,29 +133,90 @@ class Run:
         return self.path / "result.json"
 
     def recipe(self) -> Recipe:
-        """The resolved recipe of this run."""
-        return parse_recipe(self.recipe_file.read_bytes(), origin=str(self.recipe_file))
+        """The resolved recipe of this run.
+
+        Raises:
+            DataError: its file is damaged.
+        """
+        hint = "Put the file back as it was, or start a new run."
+        with reading(self.recipe_file, "recipe of the run", hint=hint):
+            text = read_bytes(self.recipe_file, MAX_DOCUMENT_BYTES)
+            try:
+                return parse_recipe(text, origin=str(self.recipe_file))
+            except ConfigError as error:
+                message = f"The recipe of the run '{self.recipe_file}' is damaged: {error.message}"
+                raise DataError(message, hint=hint, problems=error.problems) from None
+
+    def environment(self) -> dict[str, Any]:
+        """Versions and facts of the machine that the run was made on.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        hint = "Put the file back as it was, or start a new run."
+        return read_json(self.environment_file, Environment, "environment of the run", hint=hint).model_dump()
 
     def result(self) -> dict[str, Any]:
         """Final figures.
 
         Raises:
-            DataError: the run has not finished.
+            DataError: the run has not finished, or the file is not what it wrote.
         """
+        resume = f"snn-deploy distill {self.recipe_file} --run-dir {self.path} --resume"
         if not self.result_file.is_file():
             raise DataError(
                 f"The run '{self.path}' has not finished (status: {self.status()}).",
-                hint=f"Continue it: snn-deploy distill {self.recipe_file} --run-dir {self.path} --resume",
+                hint=f"Continue it: {resume}",
             )
-        content: dict[str, Any] = json.loads(self.result_file.read_text())
+        hint = f"Delete it; this writes it again: {resume}"
+        read_json(self.result_file, Result, "result of the run", hint=hint)
+        content: dict[str, Any] = json.loads(self.result_file.read_bytes())
+        require_sealed(content, self.result_file, "result of the run", hint=hint)
         return content
 
+    def finished(self) -> tuple[Recipe, dict[str, Any]]:
+        """Recipe and result of a finished run, after checking that its recipe and the student's weights are
+        those that the result is of.
+
+        Raises:
+            DataError: the run has not finished, or has changed since.
+        """
+        result, recipe = self.result(), self.recipe()
+        problems = []
+        if recipe.digest() != result["recipe_digest"]:
+            problems.append(Problem(self.recipe_file.name, "is not the recipe that was trained"))
+        if not self.student_file.is_file():
+            problems.append(Problem(self.student_file.name, "is missing"))
+        elif sha256_file(self.student_file) != result["student"]["sha256"]:
+            problems.append(Problem(self.student_file.name, "has changed since it was tested"))
+        if problems:
+            raise DataError(
+                f"The run '{self.path}' is not what it was when it finished.",
+                problems=problems,
+                hint="Put the files back as they were, or train again.",
+            )
+        return recipe, result
+
+    def write_result(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Record final figures, sealed; they are returned with their seal."""
+        sealed = {**result, "sha256": seal(result)}
+        write_json(self.result_file, sealed)
+        return sealed
+
     def status(self) -> Status:
-        """Where the run stands."""
+        """Where the run stands.
+
+        Raises:
+            DataError: its file is damaged.
+        """
         file = self.path / "STATUS"
-        text = file.read_text().strip() if file.is_file() else "created"
+        if not file.exists():
+            return "created"
+        known = ", ".join(get_args(Status))
+        with reading(file, "status of the run", hint=f"Write one of these into it: {known}"):
+            text = read_bytes(file, MAX_STATUS_BYTES).decode().strip()
         if text not in get_args(Status):
-            raise DataError(f"'{file}' says '{text}'; known: {', '.join(get_args(Status))}.")
+            raise DataError(f"'{file}' says '{text}'; known: {known}.")
         return text  # type: ignore[return-value]
 
     def set_status(self, status: Status) -> None:

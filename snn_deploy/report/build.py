@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import ValidationError
 
+from snn_deploy.core.damage import read_json
 from snn_deploy.core.errors import ConfigError, DataError, did_you_mean
 from snn_deploy.core.files import write_text
 from snn_deploy.report import format as fmt
@@ -86,15 +86,7 @@ def read_report(path: Path) -> ReportData:
     Raises:
         DataError: missing, damaged, or of another schema version.
     """
-    try:
-        return ReportData.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"There is no report at '{path}'.") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise DataError(f"'{path}' is not a report of this version: {where}: {first['msg']}{more}") from None
+    return read_json(path, ReportData, "report", hint="Write it again: snn-deploy report")
 
 
 def render_html(data: ReportData) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from snn_deploy.core.assets import find_asset
-from snn_deploy.core.errors import ConfigError, DataError, Problem
+from snn_deploy.core.damage import plain_json, read_bytes, reading
+from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.files import write_json
 from snn_deploy.recipes.recipe import Recipe, load_recipe, parse_recipe
 from snn_deploy.recipes.search_space import Axes, Space, parse_space, probes
@@ -140,13 +141,11 @@ def keep_plan(folder: Path, plan: Plan) -> Plan:
             },
         )
         return plan
-    try:
-        kept = json.loads(file.read_bytes())
+    with reading(file, "sweep", hint="Choose another --dir."):
+        kept = plain_json(read_bytes(file))
         recipe = parse_recipe(yaml.safe_dump(kept["recipe"]), origin=str(file))
         space = _AXES.validate_python(kept["space"])
         before = Plan(recipe, space, kept["profile"], kept["samples"], kept["seed"], kept["owner"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise DataError(f"'{file}' is damaged: {error}", hint="Choose another --dir.") from None
     if before.study != plan.study:
         raise ConfigError(
             f"'{folder}' holds another sweep: recipe, search space, profile or samples differ.",

@@ -21,10 +21,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from snn_deploy.core.errors import ConfigError
-from snn_deploy.core.files import atomic_path
+from snn_deploy.core.damage import reading
+from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.files import atomic_path, clear_leftovers
 
 Tensors = dict[str, torch.Tensor]
 Put = Callable[[NDArray[np.uint8]], None]
@@ -85,16 +86,21 @@ def cached(folder: Path, name: str, key: Mapping[str, Any], build: Build) -> Cac
             returns the other tensors, uint8 or int64.
 
     Warns:
-        RuntimeWarning: the file could not be written; the tensors are good, but the next run builds again.
+        RuntimeWarning: the file was damaged and is built again; or it could not be written: the tensors are
+            good, but the next run builds again.
 
     Raises:
         ConfigError: the file could not be written, and the frames need more than 8 GiB of memory.
     """
     text = json.dumps(key, sort_keys=True, allow_nan=False)
     path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
-    if (found := _read(path, text)) is not None:
-        return found
     try:
+        if (found := _read(path, text)) is not None:
+            return found
+    except (DataError, OSError) as error:
+        warnings.warn(f"{error} The data are built again.", RuntimeWarning, stacklevel=2)
+    try:
+        clear_leftovers(folder)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             writer = _Writer(file, text)
             writer.finish(build(writer.put))
@@ -171,14 +177,19 @@ def _in_memory(build: Build) -> Cached:
 
 
 def _read(path: Path, key: str) -> Cached | None:
-    """Content of a cache file; None when it is absent, damaged, or of another key."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("key") != key:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+    """Content of a cache file; None when it is absent.
+
+    Raises:
+        DataError: it is damaged, or of another key.
+    """
+    if not path.is_file():
         return None
-    digest = content_digest(tensors)
-    return Cached(tensors, digest) if header.get("sha256") == digest else None
+    with reading(path, "cache file"), safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        if header.get("key") != key:
+            raise ValueError("it is not of the key that its name is made of.")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        digest = content_digest(tensors)
+        if header.get("sha256") != digest:
+            raise ValueError("its content does not have the SHA-256 in its header.")
+        return Cached(tensors, digest)

@@ -130,12 +130,12 @@ def test_missing_and_foreign_files(tmp_path):
     with pytest.raises(DataError, match="no file"):
         load_counts(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("not a zip")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is damaged"):
         load_counts(tmp_path / "text.npz")
     cut = tmp_path / "cut.npz"
     save_counts(counted(torch.zeros(3, 2, 1, 4, 4)), cut)
     cut.write_bytes(cut.read_bytes()[:-40])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is damaged"):
         load_counts(cut)
 
 
