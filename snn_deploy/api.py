@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, Literal
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError, ParityError, Problem
-from snn_deploy.core.files import atomic_dir
+from snn_deploy.distill.events import Note
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.target import check_target
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
+from snn_deploy.export.place import new_bundle, require_no_bundle, require_place
 from snn_deploy.graph.readers.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.models.load import build_student, build_teacher
@@ -65,30 +67,34 @@ def distill_student(
     Processes started by ``torchrun`` train together; the first one alone uses ``run_dir``.
 
     Raises:
-        ConfigError: faults in the recipe, or the folder holds another run.
+        ConfigError: faults in the recipe, or the folder holds another run, or another process works in it.
+        DataError: what an interrupted run left is damaged.
         DivergedError: the loss is not finite.
         InterruptedRunError: stopped by a signal, a lost process or a full disk; the run can be resumed.
     """
     run = Run(Path(run_dir))
     wanted = load_recipe(recipe, overrides) if isinstance(recipe, str) else recipe
-    with joined(device) as world:
-        if world.told(lambda: _prepare(run.path, wanted, resume)):
+    with joined(device) as world, contextlib.ExitStack() as held:
+        if world.told(lambda: _prepare(run, wanted, resume, held, report)):
             data = world.in_turn(lambda: load_data(wanted))
             distill(wanted, data, run, device=device, resume=resume, report=report, world=world)
     return run
 
 
-def _prepare(path: Path, wanted: Recipe, resume: bool) -> bool:
-    """Make the run folder, or look into it; whether there is something left to do."""
-    if resume and (path / "recipe.yaml").exists():
-        run = Run.open(path)
+def _prepare(
+    run: Run, wanted: Recipe, resume: bool, held: contextlib.ExitStack, report: Callable[[Any], None]
+) -> bool:
+    """Make the run folder, or look into it, as the one process that works there as long as ``held`` is open;
+    whether there is something left to do."""
+    held.enter_context(run.locked(lambda line: report(Note(line))))
+    if resume and run.recipe_file.exists():
         if run.recipe().digest() != wanted.digest():
             raise ConfigError(
-                f"'{path}' was started with another recipe; resuming would mix two runs.",
+                f"'{run.path}' was started with another recipe; resuming would mix two runs.",
                 hint="Use another --run-dir, or the recipe in the run folder.",
             )
-        return run.status() != "done"
-    Run.create(path, wanted)
+        return run.status() != "done" or not run.result_file.exists()
+    Run.create(run.path, wanted)
     return True
 
 
@@ -144,13 +150,12 @@ def export_bundle(
     :class:`snn_deploy.export.bundle.BundleOptions`.
 
     Raises:
-        ConfigError: an unknown reader, version or rule.
+        ConfigError: an unknown reader, version or rule; ``out`` holds anything but an unchanged bundle, or
+            another process writes there.
         UnsupportedError: a format cannot express the network.
         ParityError: a proof failed; the bundle is there, marked ``failed``.
     """
-    target = Path(out)
-    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
-        raise ConfigError(f"'{target}' exists and is not a bundle; it is not overwritten.")
+    target = require_place(Path(out))
     options = BundleOptions(
         tuple(formats),
         bits=bits,
@@ -168,17 +173,20 @@ def export_bundle(
     for line in opened.assumptions:
         report(line)
     network = opened.network(data, samples)
-    with atomic_dir(target) as folder:
-        manifest = write_bundle(network, folder, options, report)
-        report("counting and pricing")
-        report_source(
-            opened,
-            network.samples,
-            folder / "report",
-            data=network.provenance["data"],
-            manifest=manifest,
-            profiles=profiles,
-        )
+    with new_bundle(target, report) as folder:
+
+        def explain(manifest: dict[str, Any]) -> None:
+            report("counting and pricing")
+            report_source(
+                opened,
+                network.samples,
+                folder / "report",
+                data=network.provenance["data"],
+                manifest=manifest,
+                profiles=profiles,
+            )
+
+        manifest = write_bundle(network, folder, options, report, explain)
     if manifest["verdict"] == "failed":
         raise ParityError(
             f"The bundle '{target}' is marked failed: it does not compute what '{opened.name}' computes.",
@@ -227,7 +235,11 @@ def write_report(
 
     Returns:
         The files written, by format.
+
+    Raises:
+        ConfigError: ``out`` is in a bundle.
     """
+    require_no_bundle(Path(out))
     opened = _opened(source, reading)
     network = opened.network(data, samples)
     return report_source(

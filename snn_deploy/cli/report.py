@@ -44,7 +44,7 @@ def report(
     from snn_deploy.report.build import read_report
     from snn_deploy.report.terminal import summary
 
-    folder = out or (source / "report" if source.is_dir() else Path(f"{source.stem}-report"))
+    folder = out or _place(source)
     written = api.write_report(
         source,
         folder,
@@ -61,3 +61,11 @@ def report(
         return
     render.out.print(summary(read_report(written["json"])))
     render.say(f"report:  {written.get('html', written['json'])}")
+
+
+def _place(source: Path) -> Path:
+    """Inside a run, beside a bundle (which stays as it was verified), or here for a file."""
+    if (source / "manifest.json").is_file():
+        bundle = source.resolve()
+        return bundle.with_name(f"{bundle.name}-report")
+    return source / "report" if source.is_dir() else Path(f"{source.stem}-report")

@@ -30,6 +30,7 @@ from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
 from snn_deploy.export.parity import Parity
+from snn_deploy.export.seal import MANIFEST, hashes, require_unchanged
 from snn_deploy.export.verify import verify
 from snn_deploy.simulate.base import Executable
 
@@ -69,13 +70,19 @@ class BundleOptions:
 
 
 def write_bundle(
-    network: Network, folder: Path, options: BundleOptions, report: Report = lambda line: None
+    network: Network,
+    folder: Path,
+    options: BundleOptions,
+    report: Report = lambda line: None,
+    explain: Callable[[dict[str, Any]], None] = lambda manifest: None,
 ) -> dict[str, Any]:
     """Write, run and judge every format into ``folder``; return the manifest.
 
-    A file that fails its proof stays in the bundle, which is marked ``failed``.
+    A file that fails its proof stays in the bundle, which is marked ``failed``. ``explain`` may add files (a
+    report of the manifest) before the bundle is sealed with the hashes of all.
 
     Raises:
+        DataError: a file was replaced while it was being proven.
         ConfigError: options that no format takes.
         UnsupportedError: some format cannot express the network; nothing is written.
     """
@@ -91,11 +98,13 @@ def write_bundle(
             problems=problems,
         )
     written: dict[str, Written] = {}
+    proven: dict[str, str] = {}
     parities: list[Parity] = []
     example: dict[str, torch.Tensor] = {"x": network.samples.first(EXAMPLE_SAMPLES).x}
     for name, writer in writers.items():
         report(f"writing {name}")
         written[name] = writer.write(network.plan.graph, folder, network.calibration)
+        proven |= {file: sha256_file(folder / file) for file in written[name].files.values()}
         judged = _verify_format(name, written[name], network, folder, options, report)
         parities += judged
         example |= _example_outputs(name, written[name], folder, example["x"])
@@ -108,8 +117,10 @@ def write_bundle(
     write_text(folder / "parity.csv", parity_csv(parities))
     manifest = build_manifest(network, written, parities, options.max_accuracy_drop)
     write_text(folder / "README.md", model_card(manifest))
-    manifest["sha256"] = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
-    write_json(folder / "manifest.json", manifest)
+    explain(manifest)
+    manifest["sha256"] = hashes(folder)
+    require_unchanged(proven, manifest["sha256"])
+    write_json(folder / MANIFEST, manifest)
     return manifest
 
 

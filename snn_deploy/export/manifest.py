@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from snn_deploy.core.damage import plain_json, read_bytes, reading
 from snn_deploy.core.errors import DataError, Problem
-from snn_deploy.core.files import sha256_file
 from snn_deploy.core.version import __version__
 from snn_deploy.export.base import Calibration, Written
+from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
 from snn_deploy.export.parity import OUTPUT_TOLERANCE, TIE_WIDTH, Parity
+from snn_deploy.export.seal import MANIFEST, require_whole
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.base import Executable
 
-MANIFEST_VERSION = 1
 _COLUMNS = (
     "format", "runtime", "reference", "verdict", "layer", "compared", "differing", "ties", "after_ties",
     "unexplained", "free_differing", "first_step", "first_sample", "first_element",
@@ -47,28 +48,55 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     """The manifest of a bundle, after checking that its files are the ones it was written with.
 
     Raises:
-        DataError: no bundle, a later version, or files that are missing or changed.
+        DataError: no bundle, a later version, a verdict that its checks do not give, or files that are
+            missing, changed, not hashed, or links.
     """
-    file = bundle / "manifest.json"
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text())
-        if manifest["version"] != MANIFEST_VERSION:
-            raise DataError(f"'{file}' is version {manifest['version']}; this reads {MANIFEST_VERSION}.")
-        hashes = dict(manifest["sha256"])
-    except FileNotFoundError:
-        raise DataError(f"'{bundle}' is not a bundle (it has no manifest.json).") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"'{file}' is damaged: {error}") from None
-    problems = []
-    for name, expected in hashes.items():
-        path = bundle / Path(name).name
-        if not path.is_file():
-            problems.append(Problem(name, "is missing"))
-        elif sha256_file(path) != expected:
-            problems.append(Problem(name, "has changed since it was verified"))
+    content = _read(bundle)
+    _require_consistent(content, bundle / MANIFEST)
+    named = (file for written in content["formats"].values() for file in written["files"].values())
+    require_whole(bundle, content["sha256"], named)
+    return content
+
+
+def read_listed(bundle: Path) -> dict[str, str]:
+    """Hashes of the files of a bundle by its manifest; the files themselves are not looked at.
+
+    Raises:
+        DataError: no bundle, or its manifest is damaged.
+    """
+    listed: dict[str, str] = _read(bundle)["sha256"]
+    return listed
+
+
+def _read(bundle: Path) -> dict[str, Any]:
+    file = bundle / MANIFEST
+    if not file.exists():
+        raise DataError(f"'{bundle}' is not a bundle (it has no {MANIFEST}).")
+    with reading(file, "manifest of the bundle", hint="Export it again."):
+        data = read_bytes(file)
+        content: dict[str, Any] = plain_json(data)
+        if isinstance(content, dict) and content.get("version", MANIFEST_VERSION) != MANIFEST_VERSION:
+            raise DataError(f"'{file}' is version {content['version']}; this reads {MANIFEST_VERSION}.")
+        Manifest.model_validate_json(data)
+    return content
+
+
+def _require_consistent(content: Mapping[str, Any], file: Path) -> None:
+    """The verdicts and sums in a manifest follow from what its checks counted."""
+    parities = PARITIES.validate_json(json.dumps(content["parity"]))
+    problems = [
+        Problem(f"parity.{number}.{key}", f"is {value!r}", f"the check's own counts give {derived[key]!r}")
+        for number, (row, parity) in enumerate(zip(content["parity"], parities, strict=True))
+        for derived in [json.loads(json.dumps(parity.to_dict()))]
+        for key, value in row.items()
+        if value != derived.get(key)
+    ]
+    if (verdict := verdict_of(parities)) != content["verdict"]:
+        problems.append(Problem("verdict", f"is '{content['verdict']}'", f"its checks give '{verdict}'"))
     if problems:
-        raise DataError(f"The bundle '{bundle}' is damaged.", problems=problems, hint="Export it again.")
-    return manifest
+        raise DataError(
+            f"The manifest of the bundle '{file}' is damaged.", problems=problems, hint="Export it again."
+        )
 
 
 def verdict_of(parities: Sequence[Parity]) -> str:

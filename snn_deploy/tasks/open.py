@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +13,15 @@ import nir
 import numpy as np
 import torch
 
+from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
-from snn_deploy.core.files import sha256_file
+from snn_deploy.core.files import clear_leftovers, sha256_file
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.manifest import Network, read_manifest
+from snn_deploy.export.seal import strangers
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
@@ -34,6 +38,7 @@ from snn_deploy.models.chip import as_real, trained_form
 from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import load_student
 from snn_deploy.recipes.recipe import Component, Recipe
+from snn_deploy.recipes.run_documents import Result
 from snn_deploy.recipes.run_folder import Run
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.loihi import Loihi
@@ -64,6 +69,7 @@ class Source:
         provenance: goes into manifests and reports.
         manifest: of a bundle.
         refusal: why a ``.net`` file has no graph.
+        extra: what lies in the folder of a bundle and is not part of it.
     """
 
     name: str
@@ -76,6 +82,7 @@ class Source:
     provenance: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] | None = None
     refusal: UnsupportedError | None = None
+    extra: tuple[str, ...] = ()
 
     @property
     def semantics(self) -> Semantics:
@@ -84,8 +91,10 @@ class Source:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What a NIR file left open and how it is taken, one sentence each."""
+        """What a NIR file left open and how it is taken, and what is no part of a bundle; a sentence each."""
         found = tuple(self.provenance.get("assumed", ()))
+        if self.extra:
+            found += (f"In the folder '{self.path}', but not part of the bundle: {', '.join(self.extra)}.",)
         semantics = self.semantics
         if not semantics.assumed:
             return found
@@ -133,6 +142,8 @@ def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
         DataError: nothing that can be opened lies there.
         ConfigError: ``reading`` contradicts what the file states, or is given for a run or bundle.
     """
+    if not path.exists():
+        clear_leftovers(path.parent)
     if path.is_file() and path.suffix == ".nir":
         return _open_nir(path, reading)
     if reading.stated():
@@ -152,8 +163,7 @@ def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
 
 
 def _open_run(run: Run) -> Source:
-    result = run.result()
-    recipe = run.recipe()
+    recipe, result = run.finished()
     shape = tuple(result["data"]["shape"])
     classes = tuple(result["data"]["classes"])
     student = load_student(run.student_file, recipe, shape, len(classes))
@@ -217,7 +227,7 @@ def _open_bundle(path: Path) -> Source:
         )
     plan = make_plan(read_nir(path / Path(files["model"]).name))
     provenance = dict(manifest["provenance"])
-    recipe = Recipe.model_validate(provenance["recipe"]) if "recipe" in provenance else None
+    recipe = _recipe_of(path / "manifest.json", provenance)
     return Source(
         name=manifest["name"],
         kind="bundle",
@@ -227,7 +237,21 @@ def _open_bundle(path: Path) -> Source:
         recipe=recipe,
         provenance=provenance,
         manifest=manifest,
+        extra=tuple(strangers(path, manifest["sha256"])),
     )
+
+
+def _recipe_of(file: Path, provenance: Mapping[str, Any]) -> Recipe | None:
+    """The recipe of the run that a bundle was made from; its figures are checked, too."""
+    if "recipe" not in provenance:
+        return None
+    with damage.reading(file, "manifest of the bundle"):
+        recipe = Recipe.model_validate(provenance["recipe"])
+        if recipe.digest() != provenance["recipe_digest"]:
+            raise ValueError("its recipe is not the one that was trained.")
+        Result.model_validate_json(json.dumps(provenance["result"]))
+        damage.require_sealed(provenance["result"], file, "result in the manifest")
+        return recipe
 
 
 def load_samples(source: Source, data: str | None, count: int | None) -> LoadedSamples:

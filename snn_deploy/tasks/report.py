@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from snn_deploy.energy.store import save_counts
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile
+from snn_deploy.recipes.run_documents import read_metrics
 from snn_deploy.recipes.run_folder import environment
 from snn_deploy.report import assemble
 from snn_deploy.report.blocks import Measurement
@@ -175,7 +175,7 @@ def _metrics(source: Source) -> list[dict[str, Any]]:
     file = source.path / "metrics.jsonl"
     if source.kind != "run" or not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return list(read_metrics(file))
 
 
 def _warnings(source: Source, data: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import onnx
+import yaml
 
 NUMBERS = (0, 1, -1, 2, 7, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, -(2**31), 2**32, 2**40, 2**62, 2**63 - 1)
 TEXTS = ("", "x", "../x", "/", ".", "a/b", "\n", "é" * 40, "x" * 3000, "LIF", "input", "output", "NaN")
@@ -134,6 +135,27 @@ def _change_text(text: str, rng: random.Random) -> str:
     return json.dumps(content)
 
 
+def in_json(content: bytes, rng: random.Random) -> bytes:
+    """One to three changes of values, keys or nesting, in a JSON document or one of its lines."""
+    lines = content.splitlines() if content.count(b"}\n{") else [content]
+    at = rng.randrange(len(lines))
+    document = json.loads(lines[at])
+    for _ in range(rng.randint(1, 3)):
+        _change_json(document, rng)
+    if rng.random() < 0.1:
+        document = rng.choice([[document], document and {"x": document}, list(document), str(document), None])
+    lines[at] = json.dumps(document).encode()
+    return b"\n".join(lines) + b"\n"
+
+
+def in_yaml(content: bytes, rng: random.Random) -> bytes:
+    """One to three changes in a YAML document."""
+    document = yaml.safe_load(content)
+    for _ in range(rng.randint(1, 3)):
+        _change_json(document, rng)
+    return yaml.safe_dump(document).encode()
+
+
 def _change_json(content: Any, rng: random.Random) -> None:
     keys = list(content) if isinstance(content, dict) else list(range(len(content)))
     if not keys:
@@ -144,7 +166,11 @@ def _change_json(content: Any, rng: random.Random) -> None:
     elif rng.random() < 0.2:
         del content[key]
     else:
-        content[key] = rng.choice([*NUMBERS, *TEXTS, None, True, 0.5, 1e400, [], {}, [1] * 9, -0.001])
+        nested: Any = 1
+        for _ in range(rng.choice([3, 300])):
+            nested = [nested]
+        values = [*NUMBERS, *TEXTS, None, True, 0.5, 1e400, [], {}, [1] * 9, -0.001, float("nan"), 10**400]
+        content[key] = rng.choice([*values, nested, {"x": content[key]}, [content[key]]])
 
 
 def in_onnx(content: bytes, rng: random.Random) -> bytes:

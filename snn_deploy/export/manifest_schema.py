@@ -1,0 +1,82 @@
+"""What a manifest must hold for anybody to rely on it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from snn_deploy.core.damage import Document, Finite, Sha256
+from snn_deploy.export.parity import Parity
+
+MANIFEST_VERSION = 1
+
+
+def _inside(name: str) -> str:
+    """A path that stays in the bundle."""
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name:
+        raise ValueError("not the path of a file in the bundle")
+    return name
+
+
+def _sound(row: Parity) -> Parity:
+    """Counts are not negative and fit 63 bits; an accuracy is a fraction of at least one sample."""
+    accuracies = [a for a in (row.accuracy, row.accuracy_reference) if a is not None]
+    if not all(0 <= accuracy <= 1 for accuracy in accuracies) or (accuracies and row.samples < 1):
+        raise ValueError("an accuracy is the fraction of samples that are right")
+    if any(not 0 <= count < 2**63 for counted in (row, *row.layers) for count in _counts(counted)):
+        raise ValueError("a count is not negative")
+    return row
+
+
+def _counts(counted: Any) -> list[int]:
+    values = [getattr(counted, name) for name in counted.__dataclass_fields__]
+    return [value for value in values if isinstance(value, int)]
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+Row = Annotated[Parity, AfterValidator(_sound)]
+
+PARITIES: TypeAdapter[tuple[Parity, ...]] = TypeAdapter(tuple[Row, ...])
+
+
+class Format(Document):
+    """What was written in one format: its files by role, and how."""
+
+    files: dict[str, FileName] = Field(min_length=1)
+    passes: tuple[dict[str, Any], ...]
+    approximations: tuple[str, ...]
+    tables: dict[str, tuple[dict[str, Any], ...]]
+
+
+class DiscreteTime(Document):
+    """The discrete-time semantics of the network."""
+
+    dt: Annotated[Finite, Field(gt=0)]
+    integrator: str
+    fires_at: str
+    reset: str
+    decode: str
+    assumed: tuple[str, ...]
+
+
+class Manifest(Document):
+    """``manifest.json`` of a bundle; ``sha256`` has every other file, by its path in the bundle."""
+
+    version: Literal[1]
+    name: str
+    snn_deploy: str
+    verdict: str
+    provenance: dict[str, Any]
+    input_shape: tuple[Size, ...]
+    output_shape: tuple[Size, ...]
+    timesteps: Size
+    classes: tuple[str, ...]
+    semantics: DiscreteTime
+    tolerance: dict[str, Finite]
+    formats: dict[str, Format]
+    parity: tuple[Row, ...]
+    sha256: dict[FileName, Sha256] = Field(min_length=1)
