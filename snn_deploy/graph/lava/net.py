@@ -10,7 +10,7 @@ Axes: ``C H W`` channel, height, width (the order of torch; Lava itself uses W H
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -222,14 +222,23 @@ def conv_shape(layer: Conv, height: int, width: int) -> Shape:
     return (int(layer.weight.shape[0]), *sizes)
 
 
+def row_bounds(weight: npt.NDArray[Any], input_range: Pair = (0, 1)) -> npt.NDArray[Any]:
+    """Largest ``|sum|`` that each row of ``weight [N, ...]``, or any part of it, can reach for inputs in
+    ``input_range`` and 0."""
+    low, high = min(input_range[0], 0), max(input_range[1], 0)
+    rows = weight.reshape(len(weight), -1)
+    positive = np.maximum(rows, 0).sum(1)
+    negative = rows.sum(1) - positive
+    bounds: npt.NDArray[Any] = np.maximum(
+        positive * high + negative * low, -(positive * low + negative * high)
+    )
+    return bounds
+
+
 def largest_sum(weight: IntArray, input_range: Pair = (0, 1)) -> int:
     """Largest ``|sum|`` that any row of ``weight [N, ...]``, or any part of a row, can reach for inputs in
     ``input_range`` and 0."""
-    rows = weight.reshape(len(weight), -1)
-    low, high = min(input_range[0], 0), max(input_range[1], 0)
-    extremes = np.stack([rows * low, rows * high])
-    highest, lowest = extremes.max(0).sum(1), extremes.min(0).sum(1)
-    return int(max(highest.max(initial=0), -lowest.min(initial=0)))
+    return int(row_bounds(weight, input_range).max(initial=0))
 
 
 def layer_bound(layer: Conv | Dense, input_range: Pair) -> int:

@@ -42,8 +42,16 @@ from snn_deploy.graph.lava.net import (
     Pair,
     Readout,
     Span,
+    row_bounds,
 )
 from snn_deploy.graph.lava.rules import BIAS_MAX, SUM_MAX
+from snn_deploy.graph.passes.quantize.candidates import (
+    Candidate,
+    LayerTask,
+    largest_weight,
+    trained_candidate,
+)
+from snn_deploy.graph.passes.quantize.columns import apply_map, columns
 from snn_deploy.graph.passes.quantize.rounding_errors import (
     error_row,
     graded_relay,
@@ -51,15 +59,7 @@ from snn_deploy.graph.passes.quantize.rounding_errors import (
     not_trained,
     notes,
 )
-from snn_deploy.graph.passes.quantize.scale_search import (
-    Candidate,
-    LayerTask,
-    apply_map,
-    best_candidate,
-    largest_weight,
-    real_bounds,
-    trained_candidate,
-)
+from snn_deploy.graph.passes.quantize.scale_search import best_candidate
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid, input_grid
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
@@ -67,7 +67,10 @@ from snn_deploy.graph.trained_form import TrainedForm
 
 HEADROOM = 4.0
 """A readout's membrane has room for this many times the largest value seen in calibration (our choice)."""
-CALIBRATION_FRAMES = 48
+JUDGING_FRAMES = 48
+"""Candidates are judged on so many frames; errors are made up for on the others."""
+JUDGING_ENTRIES = 1 << 20
+"""Of the columns of these frames that are looked at, per group of channels."""
 Scales = Literal["layer", "channel"]
 
 
@@ -114,7 +117,8 @@ def quantize(
         raise UnsupportedError("A skip path carries the input.", problems=[graded_relay(chain, grid)])
     found: list[tuple[LayerTask, Candidate]] = []
     problems: list[Problem] = []
-    seen, value, span = grid.units(x), grid.scale, grid.range
+    units = grid.units(x)
+    seen, value, span = units, grid.scale, grid.range
     for layer in chain.layers:
         task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
         given = None if trained is None else _trained_scale(layer, trained)
@@ -127,7 +131,7 @@ def quantize(
         else:
             found.append((task, chosen))
         if layer is not chain.layers[-1]:
-            seen, value, span = _fired(layer, {chain.input_name: grid.units(x), **spikes}), 1.0, (0, 1)
+            seen, value, span = _fired(layer, {chain.input_name: units, **spikes}), 1.0, (0, 1)
     if problems:
         raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
     whole = [_with_relays(task, chosen, bits) for task, chosen in found]
@@ -169,10 +173,10 @@ def _prepare(
     relays = layer.map.weight[own:]
     linear = replace(layer.map, weight=layer.map.weight[:own] * value, bias=layer.map.bias[:own])
     flat = seen.flatten(0, 1)
-    count = min(len(flat), CALIBRATION_FRAMES)
-    chosen = torch.linspace(0, len(flat) - 1, count).round().long()
+    count = min(len(flat), JUDGING_FRAMES)
+    judging = torch.linspace(0, len(flat) - 1, count).round().long()
     bounds = {name: np.full(own, limit) for name, limit in limits.items()}
-    bounds["sum"] = SUM_MAX / np.maximum(real_bounds(linear.weight, span), 1e-12)
+    bounds["sum"] = SUM_MAX / np.maximum(row_bounds(linear.weight, span), 1e-12)
     if linear.bias.any():
         bounds["bias"] = BIAS_MAX / np.maximum(np.abs(linear.bias), 1e-12)
     if layer.threshold is None:
@@ -182,13 +186,14 @@ def _prepare(
     else:
         bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
     others = torch.ones(len(flat), dtype=torch.bool)
-    others[chosen] = False
-    return LayerTask(layer, linear, relays, flat, flat[chosen], others, span, bounds)
+    others[judging] = False
+    judged = columns(linear, flat, judging, JUDGING_ENTRIES)
+    return LayerTask(layer, linear, relays, flat, judged, others.nonzero().flatten(), span, bounds)
 
 
 def _membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
     """Largest ``|v|`` of a readout in calibration, in units of its currents."""
-    currents = apply_map(linear, linear.weight, seen.flatten(0, 1)).view(*seen.shape[:2], *layer.shape)
+    currents = apply_map(linear, seen.flatten(0, 1).float()).view(*seen.shape[:2], *layer.shape)
     shape = (-1, *[1] * (len(layer.shape) - 1))
     keep_u, keep_v, bias = (
         torch.as_tensor(a.reshape(shape) if a.ndim else a, dtype=torch.float32)

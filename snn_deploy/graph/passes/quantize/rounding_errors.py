@@ -9,15 +9,15 @@ import numpy as np
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.lava.net import DECAY_ONE, IntArray, largest_sum
 from snn_deploy.graph.lava.rules import SUM_MAX
-from snn_deploy.graph.passes.quantize.scale_search import (
+from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
     LayerTask,
-    apply_map,
     counts_whole_units,
     current_errors,
     threshold_error,
     wide,
 )
+from snn_deploy.graph.passes.quantize.columns import currents
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.passes.to_chip.layers import Chain
 from snn_deploy.graph.passes.to_chip.windows import FloatArray
@@ -28,7 +28,7 @@ def error_row(task: LayerTask, candidate: Candidate, bits: int) -> dict[str, Any
     """One line of the table of rounding errors; relative errors are in shares of the threshold, or of the
     standard deviation of the currents where there is no threshold."""
     layer, linear = task.layer, task.map
-    unit = layer.threshold or float(apply_map(linear, linear.weight, task.frames).std()) or 1.0
+    unit = layer.threshold or float(currents(linear.weight, task.judged).std()) or 1.0
     scale = wide(candidate.scale, linear.weight.ndim)
     clipped = np.abs(candidate.weight / scale - linear.weight) > (1 << (9 - bits)) / scale
     leaks = np.atleast_1d(layer.voltage_leak)

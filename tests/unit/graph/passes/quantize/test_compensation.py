@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_deploy.graph.passes.quantize import compensation
-from snn_deploy.graph.passes.quantize.compensation import MAX_INPUTS, compensated
+from snn_deploy.graph.passes.quantize.columns import apply_map, columns
+from snn_deploy.graph.passes.quantize.compensation import MAX_INPUTS, compensated, correlations
 from snn_deploy.graph.passes.quantize.rounding import round_to_grid
-from snn_deploy.graph.passes.quantize.scale_search import apply_map
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
 
 
@@ -23,8 +25,18 @@ def _columns(linear: Window | Matrix, frames: torch.Tensor) -> FloatArray:
     for place in np.ndindex(linear.weight.shape[1:]):
         one = np.zeros_like(linear.weight)
         one[(slice(None), *place)] = 1.0
-        found.append(apply_map(linear, one, frames).transpose(0, 1).flatten(1)[::rows].double().numpy())
+        found.append(
+            apply_map(replace(linear, weight=one), frames).transpose(0, 1).flatten(1)[::rows].double().numpy()
+        )
     return np.stack(found, 1)
+
+
+def _compensated(
+    linear: Window | Matrix, frames: torch.Tensor, scales: FloatArray, bits: int
+) -> torch.Tensor:
+    known = correlations(columns(linear, frames, torch.arange(len(frames)), 1 << 24))
+    assert known is not None
+    return compensated(linear.weight, known, scales, bits)
 
 
 def _one_by_one(weight: FloatArray, x: FloatArray, bits: int) -> FloatArray:
@@ -58,8 +70,7 @@ def _random(seed: int) -> tuple[Window | Matrix, torch.Tensor]:
 def test_equals_least_squares_solved_anew_after_every_weight(seed: int, bits: int) -> None:
     linear, frames = _random(seed)
     scales = 100.0 * np.linspace(0.3, 1.0, 3)
-    found = compensated(linear, frames, scales, bits)
-    assert found is not None
+    found = _compensated(linear, frames, scales, bits)
     x = _columns(linear, frames)
     for number, scale in enumerate(scales):
         rows = (scale * linear.weight).reshape(len(x), -1, x.shape[1])
@@ -69,18 +80,15 @@ def test_equals_least_squares_solved_anew_after_every_weight(seed: int, bits: in
 
 def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     linear, frames = Matrix(np.random.default_rng(1).normal(size=(5, 120)), np.zeros(5)), _random(0)[1]
-    whole = compensated(linear, frames, np.array([80.0]), 4)
+    whole = _compensated(linear, frames, np.array([80.0]), 4)
     monkeypatch.setattr(compensation, "_BLOCK", 7)
-    blocks = compensated(linear, frames, np.array([80.0]), 4)
-    assert whole is not None
-    assert blocks is not None
+    blocks = _compensated(linear, frames, np.array([80.0]), 4)
     assert torch.equal(whole, blocks)
 
 
 def test_inputs_that_are_independent_leave_the_nearest_integers() -> None:
     weight = np.random.default_rng(0).normal(size=(4, 16))
-    found = compensated(Matrix(weight, np.zeros(4)), torch.eye(16), np.array([90.0]), 6)
-    assert found is not None
+    found = _compensated(Matrix(weight, np.zeros(4)), torch.eye(16), np.array([90.0]), 6)
     assert torch.equal(found[0], round_to_grid(torch.from_numpy(90.0 * weight), 6))
 
 
@@ -88,23 +96,19 @@ def test_two_inputs_that_fire_together_share_an_error() -> None:
     """Worked by hand, in steps of 2: the nearest of 0.8 and 0.8 are 0 and 0. Rounding the first to 0
     leaves its 0.8 to the second, less the damping (1 / 1.01 of it), and the nearest of 1.59 is 2."""
     linear = Matrix(np.array([[0.4, 0.4]]), np.zeros(1))
-    found = compensated(linear, torch.ones(3, 2), np.array([2.0]), 8)
-    assert found is not None
+    found = _compensated(linear, torch.ones(3, 2), np.array([2.0]), 8)
     assert found.tolist() == [[[0.0, 2.0]]]
 
 
 def test_a_scale_for_every_channel() -> None:
     linear, frames = Matrix(np.random.default_rng(2).normal(size=(3, 120)), np.zeros(3)), _random(3)[1]
     scales = np.array([20.0, 60.0, 100.0])
-    together = compensated(linear, frames, scales[None], 5)
-    assert together is not None
+    together = _compensated(linear, frames, scales[None], 5)
     for row, scale in enumerate(scales):
-        alone = compensated(linear, frames, np.array([scale]), 5)
-        assert alone is not None
+        alone = _compensated(linear, frames, np.array([scale]), 5)
         assert torch.equal(together[0, row], alone[0, row])
 
 
 @pytest.mark.parametrize(("inputs", "frame"), [(MAX_INPUTS + 1, 1.0), (8, 0.0)])
 def test_too_many_inputs_and_silence_are_left_alone(inputs: int, frame: float) -> None:
-    linear = Matrix(np.ones((1, inputs)), np.zeros(1))
-    assert compensated(linear, torch.full((2, inputs), frame), np.array([1.0]), 8) is None
+    assert correlations(torch.full((1, inputs, 2), frame)) is None

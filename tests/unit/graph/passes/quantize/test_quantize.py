@@ -17,8 +17,8 @@ from support.students import IN_SHAPE, NEURONS, spikes_in, student
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.lava.net import NEVER_FIRES, Conv, Dense, layer_bound
 from snn_deploy.graph.lava.rules import chip_problems, simulation_problems
+from snn_deploy.graph.passes.quantize.candidates import round_threshold, round_weights
 from snn_deploy.graph.passes.quantize.quantize import Quantized, quantize
-from snn_deploy.graph.passes.quantize.scale_search import round_threshold, round_weights
 from snn_deploy.graph.passes.to_chip.input_grid import input_grid
 from snn_deploy.graph.passes.to_chip.loihi import lower
 from snn_deploy.graph.plan import make_plan
