@@ -25,7 +25,6 @@ from pathlib import Path
 
 import torch
 
-from snn_deploy import api
 from snn_deploy.core.files import atomic_dir
 from snn_deploy.data.sets.recorded import default_root
 from snn_deploy.export.base import Calibration
@@ -34,6 +33,7 @@ from snn_deploy.export.options import LavaOptions
 from snn_deploy.export.parity import decisions
 from snn_deploy.recipes.run_folder import Run, package_version
 from snn_deploy.simulate.loihi import Loihi
+from snn_deploy.tasks.distill import distill_student
 from snn_deploy.tasks.open import Source, load_samples, open_source
 
 BITS = (8, 6, 4, 3, 2)
@@ -118,7 +118,7 @@ def nmnist_fold(number: int, work: Path) -> list[str]:
 
 def train(recipe: str, folder: Path, overrides: list[str]) -> Run:
     """The finished run in ``folder``."""
-    return api.distill_student(recipe, folder, resume=True, overrides=overrides, device="cpu")
+    return distill_student(recipe, folder, resume=True, overrides=overrides, device="cpu")
 
 
 def chip_accuracy(source: Source, folder: Path, bits: int | None) -> tuple[float, int, int]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from snn_deploy.api import open_bundle
 from snn_deploy.recipes.run_folder import Run
-from snn_deploy.report.build import read_report
 from snn_deploy.report.format import percent, si, span
+from snn_deploy.report.read import read_report
 
 
 def rows(run: Run) -> list[tuple[str, str]]:

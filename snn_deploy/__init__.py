@@ -22,10 +22,10 @@ _WHERE = {
     "Semantics": "snn_deploy.graph.semantics",
     "SnnDeployError": "snn_deploy.core.errors",
     "check_network": "snn_deploy.api",
-    "compare_reports": "snn_deploy.api",
+    "compare_reports": "snn_deploy.tasks.compare",
     "count": "snn_deploy.energy.count",
-    "describe": "snn_deploy.api",
-    "distill_student": "snn_deploy.api",
+    "describe": "snn_deploy.tasks.distill",
+    "distill_student": "snn_deploy.tasks.distill",
     "export_bundle": "snn_deploy.api",
     "from_torch": "snn_deploy.graph.readers.from_torch",
     "load_profile": "snn_deploy.hardware.profile",
@@ -68,9 +68,6 @@ if TYPE_CHECKING:
     from snn_deploy.api import (
         Bundle,
         check_network,
-        compare_reports,
-        describe,
-        distill_student,
         export_bundle,
         open_bundle,
         simulate_network,
@@ -88,6 +85,8 @@ if TYPE_CHECKING:
     from snn_deploy.recipes.run_folder import Run
     from snn_deploy.sweep.run import run_sweep
     from snn_deploy.synapses.live import EventCounter
+    from snn_deploy.tasks.compare import compare_reports
+    from snn_deploy.tasks.distill import describe, distill_student
 
 
 def __getattr__(name: str) -> Any:

@@ -138,26 +138,22 @@ def _registries() -> dict[str, Registry[Any]]:
 
 
 def _rows(kind: Kind) -> list[dict[str, str]]:
-    from snn_deploy.core.assets import asset_names
+    from snn_deploy.core.assets import asset_names, shipped_values
 
     if kind is Kind.RECIPES:
         return [_recipe_row(name) for name in asset_names("distill")]
     if kind is Kind.PROFILES:
-        from snn_deploy.hardware.profile import load_profile
-
-        profiles = [load_profile(name) for name in asset_names("hardware_profiles")]
-        return [{"name": p.id, "chip": p.chip, "scope": p.scope} for p in profiles]
+        profiles = [shipped_values("hardware_profiles", name) for name in asset_names("hardware_profiles")]
+        return [{"name": p["id"], "chip": p["chip"], "scope": p["scope"]} for p in profiles]
     registry = _registries()[str(kind)]
     return [{"name": n, "what": registry.summary(n)} for n in registry.names()]
 
 
 def _recipe_row(name: str) -> dict[str, str]:
     """A row of the recipe table, read without importing any component."""
-    import yaml
+    from snn_deploy.core.assets import shipped_values
 
-    from snn_deploy.core.assets import asset_dir
-
-    content = yaml.safe_load((asset_dir("distill") / f"{name}.yaml").read_text())
+    content = shipped_values("distill", name)
     method = content["method"] if isinstance(content["method"], list) else [content["method"]]
     published, measured = content.get("published") or {}, content.get("measured")
     return {

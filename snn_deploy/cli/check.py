@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.network import Network
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ NODES_SHOWN = 3
 
 
 def check(
-    source: Annotated[Path, typer.Argument(help="A run, a bundle, a .nir or a .net file.")],
+    source: Network,
     target: Annotated[
         str, typer.Option(help="Chips, profiles and formats, separated by commas: loihi2,speck2f,lava.")
     ],

@@ -18,13 +18,13 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare accuracy, synaptic operations and energy of two reports."""
-    from snn_deploy import api
     from snn_deploy.cli import render
     from snn_deploy.report.compare import require_energy
     from snn_deploy.report.terminal import comparison_tables
+    from snn_deploy.tasks.compare import compare_reports
 
     most = None if fail_if_energy_up is None else _fraction(fail_if_energy_up)
-    found = api.compare_reports(before, after)
+    found = compare_reports(before, after)
     if json:
         typer.echo(found.model_dump_json(indent=2))
     else:

@@ -30,16 +30,18 @@ def distill(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train the teacher, unless the recipe names one, and distil the spiking student."""
-    from snn_deploy import api
     from snn_deploy.cli import render
     from snn_deploy.recipes.recipe import load_recipe
 
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides)  # before torch is loaded: a fault is told at once
+
+    from snn_deploy.tasks.distill import describe, distill_student
+
     if dry_run:
         if not render.first_process():
             return
-        description = api.describe(loaded)
+        description = describe(loaded)
         if json:
             render.emit_json(description)
         else:
@@ -47,7 +49,7 @@ def distill(
         return
     target = run_dir or Path("runs") / loaded.name
     with _progress() as report:
-        run = api.distill_student(loaded, target, resume=resume, device=device, report=report)
+        run = distill_student(loaded, target, resume=resume, device=device, report=report)
     if not render.first_process():
         return
     result = run.result()

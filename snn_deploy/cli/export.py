@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from snn_deploy.cli.network import Network
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A run folder, a .nir or a .net file.")],
+    source: Network,
     to: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "nir,onnx,lava",
     out: Annotated[
         Path | None,
@@ -119,7 +120,7 @@ def models_of(text: str) -> list[str]:
     Raises:
         ConfigError: a model is unknown; all unknown ones are named.
     """
-    from snn_deploy.simulate.onnx.info import MODELS
+    from snn_deploy.simulate.onnx.models import MODELS
 
     return _names(text, "ONNX model", MODELS)
 

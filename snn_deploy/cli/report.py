@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from snn_deploy.cli.network import Network
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 
 def report(
-    source: Annotated[Path, typer.Argument(help="A run, a bundle, a .nir or a .net file.")],
+    source: Network,
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile (name or file); repeat for several.")
     ] = None,
@@ -41,7 +42,7 @@ def report(
     from snn_deploy import api
     from snn_deploy.cli import render
     from snn_deploy.cli.export import sample_count
-    from snn_deploy.report.build import read_report
+    from snn_deploy.report.read import read_report
     from snn_deploy.report.terminal import summary
 
     folder = out or _place(source)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snn_deploy.cli.network import Network
 from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first (sample, 
 
 
 def simulate(
-    source: Annotated[Path, typer.Argument(help="A bundle folder, a .nir or a .net file.")],
+    source: Network,
     backend: Annotated[
         str | None,
         typer.Option(

@@ -43,6 +43,7 @@ def sweep(
     from snn_deploy.cli import render
     from snn_deploy.recipes.recipe import load_recipe
 
+    target = folder or Path("sweeps") / load_recipe(recipe, override or []).name
     try:
         from snn_deploy.sweep.run import run_sweep
     except ModuleNotFoundError as missing:
@@ -53,7 +54,6 @@ def sweep(
         raise MissingOptionalError(
             "Sweeps need Optuna.", hint="Install it: pip install 'snn-deploy[sweep]'"
         ) from None
-    target = folder or Path("sweeps") / load_recipe(recipe, override or []).name
     with _progress(trials) as report:
         found = run_sweep(
             recipe,

@@ -26,7 +26,7 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import real_numbers_note
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
-from snn_deploy.simulate.onnx.info import INT8
+from snn_deploy.simulate.onnx.models import INT8
 
 MAX_BYTES = 2**31 - 2**20
 

@@ -26,7 +26,8 @@ from snn_deploy.export.onnx_step import BATCH, SEQ, Step, build_step
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import Plan
-from snn_deploy.simulate.onnx.info import KEY, Kind, OnnxInfo, StateValue, Value, at_step
+from snn_deploy.simulate.onnx.info import KEY, OnnxInfo, StateValue, Value, at_step
+from snn_deploy.simulate.onnx.models import Kind
 
 OPSET = 20
 IR_VERSION = 10

@@ -24,7 +24,8 @@ from snn_deploy.graph.dynamics import Membrane, Neuron, Synaptic, delay_steps, d
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
-from snn_deploy.simulate.onnx.info import Precision, StateValue, Value
+from snn_deploy.simulate.onnx.info import StateValue, Value
+from snn_deploy.simulate.onnx.models import Precision
 
 BATCH = "batch"
 SEQ = "_seq"

@@ -7,15 +7,14 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from snn_deploy.core.registry import Options
-from snn_deploy.graph.readers.io import COMPATIBLE
-from snn_deploy.simulate.onnx.info import MODELS
+from snn_deploy.simulate.onnx.models import MODELS
 
 
 class NirOptions(Options):
     """Options of the format ``nir``."""
 
     reader: str | None = None
-    nir_version: str = COMPATIBLE[0]
+    nir_version: str = "1.0.8"
     allow: tuple[str, ...] = ()
 
 

@@ -22,6 +22,7 @@ from snn_deploy.graph.lava.net import DECAY_ONE, neuron_of
 from snn_deploy.graph.passes.quantize.quantize import Quantized
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.passes.to_chip.neurons import CubaForm
+from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.readers.modules import DROPPED
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import TrainedForm
@@ -44,7 +45,7 @@ def convert(student: nn.Module, plan: Plan, bits: int) -> None:
         elif isinstance(node, SPIKING_NODES) and not isinstance(node, nir.Threshold):
             threshold = float(np.ravel(node.v_threshold)[0])
             made = ChipNeuron(threshold, module.surrogate_function, module.detach_reset)
-        elif type(module) in DROPPED or isinstance(module, nn.modules.batchnorm._BatchNorm):
+        elif kind(type(module)) in DROPPED or isinstance(module, nn.modules.batchnorm._BatchNorm):
             made = nn.Identity()
         else:
             continue

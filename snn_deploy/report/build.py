@@ -7,13 +7,13 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from snn_deploy.core.damage import read_json
-from snn_deploy.core.errors import ConfigError, DataError, did_you_mean
+from snn_deploy.core.errors import ConfigError, did_you_mean
 from snn_deploy.core.files import write_text
 from snn_deploy.report import format as fmt
 from snn_deploy.report.markdown import markdown
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.neurobench import neurobench_json
+from snn_deploy.report.read import FILE
 from snn_deploy.report.table import layers_csv
 from snn_deploy.report.view.accuracy import accuracy_view, training_view
 from snn_deploy.report.view.activity import activity_view
@@ -27,7 +27,7 @@ from snn_deploy.report.view.provenance import FORMULAS, provenance_view
 
 FORMATS: dict[str, str] = {
     "html": "report.html",
-    "json": "report.json",
+    "json": FILE,
     "csv": "layers.csv",
     "md": "report.md",
     "neurobench": "neurobench.json",
@@ -63,30 +63,8 @@ def build_report(data: ReportData, folder: Path, formats: Sequence[str] = DEFAUL
 
 
 def render_json(data: ReportData) -> str:
-    """The report as JSON; :func:`read_report` reads it back unchanged."""
+    """The report as JSON; :func:`~snn_deploy.report.read.read_report` reads it back unchanged."""
     return data.model_dump_json(indent=2) + "\n"
-
-
-def find_report(path: Path) -> Path:
-    """The ``report.json`` of a report's folder, of a run or of a bundle; ``path`` itself if it is a file.
-
-    Raises:
-        DataError: there is none.
-    """
-    places = (path, path / FORMATS["json"], path / "report" / FORMATS["json"])
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise DataError(f"There is no report at '{path}'.", hint=f"Write one first: snn-deploy report {path}")
-    return found
-
-
-def read_report(path: Path) -> ReportData:
-    """Read ``report.json``.
-
-    Raises:
-        DataError: missing, damaged, or of another schema version.
-    """
-    return read_json(path, ReportData, "report", hint="Write it again: snn-deploy report")
 
 
 def render_html(data: ReportData) -> str:

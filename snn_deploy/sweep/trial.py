@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from snn_deploy.api import distill_student
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.energy.price import price
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.tasks.distill import distill_student
 from snn_deploy.tasks.open import load_data, open_source
 from snn_deploy.tasks.report import count_source
 
@@ -37,7 +37,7 @@ def run_trial(
 
     Raises:
         ConfigError: the profile prices nothing that this network does.
-        SnnDeployError: see :func:`~snn_deploy.api.distill_student`.
+        SnnDeployError: see :func:`~snn_deploy.tasks.distill.distill_student`.
     """
     run = distill_student(recipe, folder, resume=True, device=device, report=report)
     source = open_source(run.path)

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nir
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 
 from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
-from snn_deploy.core.files import clear_leftovers, sha256_file
+from snn_deploy.core.files import sha256_file
+from snn_deploy.core.places import Kind, kind_at
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet
@@ -27,16 +28,12 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.passes.to_chip.from_lava import to_graph
 from snn_deploy.graph.plan import make_plan
-from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.readers.reading import NOTHING_STATED, read_plan
 from snn_deploy.graph.semantics import Decode, Semantics, read_semantics, write_semantics
 from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.trained_form import write_trained_form
 from snn_deploy.graph.types import Plan
-from snn_deploy.models.chip import as_real, trained_form
-from snn_deploy.models.executable import StudentExecutable
-from snn_deploy.models.load import load_student
 from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.recipes.run_documents import Result
 from snn_deploy.recipes.run_folder import Run
@@ -73,7 +70,7 @@ class Source:
     """
 
     name: str
-    kind: Literal["run", "nir", "net", "bundle"]
+    kind: Kind
     path: Path
     plan: Plan
     executable: Executable
@@ -142,27 +139,24 @@ def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
         DataError: nothing that can be opened lies there.
         ConfigError: ``reading`` contradicts what the file states, or is given for a run or bundle.
     """
-    if not path.exists():
-        clear_leftovers(path.parent)
-    if path.is_file() and path.suffix == ".nir":
+    kind = kind_at(path)
+    if kind == "nir":
         return _open_nir(path, reading)
     if reading.stated():
         given = ", ".join(reading.stated())
         raise ConfigError(f"Only a .nir file can be told its {given}; '{path}' states its own discrete time.")
-    if path.is_file() and path.suffix == ".net":
+    if kind == "net":
         return _open_net(path)
-    if (path / "manifest.json").is_file():
-        return _open_bundle(path)
-    if (path / "recipe.yaml").is_file():
-        return _open_run(Run.open(path))
-    what = "does not exist" if not path.exists() else "is none of them"
-    raise DataError(
-        f"A run folder, a bundle folder, a .nir or a .net file is needed; '{path}' {what}.",
-        hint="Make a run with: snn-deploy distill quickstart",
-    )
+    return _open_bundle(path) if kind == "bundle" else _open_run(Run.open(path))
 
 
 def _open_run(run: Run) -> Source:
+    """The student of a run. What builds it belongs to the training wing, which files do not need."""
+    from snn_deploy.graph.readers.from_torch import from_torch
+    from snn_deploy.models.chip import as_real, trained_form
+    from snn_deploy.models.executable import StudentExecutable
+    from snn_deploy.models.load import load_student
+
     recipe, result = run.finished()
     shape = tuple(result["data"]["shape"])
     classes = tuple(result["data"]["classes"])

@@ -19,10 +19,11 @@ from snn_deploy.recipes.run_documents import read_metrics
 from snn_deploy.recipes.run_folder import environment
 from snn_deploy.report import assemble
 from snn_deploy.report.blocks import Measurement
-from snn_deploy.report.build import DEFAULT_FORMATS, build_report, find_report, read_report
+from snn_deploy.report.build import DEFAULT_FORMATS, build_report
 from snn_deploy.report.compare import compare
 from snn_deploy.report.model import Accuracy, Header, ReportData
 from snn_deploy.report.neurobench import neurobench
+from snn_deploy.report.read import find_report, read_report
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import Source
 

@@ -19,7 +19,7 @@ from snn_deploy.export.verify import Samples
 from snn_deploy.graph.types import Trace
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.onnx.info import MODELS
+from snn_deploy.simulate.onnx.models import MODELS
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import Source, load_samples
 

@@ -26,7 +26,7 @@ from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import Calibration
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.semantics import read_semantics, write_semantics
-from snn_deploy.simulate.onnx.info import INT8, MODELS
+from snn_deploy.simulate.onnx.models import INT8, MODELS
 from snn_deploy.simulate.reference import Reference
 
 FILE = Path(__file__).resolve().parents[2] / "export" / "SUPPORTED.md"

@@ -20,7 +20,7 @@ from snn_deploy.export.onnx import OnnxWriter
 from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.lava.io import read_net, write_net
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.simulate.onnx.info import MODELS
+from snn_deploy.simulate.onnx.models import MODELS
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import open_source

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events import views
 from snn_deploy.data.events.frames import Accumulator, Extent, centred, count_bounds, time_bounds
-from snn_deploy.data.events.recording import MAX_TIME, NEVER, Events, Sensor, denoise, quiet
+from snn_deploy.data.events.recording import NEVER, Events, Sensor, denoise, quiet
 from snn_deploy.data.events.views import View
-from snn_deploy.data.options.frames import FrameOptions
+from snn_deploy.data.options.frames import MAX_TIME, FrameOptions
 
 REVISION = 2
 """Goes up when this pipeline makes other frames from the same recordings; part of every cache key."""

@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import ConfigError, DataError, Problem
-
-MAX_TIME = 2**53
-"""Largest time stamp (microseconds, 285 years): exact in float64 and far from overflow in int64."""
+from snn_deploy.data.options.frames import MAX_TIME
 
 NEVER = -(2**62)
 """Stands for the time of an event that has not been."""

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from snn_deploy.core.registry import Options
-from snn_deploy.data.events.recording import MAX_TIME
+
+MAX_TIME = 2**53
+"""Largest time stamp (microseconds, 285 years): exact in float64 and far from overflow in int64."""
 
 
 class AugmentOptions(Options):

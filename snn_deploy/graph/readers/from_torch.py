@@ -17,6 +17,7 @@ from torch import fx, nn
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
+from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.readers.modules import (
     CONVERTERS,
     DROPPED,
@@ -128,21 +129,21 @@ class _Builder:
         module = self._modules[path]
         if not is_known(module):
             raise self._unknown(path)
-        if type(module) in DROPPED:
+        if (name := kind(type(module))) in DROPPED:
             return terms
-        if isinstance(module, FLATTENS):
+        if name in FLATTENS:
             folded = node.meta["per_step"] or getattr(module, "step_mode", "s") == "m"
             leading = 1 if folded else self._leading
             return self._flatten(path, terms, module.start_dim, module.end_dim, leading)
-        if type(module) in NEURONS:
+        if name in NEURONS:
             self._check_neuron(path, module)
-        convert = {**CONVERTERS, **MAXIMA}[type(module)]
+        convert = {**CONVERTERS, **MAXIMA}[name]
         try:
             converted = convert(module, self._shape(path, terms), self._dt)
         except ModuleError as error:
             what = f"{type(module).__name__}: {error}"
             raise _RefusalError(path, what, "", error.try_instead) from None
-        return (self._maximum if type(module) in MAXIMA else self._place)(path, converted, terms)
+        return (self._maximum if name in MAXIMA else self._place)(path, converted, terms)
 
     def _maximum(self, path: str, total: nir.NIRNode, terms: Terms) -> Terms:
         """The largest of a window of spikes is 1 where their ``total`` is at least 1."""

@@ -10,17 +10,20 @@ IF: ``r = 1 / dt``. CUBA-LIF with decays c, d: ``tau_syn = dt / (1 - c)``, ``w_i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nir
 import numpy as np
 import numpy.typing as npt
 import torch
-from spikingjelly.activation_based import layer, neuron
 from torch import nn
 
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine
+from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.shapes import Shape
+
+if TYPE_CHECKING:
+    from spikingjelly.activation_based import layer, neuron
 
 Convert = Callable[[Any, Shape, float], nir.NIRNode]
 """``(module, input shape without T and B, dt) -> node``."""
@@ -153,31 +156,39 @@ def _cuba_lif(module: neuron.CUBALIFNode, shape: Shape, dt: float) -> nir.NIRNod
     )
 
 
-NEURONS: dict[type[nn.Module], Convert] = {
-    neuron.IFNode: _if,
-    neuron.LIFNode: _lif,
-    neuron.ParametricLIFNode: _parametric_lif,
-    neuron.CUBALIFNode: _cuba_lif,
+NEURONS: dict[str, Convert] = {
+    "spikingjelly.IFNode": _if,
+    "spikingjelly.LIFNode": _lif,
+    "spikingjelly.ParametricLIFNode": _parametric_lif,
+    "spikingjelly.CUBALIFNode": _cuba_lif,
 }
-CONVERTERS: dict[type[nn.Module], Convert] = {
+
+
+def _in_both(name: str) -> tuple[str, str]:
+    return f"torch.{name}", f"spikingjelly.{name}"
+
+
+CONVERTERS: dict[str, Convert] = {
     **NEURONS,
-    layer.Delay: _delay,
-    **dict.fromkeys((nn.Linear, layer.Linear), _linear),
-    **dict.fromkeys((nn.Conv1d, layer.Conv1d, nn.Conv2d, layer.Conv2d), _convolution),
-    **dict.fromkeys((nn.AvgPool2d, layer.AvgPool2d), _average_pool),
-    **dict.fromkeys((nn.AdaptiveAvgPool2d, layer.AdaptiveAvgPool2d), _adaptive_pool),
-    **dict.fromkeys((nn.BatchNorm1d, layer.BatchNorm1d, nn.BatchNorm2d, layer.BatchNorm2d), _batch_norm),
-    **dict.fromkeys((layer.ThresholdDependentBatchNorm1d, layer.ThresholdDependentBatchNorm2d), _batch_norm),
+    "spikingjelly.Delay": _delay,
+    **dict.fromkeys(_in_both("Linear"), _linear),
+    **dict.fromkeys((*_in_both("Conv1d"), *_in_both("Conv2d")), _convolution),
+    **dict.fromkeys(_in_both("AvgPool2d"), _average_pool),
+    **dict.fromkeys(_in_both("AdaptiveAvgPool2d"), _adaptive_pool),
+    **dict.fromkeys((*_in_both("BatchNorm1d"), *_in_both("BatchNorm2d")), _batch_norm),
+    "spikingjelly.ThresholdDependentBatchNorm1d": _batch_norm,
+    "spikingjelly.ThresholdDependentBatchNorm2d": _batch_norm,
 }
-MAXIMA: dict[type[nn.Module], Convert] = dict.fromkeys((nn.MaxPool2d, layer.MaxPool2d), _max_pool)
+"""By :func:`~snn_deploy.graph.readers.kinds.kind` of the module's class, as all tables here."""
+MAXIMA: dict[str, Convert] = dict.fromkeys(_in_both("MaxPool2d"), _max_pool)
 """Maxima over windows, converted to the sums that are compared with 0.5."""
-FLATTENS = (nn.Flatten, layer.Flatten)
-DROPPED = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, layer.Dropout, layer.Dropout2d)
+FLATTENS = _in_both("Flatten")
+DROPPED = ("torch.Identity", "torch.Dropout1d", *_in_both("Dropout"), *_in_both("Dropout2d"))
 
 
 def is_known(module: nn.Module) -> bool:
     """Whether modules of this very type are converted or dropped."""
-    return any(type(module) in kinds for kinds in (CONVERTERS, MAXIMA, DROPPED, FLATTENS))
+    return any(kind(type(module)) in kinds for kinds in (CONVERTERS, MAXIMA, DROPPED, FLATTENS))
 
 
 INSTEAD = {

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from spikingjelly.activation_based import base, layer
 from torch import fx, nn
 
 from snn_deploy.core.errors import Problem
+from snn_deploy.graph.readers.kinds import is_a
 from snn_deploy.graph.readers.modules import is_known
 
-_PER_STEP = (layer.SeqToANNContainer, layer.MultiStepContainer)
+_PER_STEP = ("spikingjelly.SeqToANNContainer", "spikingjelly.MultiStepContainer")
 _LEAF_PACKAGES = (
     "torch.nn.",
     "spikingjelly.activation_based.layer",
@@ -68,14 +68,14 @@ class Tracer(fx.Tracer):
             return True
         if isinstance(m, _CONTAINERS):
             return False
-        return isinstance(m, base.MemoryModule) or type(m).__module__.startswith(_LEAF_PACKAGES)
+        return is_a(m, "spikingjelly.MemoryModule") or type(m).__module__.startswith(_LEAF_PACKAGES)
 
     def unknown(self, module: nn.Module) -> list[str]:
         """Paths of the leaves that no node stands for, found without tracing."""
         paths = (
             path
             for path, m in module.named_modules()
-            if self.is_leaf_module(m, path) and not is_known(m) and not isinstance(m, _PER_STEP)
+            if self.is_leaf_module(m, path) and not is_known(m) and not is_a(m, *_PER_STEP)
         )
         found: list[str] = []
         for path in paths:
@@ -88,7 +88,7 @@ class Tracer(fx.Tracer):
     ) -> Any:
         path = self.path_of_module(m)
         self._path.append(path)
-        if isinstance(m, _PER_STEP) and isinstance(m, nn.Sequential):
+        if is_a(m, *_PER_STEP) and isinstance(m, nn.Sequential):
             self._per_step += 1
             result = args[0]
             for child in m:
@@ -133,8 +133,8 @@ def leading_axes(module: nn.Module, problems: list[Problem]) -> int:
 
     Modules in another step mode than the rest would take time for batch; they are added to ``problems``.
     """
-    steppers = [(path, m) for path, m in _outside(module, "") if isinstance(m, base.StepModule)]
-    modes = {path: m.step_mode for path, m in steppers if not isinstance(m, _PER_STEP)}
+    steppers = [(path, m) for path, m in _outside(module, "") if is_a(m, "spikingjelly.StepModule")]
+    modes = {path: str(m.step_mode) for path, m in steppers if not is_a(m, *_PER_STEP)}
     counts = Counter(modes.values())
     common = "s" if counts["s"] > counts["m"] else "m"
     for path, mode in modes.items():
@@ -153,6 +153,6 @@ def leading_axes(module: nn.Module, problems: list[Problem]) -> int:
 def _outside(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """Modules that are not inside a container which loops over time itself."""
     yield path, module
-    if not isinstance(module, _PER_STEP):
+    if not is_a(module, *_PER_STEP):
         for name, child in module.named_children():
             yield from _outside(child, f"{path}.{name}" if path else name)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.graph.semantics import MAX_TIMESTEPS
 from snn_deploy.graph.shapes import MAX_ELEMENTS
+from snn_deploy.simulate.onnx.models import Kind, Precision
 
 KEY = "snn_deploy"
-
-Kind = Literal["step", "scan", "unrolled"]
-Precision = Literal["float32", "int8"]
-INT8 = "-int8"
-MODELS = tuple(kind + suffix for suffix in ("", INT8) for kind in get_args(Kind))
-"""Names of the models of a network: its kinds with float32 weights, then with int8 weights."""
 
 
 def at_step(name: str, t: int) -> str:

@@ -15,12 +15,12 @@ import json, resource, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from snn_deploy import api
+from snn_deploy.tasks import distill as task
 from snn_deploy.cli import main
 from snn_deploy.recipes.recipe import load_recipe
 
 full_after = int(sys.argv[1])
-distill = api.distill
+distill = task.distill
 
 def filling(*given, report, world, **named):
     def tell(event):
@@ -29,7 +29,7 @@ def filling(*given, report, world, **named):
         report(event)
     return distill(*given, report=tell, world=world, **named)
 
-api.distill = filling
+task.distill = filling
 main.run(["distill", "recipe.yaml", "--run-dir", "run", "--resume", "--device", "cpu"])
 """
 

@@ -13,7 +13,6 @@ import torch
 from support.methods import TOY_OPTIONS
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 
-from snn_deploy.api import describe
 from snn_deploy.core.errors import ConfigError, DataError, InterruptedRunError, UnsupportedError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.registry import DATASETS, METHODS
@@ -25,6 +24,7 @@ from snn_deploy.models.executable import StudentExecutable
 from snn_deploy.models.load import load_student, load_weights, save_weights
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.recipes.run_folder import Run
+from snn_deploy.tasks.distill import describe
 
 TARGET = ("target.bits=4", "target.epochs=3")
 

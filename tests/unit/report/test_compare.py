@@ -11,9 +11,10 @@ from snn_deploy.core.errors import ConfigError, DataError, RegressionError
 from snn_deploy.energy.price import price
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.report import assemble
-from snn_deploy.report.build import build_report, find_report
+from snn_deploy.report.build import build_report
 from snn_deploy.report.compare import compare, require_energy
 from snn_deploy.report.model import Header, ReportData
+from snn_deploy.report.read import find_report
 from snn_deploy.report.view.comparison import comparison_view
 
 PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "loihi2")

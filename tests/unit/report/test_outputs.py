@@ -18,10 +18,11 @@ from support.reports import LAYERS, bundle_report, hostile_report, terminal
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.report import assemble
-from snn_deploy.report.build import build_report, read_report, render_json
+from snn_deploy.report.build import build_report, render_json
 from snn_deploy.report.markdown import escaped, markdown
 from snn_deploy.report.model import Header, ReportData
 from snn_deploy.report.neurobench import neurobench
+from snn_deploy.report.read import read_report
 from snn_deploy.report.table import layers_csv
 
 

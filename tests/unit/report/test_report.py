@@ -23,8 +23,9 @@ from support.reports import (
 from snn_deploy.hardware.interval import total
 from snn_deploy.report import assemble
 from snn_deploy.report import format as fmt
-from snn_deploy.report.build import build_report, read_report, render_html
+from snn_deploy.report.build import build_report, render_html
 from snn_deploy.report.model import Header, ReportData
+from snn_deploy.report.read import read_report
 from snn_deploy.report.view.energy import evidence
 
 VOID = {"meta", "br", "img", "input", "link", "hr", "line", "rect", "circle", "path", "polyline"}

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from support.events import recording, recordings, rows
 
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.data.events.recording import MAX_TIME, Sensor, denoise, make_events, quiet
+from snn_deploy.data.events.recording import Sensor, denoise, make_events, quiet
+from snn_deploy.data.options.frames import MAX_TIME
 
 SENSOR = Sensor(2, 4, 5)
 

@@ -55,7 +55,7 @@ def test_behind_a_convolution(out, per_group, groups, seed):
     rng = np.random.default_rng(seed)
     conv = convolution(out, per_group, groups, (1, 1), rng)
     module = norm(out * groups, 2, seed)
-    affine = CONVERTERS[nn.BatchNorm2d](module, (out * groups, 5, 3), 1e-4)
+    affine = CONVERTERS["torch.BatchNorm2d"](module, (out * groups, 5, 3), 1e-4)
     nodes = folded(("input", nir.Threshold(np.ones(1))), ("conv", conv), ("norm", affine))
     x = torch.from_numpy(rng.normal(size=(2, per_group * groups, 5, 5)))
     expected = module(apply(conv, x)).detach()
@@ -76,7 +76,7 @@ def test_before_a_convolution(out, per_group, groups, padded, seed):
     rng = np.random.default_rng(seed)
     conv = convolution(out, per_group, groups, (1, 1) if padded else "valid", rng)
     module = norm(per_group * groups, 2, seed, shift=not padded)
-    affine = CONVERTERS[nn.BatchNorm2d](module, (per_group * groups, 5, 5), 1e-4)
+    affine = CONVERTERS["torch.BatchNorm2d"](module, (per_group * groups, 5, 5), 1e-4)
     source = ("pool", nir.SumPool2d(np.array([1, 1]), np.array([1, 1]), np.array([0, 0])))
     nodes = folded(source, ("norm", affine), ("conv", conv))
     x = torch.from_numpy(rng.normal(size=(2, per_group * groups, 5, 5)))
@@ -91,7 +91,7 @@ def test_linear_layers(bias, behind):
     weight = rng.normal(size=(3, 4)).astype(np.float32)
     fc = nir.Affine(weight, rng.normal(size=3).astype(np.float32)) if bias else nir.Linear(weight)
     module = norm(3 if behind else 4, 1, 1)
-    affine = CONVERTERS[nn.BatchNorm1d](module, (3 if behind else 4,), 1e-4)
+    affine = CONVERTERS["torch.BatchNorm1d"](module, (3 if behind else 4,), 1e-4)
     source = ("source", nir.Threshold(np.ones(1)))
     chain = [("fc", fc), ("norm", affine)] if behind else [("norm", affine), ("fc", fc)]
     nodes = folded(source, *chain)
@@ -105,7 +105,7 @@ def test_two_in_a_row_fold_one_after_the_other():
     rng = np.random.default_rng(0)
     fc = nir.Linear(rng.normal(size=(3, 4)).astype(np.float32))
     first, second = norm(3, 1, 1), norm(3, 1, 2)
-    affines = [CONVERTERS[nn.BatchNorm1d](m, (3,), 1e-4) for m in (first, second)]
+    affines = [CONVERTERS["torch.BatchNorm1d"](m, (3,), 1e-4) for m in (first, second)]
     nodes = folded(("source", nir.Threshold(np.ones(1))), ("fc", fc), ("n1", affines[0]), ("n2", affines[1]))
     x = torch.from_numpy(rng.normal(size=(6, 4)))
     assert torch.allclose(apply(nodes["fc"], x), second(first(apply(fc, x))).detach(), rtol=1e-5, atol=1e-5)
@@ -137,4 +137,4 @@ def test_what_cannot_fold_is_named():
 
 def test_running_statistics_are_needed():
     with pytest.raises(ValueError, match="no running statistics"):
-        CONVERTERS[nn.BatchNorm2d](nn.BatchNorm2d(3, track_running_stats=False), (3, 4, 4), 1e-4)
+        CONVERTERS["torch.BatchNorm2d"](nn.BatchNorm2d(3, track_running_stats=False), (3, 4, 4), 1e-4)

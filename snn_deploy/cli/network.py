@@ -1,0 +1,19 @@
+"""The argument of every command that takes a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _is_there(path: Path) -> Path:
+    """Refuse a path at which no network lies, before anything that could open one is loaded."""
+    from snn_deploy.core.places import kind_at
+
+    kind_at(path)
+    return path
+
+
+Network = Annotated[Path, typer.Argument(callback=_is_there, help="A run, a bundle, a .nir or a .net file.")]

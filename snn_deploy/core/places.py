@@ -1,0 +1,33 @@
+"""What lies at a path that a command is given: told without opening it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from snn_deploy.core.errors import DataError
+from snn_deploy.core.files import clear_leftovers
+
+Kind = Literal["run", "nir", "net", "bundle"]
+
+
+def kind_at(path: Path) -> Kind:
+    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``; a folder that was
+    being replaced when its process died is put back first.
+
+    Raises:
+        DataError: none of them does.
+    """
+    if not path.exists():
+        clear_leftovers(path.parent)
+    if path.is_file() and path.suffix in {".nir", ".net"}:
+        return "nir" if path.suffix == ".nir" else "net"
+    if (path / "manifest.json").is_file():
+        return "bundle"
+    if (path / "recipe.yaml").is_file():
+        return "run"
+    what = "does not exist" if not path.exists() else "is none of them"
+    raise DataError(
+        f"A run folder, a bundle folder, a .nir or a .net file is needed; '{path}' {what}.",
+        hint="Make a run with: snn-deploy distill quickstart",
+    )
