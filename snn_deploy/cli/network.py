@@ -9,10 +9,11 @@ import typer
 
 
 def _is_there(path: Path) -> Path:
-    """Refuse a path at which no network lies, before anything that could open one is loaded."""
+    """Refuse a path at which nothing lies, before anything that opens networks is loaded."""
     from snn_deploy.core.places import kind_at
 
-    kind_at(path)
+    if not path.exists():
+        kind_at(path)
     return path
 
 
