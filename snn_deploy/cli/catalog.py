@@ -51,13 +51,18 @@ def ls(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe, profile, method, data set, student ...")],
+    name: Annotated[str, typer.Argument(help="A recipe, profile, method ..., or FILE.nir, FILE.net.")],
 ) -> None:
-    """Print a recipe or profile as it ships, or the options of a component with their defaults."""
+    """Print a recipe or profile as it ships, the options of a component, or a network file as text."""
     from snn_deploy.cli import render
     from snn_deploy.core.assets import AssetKind, asset_dir, asset_names
     from snn_deploy.core.errors import ConfigError, did_you_mean
 
+    if name.endswith((".nir", ".net")):
+        from snn_deploy.tasks.show import file_text
+
+        typer.echo(file_text(Path(name)), nl=False)
+        return
     folders: tuple[AssetKind, ...] = ("distill", "hardware_profiles")
     for folder in folders:
         if name in asset_names(folder):

@@ -12,8 +12,8 @@ Kind = Literal["run", "nir", "net", "bundle"]
 
 
 def kind_at(path: Path) -> Kind:
-    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``; a folder that was
-    being replaced when its process died is put back first.
+    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``; a folder whose
+    process died while it was replaced is put back first.
 
     Raises:
         DataError: none of them does.

@@ -14,12 +14,13 @@ from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.foreign import is_installed, readers
 from snn_deploy.export.options import NirOptions
+from snn_deploy.export.pipelines import PORTABLE, for_reader
 from snn_deploy.graph.dynamics import Fire, discretise
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
-from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
+from snn_deploy.graph.passes.for_readers.for_reader import type_check
 from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.passes.for_readers.rules import early_biases
+from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import COMPATIBLE, name_problems, reset_problems, write_nir
 from snn_deploy.graph.semantics import read_semantics
@@ -39,10 +40,8 @@ def fire_words(fire: Fire) -> str:
 
 
 class NirWriter:
-    """Writes the portable form of a graph, or the form that one reader executes exactly.
-
-    See :mod:`snn_deploy.graph.passes.for_readers.portable` and
-    :mod:`snn_deploy.graph.passes.for_readers.flavours`.
+    """Writes the portable form of a graph, or the form that one reader executes exactly
+    (:mod:`snn_deploy.export.pipelines`).
 
     Raises:
         ConfigError: no such reader or version.
@@ -74,9 +73,11 @@ class NirWriter:
         problems = name_problems(plan.order) + self._reset_problems(plan)
         nodes: Mapping[str, nir.NIRNode] = plan.graph.nodes
         if self._options.reader is not None:
-            made = flavour(plan, self._options.reader, self._options.allow)
-            problems += made.problems
-            nodes = made.graph.nodes if made.graph else {}
+            try:
+                nodes = self._stage(plan).subject.nodes
+            except UnsupportedError as error:
+                problems += error.problems
+                nodes = {}
         return problems + (reset_problems(nodes, self._version) if self._version != COMPATIBLE[0] else [])
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
@@ -84,7 +85,8 @@ class NirWriter:
         if problems := self.check(graph):
             raise UnsupportedError("The graph cannot be written as NIR.", problems=problems)
         plan = make_plan(graph)
-        lowered, passes = self._lowered(plan)
+        stage = self._stage(plan)
+        lowered = stage.subject
         write_nir(lowered, folder / FILE, self._version)
         return Written(
             files={"model": FILE},
@@ -93,17 +95,14 @@ class NirWriter:
                 *student_check(graph, "model", "reference", exact=False),
                 *self._foreign_checks(lowered),
             ),
-            passes=tuple(passes),
+            passes=stage.passes,
             approximations=(*self._stated_aside(plan, lowered), *real_numbers_note(graph)),
             lowered=lowered,
         )
 
-    def _lowered(self, plan: Plan) -> tuple[nir.NIRGraph, list[dict[str, Any]]]:
-        if self._options.reader is None:
-            return portable(plan)
-        made = flavour(plan, self._options.reader, self._options.allow)
-        assert made.graph is not None
-        return made.graph, made.passes
+    def _stage(self, plan: Plan) -> Stage[nir.NIRGraph]:
+        reader, allow = self._options.reader, self._options.allow
+        return Stage.of(plan.graph).through(*(for_reader(reader, allow) if reader else PORTABLE))
 
     def _foreign_checks(self, lowered: nir.NIRGraph) -> tuple[Check, ...]:
         """By the best reader that is installed; without any, the best one says that it is not."""

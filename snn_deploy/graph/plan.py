@@ -41,9 +41,8 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
     _check_edges(nodes, edges, faults)
     faults.raise_if_any()
 
-    names = _by_appearance(nodes, edges)
     try:
-        cut = feedback_edges(names, edges, lambda name: isinstance(nodes[name], _HOLDING))
+        order, cut = execution_order(nodes, edges)
     except AlgebraicLoopError as error:
         faults.damage.append(
             Problem(
@@ -54,7 +53,6 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
         )
         faults.raise_if_any()
         raise
-    order = tuple(name for group in execution_groups(names, edges, cut) for name in group)
     sources: dict[str, list[str]] = {name: [] for name in order}
     feedback: dict[str, list[str]] = {}
     for a, b in edges:
@@ -78,11 +76,29 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
     )
 
 
+def execution_order(
+    nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]
+) -> tuple[tuple[str, ...], set[Edge]]:
+    """Node names in order of execution, and the edges that carry the previous step's value.
+
+    Raises:
+        AlgebraicLoopError: a loop without a neuron or delay.
+    """
+    names = _by_appearance(nodes, edges)
+    cut = feedback_edges(names, edges, lambda name: isinstance(nodes[name], _HOLDING))
+    return tuple(name for group in execution_groups(names, edges, cut) for name in group), cut
+
+
 def loop_groups(plan: Plan) -> tuple[tuple[str, ...], ...]:
     """The plan's nodes in order; several nodes in a group, or one that feeds itself, are a loop."""
     cut = {(a, b) for b, found in plan.feedback.items() for a in found}
     edges = [(a, b) for b in plan.order for a in plan.sources[b]]
     return tuple(execution_groups(plan.order, [*edges, *sorted(cut)], cut))
+
+
+def input_shapes(plan: Plan) -> dict[str, Shape]:
+    """Per node, the shape of what enters it."""
+    return {b: plan.shapes[a] for a, b in plan.graph.edges}
 
 
 def observed_layers(plan: Plan) -> tuple[str, ...]:

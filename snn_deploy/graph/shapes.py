@@ -9,7 +9,7 @@ convolution from its weight; the rules below are those of the operations themsel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nir
@@ -209,3 +209,27 @@ def declared_shape(node: nir.Input | nir.Output) -> Shape | None:
     if not np.issubdtype(numbers.dtype, np.integer) or (numbers < 1).any():
         raise ShapeError(f"declares the shape {value!r}; expected positive integers")
     return tuple(int(n) for n in numbers)
+
+
+def shapes_from_input(nodes: Mapping[str, nir.NIRNode], edges: Sequence[tuple[str, str]]) -> dict[str, Shape]:
+    """Output shapes that follow from the input's alone; unknown nodes keep the shape of what enters them.
+
+    Raises:
+        ShapeError: a node cannot take its input.
+    """
+    inputs = {name: declared_shape(node) for name, node in nodes.items() if isinstance(node, nir.Input)}
+    shapes = {name: shape for name, shape in inputs.items() if shape is not None}
+    follow: dict[str, list[str]] = {}
+    for a, b in edges:
+        follow.setdefault(a, []).append(b)
+    waiting = list(shapes)
+    while waiting:
+        name = waiting.pop()
+        for target in follow.get(name, ()):
+            if target not in shapes and target in nodes:
+                try:
+                    shapes[target] = output_shape(nodes[target], shapes[name])
+                except ShapeError as error:
+                    raise ShapeError(f"{target}: {error}") from None
+                waiting.append(target)
+    return shapes

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import nir
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHT_NODES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d)
 SPIKING_NODES = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)

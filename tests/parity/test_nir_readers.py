@@ -8,6 +8,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional
 from support.graphs import conv, graph, lif
+from support.passes import portable
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.core.errors import MissingOptionalError, UnsupportedError
@@ -15,7 +16,6 @@ from snn_deploy.export.base import Calibration
 from snn_deploy.export.foreign import Foreign, readers, run_foreign
 from snn_deploy.export.nir import NirWriter
 from snn_deploy.export.options import NirOptions
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir, write_nir

@@ -7,8 +7,9 @@ W' = W diag(s) and b' = b + sum W t; with zero padding only when t = 0, since pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import nir
 import numpy as np
@@ -16,6 +17,9 @@ import numpy.typing as npt
 
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
+from snn_deploy.graph.passes.journal import Names
+from snn_deploy.graph.passes.keeps import GraphChange, GraphPass
+from snn_deploy.graph.passes.protocol import Made
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES
 
@@ -34,36 +38,51 @@ class ChannelAffine(nir.NIRNode):
         self.output_type = {"output": None}
 
 
-def fold_batchnorm(
-    nodes: dict[str, nir.NIRNode], edges: list[Edge]
-) -> tuple[dict[str, nir.NIRNode], list[Edge], list[str]]:
-    """Fold every :class:`ChannelAffine`; returns the remaining nodes and edges and the names folded.
+@dataclass(frozen=True)
+class FoldBatchNorm(GraphPass):
+    """Fold every :class:`ChannelAffine` into the weights beside it."""
 
-    Raises:
-        UnsupportedError: naming every batch norm that has no weight layer to fold into.
-    """
-    nodes, edges = dict(nodes), list(edges)
-    names = [name for name, node in nodes.items() if isinstance(node, ChannelAffine)]
-    problems = []
-    for name in names:
-        before = [a for a, b in edges if b == name]
-        after = [b for a, b in edges if a == name]
-        norm = nodes[name]
-        if _folds_back(nodes, edges, before):
-            nodes[before[0]] = _scaled_outputs(nodes[before[0]], norm.scale, norm.shift)
-        elif _folds_forward(nodes, edges, after, norm):
-            nodes.update({b: _scaled_inputs(nodes[b], norm.scale, norm.shift) for b in after})
-        else:
-            problems.append(_problem(name, before, after))
-            continue
-        edges = [edge for a, b in edges for edge in _bridged((a, b), name, before)]
-        del nodes[name]
-    if problems:
-        raise UnsupportedError("Some batch norms cannot be folded into weights.", problems=problems)
-    return nodes, edges, names
+    name: ClassVar[str] = "fold_batchnorm"
+
+    def apply(self, before: nir.NIRGraph) -> Made[nir.NIRGraph]:
+        """The graph without batch norms.
+
+        Raises:
+            UnsupportedError: naming every batch norm that has no weight layer to fold into.
+        """
+        nodes, edges = dict(before.nodes), list(before.edges)
+        origins: dict[str, Names] = {}
+        problems = []
+        for name, norm in [(name, node) for name, node in nodes.items() if isinstance(node, ChannelAffine)]:
+            feeding = [a for a, b in edges if b == name]
+            fed = [b for a, b in edges if a == name]
+            if _folds_back(nodes, edges, feeding):
+                takers, scaled = feeding, _scaled_outputs
+            elif _folds_forward(nodes, edges, fed, norm):
+                takers, scaled = fed, _scaled_inputs
+            else:
+                problems.append(_problem(name, feeding, fed))
+                continue
+            for taker in takers:
+                nodes[taker] = scaled(nodes[taker], norm.scale, norm.shift)
+                origins[taker] = (*origins.get(taker, (taker,)), name)
+            edges = [edge for a, b in edges for edge in _bridged((a, b), name, feeding)]
+            del nodes[name]
+        if problems:
+            raise UnsupportedError("Some batch norms cannot be folded into weights.", problems=problems)
+        if not origins:
+            return Made(before)
+        return Made(nir.NIRGraph(nodes, edges, metadata=dict(before.metadata), type_check=False), origins)
+
+    def ensures(self, change: GraphChange) -> Iterable[Problem]:
+        """Everything is kept, and no batch norm is left."""
+        yield from super().ensures(change)
+        for name, node in change.after.nodes.items():
+            if isinstance(node, ChannelAffine):
+                yield Problem(name, "is still a batch norm", "all of them are folded")
 
 
-def _bridged(edge: Edge, name: str, before: list[str]) -> Iterable[Edge]:
+def _bridged(edge: Edge, name: str, before: Sequence[str]) -> Iterable[Edge]:
     a, b = edge
     if b == name:
         return ()

@@ -16,7 +16,9 @@ from torch import fx, nn
 
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.loops import Edge
-from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
+from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
+from snn_deploy.graph.passes.journal import write_journal
+from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.readers.modules import (
     CONVERTERS,
@@ -57,11 +59,12 @@ def from_torch(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> n
     problems = [*tracer.problems, *builder.problems]
     if problems:
         raise UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
-    nodes, edges, _ = fold_batchnorm(builder.nodes, builder.edges)
-    graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
+    graph = nir.NIRGraph(builder.nodes, builder.edges, metadata={}, type_check=False)
     reset = "subtract" if builder.soft else "zero"
     write_semantics(graph, semantics.stating(integrator="euler", fires_at=">=", reset=reset, dt=semantics.dt))
-    return graph
+    folded = Stage.of(graph).then(FoldBatchNorm())
+    write_journal(folded.subject, folded.journal)
+    return folded.subject
 
 
 class _RefusalError(Exception):

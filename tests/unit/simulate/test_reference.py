@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.graphs import graph, lif
 from support.kits import kit
+from support.passes import portable
 from support.random_graphs import exact_cases
 
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.simulate import reference

@@ -18,14 +18,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import nir
 import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.graph.loops import Edge
-from snn_deploy.graph.semantics import Semantics, write_semantics
+from snn_deploy.graph.passes.journal import KEY as JOURNAL_KEY
+from snn_deploy.graph.passes.journal import Names
+from snn_deploy.graph.passes.keeps import GraphPass
+from snn_deploy.graph.passes.protocol import Made
+from snn_deploy.graph.plan import input_shapes, make_plan
+from snn_deploy.graph.semantics import Semantics, read_semantics, write_semantics
 from snn_deploy.graph.shapes import NEURON_FIELDS, Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import Plan
 
@@ -33,7 +39,21 @@ FEEDBACK_KEY = "snn_deploy_feedback"
 """Metadata entry that names the edges which carry the previous step's value; for readers that cannot plan."""
 
 _TIMES = {"tau", "tau_syn", "tau_mem", "r", "w_in", "delay"}
-_THRESHOLDS = {"threshold", "v_threshold"}
+
+
+@dataclass(frozen=True)
+class PortableEncoding(GraphPass):
+    """Every node in the encoding above; nothing else changes."""
+
+    name: ClassVar[str] = "portable_encoding"
+
+    def apply(self, before: nir.NIRGraph) -> Made[nir.NIRGraph]:
+        """The graph as files hold it, the nodes in their order of execution."""
+        plan = make_plan(before)
+        entering = input_shapes(plan)
+        nodes = {name: encoded(plan.node(name), entering.get(name, ())) for name in plan.order}
+        graph = encoded_graph(plan, nodes, plan.graph.edges, read_semantics(before))
+        return Made(graph, door_origins(plan))
 
 
 def encoded_graph(
@@ -44,7 +64,7 @@ def encoded_graph(
     graph = nir.NIRGraph(
         {names.get(name, name): node for name, node in nodes.items()},
         [(names.get(a, a), names.get(b, b)) for a, b in edges],
-        metadata=dict(plan.graph.metadata),
+        metadata={key: value for key, value in plan.graph.metadata.items() if key != JOURNAL_KEY},
         type_check=False,
     )
     write_semantics(graph, semantics)
@@ -60,18 +80,16 @@ def _renamed(plan: Plan) -> dict[str, str]:
     return {name: new for name, new in wanted.items() if new not in taken}
 
 
-def input_shapes(plan: Plan) -> dict[str, Shape]:
-    """Per node, the shape of what enters it."""
-    return {b: plan.shapes[a] for a, b in plan.graph.edges}
+def door_origins(plan: Plan) -> dict[str, Names]:
+    """Where the input and output of an encoded graph come from."""
+    return {new: (old,) for old, new in _renamed(plan).items()}
 
 
-def encoded(node: nir.NIRNode, shape: Shape, *, lower: bool = False) -> nir.NIRNode:
-    """``node`` for an input of ``shape``; ``lower`` takes the next float32 below each threshold."""
+def encoded(node: nir.NIRNode, shape: Shape) -> nir.NIRNode:
+    """``node`` for an input of ``shape``."""
     metadata = dict(node.metadata)
     if type(node) in NEURON_FIELDS:
         values = {name: full_array(name, getattr(node, name), shape) for name in NEURON_FIELDS[type(node)]}
-        for name in _THRESHOLDS & set(values) if lower else ():
-            values[name] = np.nextafter(values[name], np.float32(-np.inf))
         return type(node)(**values, metadata=metadata)
     if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
         kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)

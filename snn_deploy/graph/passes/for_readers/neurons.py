@@ -33,6 +33,7 @@ spyx       LIF        a CubaLIF whose current lasts one step (tau_syn = dt): its
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,14 +44,21 @@ from snn_deploy.core.errors import Problem
 from snn_deploy.graph.dynamics import ONE_TOLERANCE, Array, parameters, step_share, uniform
 from snn_deploy.graph.passes.for_readers.consumers import Consumer
 from snn_deploy.graph.passes.for_readers.encoding import full_array
-from snn_deploy.graph.semantics import Comparison, Semantics, reset_of
+from snn_deploy.graph.passes.for_readers.thresholds import compared
+from snn_deploy.graph.passes.keeps import GraphChange
+from snn_deploy.graph.semantics import Semantics, read_semantics, reset_of
 from snn_deploy.graph.shapes import Shape
+from snn_deploy.graph.types import SPIKING_NODES
 
 ENDLESS = 2.0**60
 """A time constant in steps whose leak float64 rounds to nothing."""
 
 INSTANT = 200.0
 """Steps per time constant after which float32 holds nothing of an exponential decay."""
+
+
+_SAME = 1e-5
+"""Relative difference of potentials, and difference of shares, that float32 in a file explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +228,41 @@ class NeuronWriter:
         return [(nir.LIF, {"tau": tau, "r": r, "v_leak": neuron.rest, **fire})]
 
 
-def compared(threshold: Any, written: Comparison, read: Comparison) -> Any:
-    """``threshold`` (float32), one float away where the comparison ``read`` is not ``written``."""
-    if written == read:
-        return threshold
-    return np.nextafter(threshold, np.float32(-np.inf if read == ">" else np.inf))
+def dynamics_kept(change: GraphChange) -> Iterator[Problem]:
+    """Neurons of the file, by its own semantics, have the shares and, per unit of input, the potentials that
+    they had."""
+    semantics = read_semantics(change.before), read_semantics(change.after)
+    chains: dict[str, list[nir.NIRNode]] = {}
+    for name, node in change.after.nodes.items():
+        for origin in change.origins[name]:
+            if isinstance(change.before.nodes[origin], SPIKING_NODES):
+                chains.setdefault(origin, []).append(node)
+    for name, chain in chains.items():
+        old = _per_unit(_discrete(change.before.nodes[name], semantics[0]))
+        new = _per_unit(_of_chain(chain, semantics[1]))
+        for what, mine in old.items():
+            scale = np.abs(old["threshold"]) if what in {"threshold", "rest"} else 1.0
+            if not np.all(np.abs(new[what] - mine) <= _SAME * scale):
+                found = f"{what} {np.max(new[what]):g}, before {np.max(mine):g}"
+                yield Problem(name, found, "the reader's neuron is the same neuron")
+
+
+def _per_unit(neuron: _Discrete) -> dict[str, Array]:
+    """What does not depend on the coordinate of the membrane; potentials per unit of input."""
+    return {
+        "share": neuron.k,
+        "share of the current": np.ones(()) if neuron.k_syn is None else neuron.k_syn,
+        "threshold": (neuron.threshold - neuron.reset) / neuron.gain,
+        "rest": neuron.k * (neuron.rest - neuron.reset) / neuron.gain,
+    }
+
+
+def _of_chain(chain: Sequence[nir.NIRNode], semantics: Semantics) -> _Discrete:
+    """A neuron, perhaps behind the integrator that is its current."""
+    *first, last = chain
+    neuron = _discrete(last, semantics)
+    for current in first:
+        p = parameters(current)
+        share = step_share(p["tau"], semantics, "tau")
+        neuron = replace(neuron, k_syn=share, gain=neuron.gain * share * p["r"])
+    return neuron

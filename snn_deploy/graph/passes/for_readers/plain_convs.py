@@ -8,32 +8,71 @@ on either side. Both compute the same to the last bit, with more multiplications
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import nir
 import numpy as np
 
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.passes.fold_batchnorm import Array
-from snn_deploy.graph.shapes import axes, pads
+from snn_deploy.graph.passes.keeps import GraphPass
+from snn_deploy.graph.passes.protocol import Made
+from snn_deploy.graph.shapes import Pads, axes, pads
 
 
-def plain_convolution(name: str, node: nir.NIRNode, *, square: bool) -> tuple[nir.NIRNode, list[Problem]]:
-    """``node`` with one group and, if ``square``, a square kernel; a problem where zeros cannot do it."""
-    rank = 1 if isinstance(node, nir.Conv1d) else 2
+@dataclass(frozen=True)
+class PlainConvolutions(GraphPass):
+    """Every convolution gets one group and, if ``square``, a square kernel, where zeros can do it."""
+
+    name: ClassVar[str] = "plain_convolutions"
+    square: bool
+
+    def apply(self, before: nir.NIRGraph) -> Made[nir.NIRGraph]:
+        """``nodes``: the convolutions that were rewritten."""
+        changed = {
+            name: _plain(node, square=self.square)
+            for name, node in before.nodes.items()
+            if isinstance(node, nir.Conv1d | nir.Conv2d)
+            and not is_plain(node)
+            and not (self.square and unsquare(name, node))
+        }
+        if not changed:
+            return Made(before)
+        nodes = {**before.nodes, **changed}
+        graph = nir.NIRGraph(nodes, list(before.edges), metadata=dict(before.metadata), type_check=False)
+        return Made(graph, facts={"nodes": list(changed)})
+
+
+def unsquare(name: str, node: nir.Conv1d | nir.Conv2d) -> Problem | None:
+    """Why zeros cannot make the kernel of ``node`` square; None where they can."""
+    missing, found = _missing(node)
+    if not any(missing) or not (
+        any(extra % 2 for extra in missing) or any(before != after for before, after in found)
+    ):
+        return None
+    kernel = np.shape(node.weight)[2:]
+    rule = "NIR 1.0.8's type check takes kernels for square; zeros can be added on both sides only"
+    return Problem(name, f"a kernel of {kernel[0]} x {kernel[1]}", rule, try_instead="odd sizes")
+
+
+def _missing(node: nir.Conv1d | nir.Conv2d) -> tuple[list[int], Pads]:
+    """What the kernel lacks to be square, per axis, and the padding."""
+    kernel = np.shape(node.weight)[2:]
+    dilation, stride = axes(node.dilation, len(kernel)), axes(node.stride, len(kernel))
+    return [max(kernel) - size for size in kernel], pads(node, kernel, dilation, stride)
+
+
+def _plain(node: nir.Conv1d | nir.Conv2d, *, square: bool) -> nir.NIRNode:
     weight, padding = _one_group(np.asarray(node.weight), axes(node.groups, 1)[0]), node.padding
-    kernel = weight.shape[2:]
-    if square and len(set(kernel)) > 1:
-        dilation, stride = axes(node.dilation, rank), axes(node.stride, rank)
-        missing = [max(kernel) - size for size in kernel]
-        found = pads(node, kernel, dilation, stride)
-        if any(extra % 2 for extra in missing) or any(before != after for before, after in found):
-            rule = "NIR 1.0.8's type check takes kernels for square; zeros can be added on both sides only"
-            problem = Problem(name, f"a kernel of {kernel[0]} x {kernel[1]}", rule, try_instead="odd sizes")
-            return node, [problem]
+    missing, found = _missing(node)
+    if square and any(missing):
         weight = np.pad(weight, [(0, 0), (0, 0), *((extra // 2, extra // 2) for extra in missing)])
+        dilation = axes(node.dilation, len(missing))
         padding = tuple(
             before + d * extra // 2 for (before, _), d, extra in zip(found, dilation, missing, strict=True)
         )
-    plain = type(node)(
+    return type(node)(
         input_shape=None,
         weight=weight,
         stride=node.stride,
@@ -43,7 +82,6 @@ def plain_convolution(name: str, node: nir.NIRNode, *, square: bool) -> tuple[ni
         bias=node.bias,
         metadata=dict(node.metadata),
     )
-    return plain, []
 
 
 def is_plain(node: nir.Conv1d | nir.Conv2d) -> bool:

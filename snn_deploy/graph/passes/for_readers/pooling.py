@@ -7,53 +7,61 @@ float32 when K is a power of two; otherwise every weight is rounded once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import nir
 import numpy as np
 
 from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.fold_batchnorm import bias_of, with_weights
+from snn_deploy.graph.passes.journal import Names
+from snn_deploy.graph.passes.keeps import GraphPass
+from snn_deploy.graph.passes.protocol import Made
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import WEIGHT_NODES
 
-Rewritten = tuple[dict[str, nir.NIRNode], dict[str, int], list[str]]
-"""The nodes (edges stay), the rewritten pools with their K, and the pools that had to stay."""
+_KINDS: dict[str, type[nir.NIRNode]] = {"sum": nir.SumPool2d, "average": nir.AvgPool2d}
 
 
-def sum_pooling(nodes: dict[str, nir.NIRNode], edges: list[Edge]) -> Rewritten:
-    """Rewrite every AvgPool2d that stands next to weights as a SumPool2d."""
-    return _rewritten(nodes, edges, nir.AvgPool2d, nir.SumPool2d)
+@dataclass(frozen=True)
+class Pooling(GraphPass):
+    """Every pool that stands next to weights becomes one of ``kind``; the others stay."""
 
+    name: ClassVar[str] = "pooling"
+    kind: Literal["sum", "average"]
 
-def average_pooling(nodes: dict[str, nir.NIRNode], edges: list[Edge]) -> Rewritten:
-    """Rewrite every SumPool2d that stands next to weights as an AvgPool2d."""
-    return _rewritten(nodes, edges, nir.SumPool2d, nir.AvgPool2d)
+    @property
+    def title(self) -> str:
+        """``sum_pooling`` or ``average_pooling``."""
+        return f"{self.kind}_pooling"
 
-
-def _rewritten(
-    nodes: dict[str, nir.NIRNode], edges: list[Edge], old: type[nir.NIRNode], new: type[nir.NIRNode]
-) -> Rewritten:
-    nodes = dict(nodes)
-    rewritten: dict[str, int] = {}
-    kept: list[str] = []
-    for name, pool in list(nodes.items()):
-        if not isinstance(pool, old):
-            continue
-        taking = _weights_behind(nodes, edges, name)
-        before = [] if taking else _weights_before(nodes, edges, name)
-        if not taking and not before:
-            kept.append(name)
-            continue
-        window = prod(axes(pool.kernel_size, 2))
-        for weights in taking:
-            nodes[weights] = _scaled(nodes[weights], window, new, with_bias=False)
-        for weights in before:
-            nodes[weights] = _scaled(nodes[weights], window, new, with_bias=True)
-        nodes[name] = new(pool.kernel_size, pool.stride, pool.padding, metadata=dict(pool.metadata))
-        rewritten[name] = window
-    return nodes, rewritten, kept
+    def apply(self, before: nir.NIRGraph) -> Made[nir.NIRGraph]:
+        """``windows``: the rewritten pools with their K; ``kept``: those that had to stay."""
+        new = _KINDS[self.kind]
+        (old,) = (kind for kind in _KINDS.values() if kind is not new)
+        nodes, edges = dict(before.nodes), list(before.edges)
+        windows: dict[str, int] = {}
+        kept: list[str] = []
+        origins: dict[str, Names] = {}
+        for name, pool in list(nodes.items()):
+            if not isinstance(pool, old):
+                continue
+            taking = _weights_behind(nodes, edges, name)
+            giving = [] if taking else _weights_before(nodes, edges, name)
+            if not taking and not giving:
+                kept.append(name)
+                continue
+            windows[name] = prod(axes(pool.kernel_size, 2))
+            for weights in (*taking, *giving):
+                nodes[weights] = _scaled(nodes[weights], windows[name], new, with_bias=bool(giving))
+                origins[weights] = (*origins.get(weights, (weights,)), name)
+            nodes[name] = new(pool.kernel_size, pool.stride, pool.padding, metadata=dict(pool.metadata))
+        if not windows:
+            return Made(before)
+        graph = nir.NIRGraph(nodes, edges, metadata=dict(before.metadata), type_check=False)
+        return Made(graph, origins, {"windows": windows, "kept": kept})
 
 
 def _weights_behind(nodes: dict[str, nir.NIRNode], edges: list[Edge], name: str) -> list[str]:

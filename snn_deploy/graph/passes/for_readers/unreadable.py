@@ -10,6 +10,7 @@ import numpy as np
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.for_readers.consumers import Consumer
+from snn_deploy.graph.passes.for_readers.plain_convs import unsquare
 from snn_deploy.graph.plan import loop_groups
 from snn_deploy.graph.types import INTEGRATOR_NODES, STATEFUL_NODES, WEIGHT_NODES, Plan
 
@@ -40,6 +41,8 @@ def _node(name: str, node: nir.NIRNode, reader: Consumer) -> Iterator[Problem]:
     elif pool and np.any(node.padding) and not isinstance(node, reader.padded_pools):
         rule = f"{reader.title} ignores it"
         yield Problem(name, "a pool with padding", rule, try_instead="padding 0")
+    elif isinstance(node, nir.Conv2d) and reader.typed and (problem := unsquare(name, node)):
+        yield problem
     elif isinstance(node, nir.Conv2d) and np.any(np.not_equal(node.dilation, 1)) and not reader.dilation:
         yield Problem(name, f"a dilation of {node.dilation}", f"{reader.title} ignores it")
 

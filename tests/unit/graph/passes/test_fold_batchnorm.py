@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snn_deploy.core.errors import UnsupportedError
-from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, fold_batchnorm
+from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
 from snn_deploy.graph.readers.modules import CONVERTERS
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.layers import stateless
@@ -43,8 +43,10 @@ def folded(*chain: tuple[str, nir.NIRNode]) -> dict[str, nir.NIRNode]:
     nodes = dict(chain)
     names = list(nodes)
     edges = [(a, b) for a, b in itertools.pairwise(names)]
-    left, edges, done = fold_batchnorm(nodes, edges)
-    assert done == [name for name in names if isinstance(nodes[name], ChannelAffine)]
+    made = FoldBatchNorm().apply(nir.NIRGraph(nodes, edges, type_check=False))
+    left, edges = made.subject.nodes, made.subject.edges
+    folded_in = {origin for origins in made.origins.values() for origin in origins} - set(left)
+    assert folded_in == {name for name in names if isinstance(nodes[name], ChannelAffine)}
     assert edges == list(zip(left, list(left)[1:], strict=False))
     return left
 
@@ -127,7 +129,7 @@ def test_what_cannot_fold_is_named():
         ("neuron", "before"), ("before", "padded"),
     ]  # fmt: skip
     with pytest.raises(UnsupportedError) as caught:
-        fold_batchnorm(nodes, edges)
+        FoldBatchNorm().apply(nir.NIRGraph(nodes, edges, type_check=False))
     text = str(caught.value)
     assert "alone: batch norm between neuron and out" in text
     assert "norm: batch norm between shared and out" in text

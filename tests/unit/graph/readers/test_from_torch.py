@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
+from support.passes import portable
 from support.students import IN_SHAPE, NEURONS, multi, pooled, spikes_in, student
 from torch import nn
 
 from snn_deploy.export.parity import compare_layer
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir, write_nir

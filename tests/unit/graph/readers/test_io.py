@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.graphs import conv, graph, lif
+from support.passes import portable
 from support.random_graphs import exact_cases
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers import io, untrusted
 from snn_deploy.graph.readers.io import read_nir, write_nir

@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from support.graphs import chain, conv, graph, lif, pool, replace_fields
+from support.passes import flavour, portable
 from support.random_graphs import exact_cases
 
 from snn_deploy.graph.passes.for_readers.channel_order import channels_first
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
-from snn_deploy.graph.passes.for_readers.flavours import flavour, type_check
-from snn_deploy.graph.passes.for_readers.portable import portable
+from snn_deploy.graph.passes.for_readers.for_reader import type_check
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.semantics import Semantics, read_semantics, write_semantics

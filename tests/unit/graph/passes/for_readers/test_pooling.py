@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from support.graphs import conv, graph, lif
 from support.random_graphs import exact_cases
 
-from snn_deploy.graph.passes.for_readers.pooling import sum_pooling
+from snn_deploy.graph.passes.for_readers.pooling import Pooling
+from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.simulate.reference import Reference
 
 
@@ -19,8 +20,13 @@ def pool(side: int = 2) -> nir.AvgPool2d:
 
 
 def rewritten(net: nir.NIRGraph) -> nir.NIRGraph:
-    nodes, _, _ = sum_pooling(net.nodes, net.edges)
-    return nir.NIRGraph(nodes, list(net.edges), metadata=dict(net.metadata), type_check=False)
+    return Stage.of(net).then(Pooling("sum")).subject
+
+
+def sum_pooling(net: nir.NIRGraph) -> tuple[dict[str, nir.NIRNode], dict[str, int], list[str]]:
+    """The nodes, the windows of rewritten pools, and the pools that stayed."""
+    made = Pooling("sum").apply(net)
+    return made.subject.nodes, made.facts["windows"], made.facts["kept"]
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,7 +54,7 @@ def test_behind_flatten_and_into_several_convolutions(side):
         ("a", "fa"), ("b", "fa"), ("fa", "head"), ("head", "output"), ("fc", "output"),
     ]  # fmt: skip
     net = graph(nodes, edges, (1, 2 * side, 2 * side), (3,))
-    done, windows, kept = sum_pooling(net.nodes, net.edges)
+    done, windows, kept = sum_pooling(net)
     assert (windows, kept) == ({"pool": side * side}, [])
     assert isinstance(done["pool"], nir.SumPool2d)
     x = torch.rand(2, 3, 1, 2 * side, 2 * side, dtype=torch.float64)
@@ -62,7 +68,7 @@ def test_into_the_weights_before_when_a_neuron_follows():
     nodes["conv"].bias = np.ones(2, np.float32)
     edges = [("input", "conv"), ("conv", "pool"), ("pool", "neuron"), ("neuron", "output")]
     net = graph(nodes, edges, (1, 4, 4), (2, 2, 2))
-    done, windows, kept = sum_pooling(net.nodes, net.edges)
+    done, windows, kept = sum_pooling(net)
     assert (windows, kept) == ({"pool": 4}, [])
     assert np.array_equal(done["conv"].weight, nodes["conv"].weight / 4)
     assert np.array_equal(done["conv"].bias, nodes["conv"].bias / 4)
@@ -73,6 +79,10 @@ def test_a_pool_between_neurons_or_into_a_sum_stays():
     edges = [
         ("input", "pool"), ("pool", "n"), ("input", "other"), ("other", "fc"), ("n", "fc"), ("fc", "output"),
     ]  # fmt: skip
-    done, windows, kept = sum_pooling(graph(nodes, edges, (1, 4, 4), (1, 2, 2)).nodes, edges)
-    assert (windows, kept) == ({}, ["pool", "other"])
+    net = graph(nodes, edges, (1, 4, 4), (1, 2, 2))
+    assert Pooling("sum").apply(net).subject is net
+    net.nodes["last"] = pool()
+    net.edges[-1:] = [("fc", "last"), ("last", "output")]
+    done, windows, kept = sum_pooling(net)
+    assert (windows, kept) == ({"last": 4}, ["pool", "other"])
     assert isinstance(done["pool"], nir.AvgPool2d)

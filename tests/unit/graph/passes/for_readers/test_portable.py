@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from support.graphs import conv, graph, lif
+from support.passes import portable
 from support.random_graphs import exact_cases
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.graph.passes.for_readers.encoding import FEEDBACK_KEY
-from snn_deploy.graph.passes.for_readers.portable import portable
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics, read_semantics, write_semantics
@@ -38,7 +38,7 @@ def test_thresholds_move_one_float_down_so_that_both_comparisons_agree():
     assert lowered.nodes["n"].v_threshold.tolist() == [np.nextafter(np.float32(1), np.float32(0))] * 2
     semantics = read_semantics(lowered)
     assert (semantics.fires_at, semantics.timesteps) == (">", 4)
-    assert {"pass": "threshold_below", "layers": ["n"]} in passes
+    assert {"pass": "threshold_below", "layers": ["n"], "made": {"n": ["n"]}} in passes
     assert net.nodes["n"].v_threshold.tolist() == [1, 1]
 
 
@@ -48,7 +48,7 @@ def test_a_subtracted_threshold_stays_what_it_is():
     lowered, passes = portable(make_plan(net))
     assert lowered.nodes["n"].v_threshold.tolist() == [1, 1]
     assert read_semantics(lowered).fires_at == ">="
-    assert passes == [{"pass": "portable_encoding"}]
+    assert passes == ({"pass": "portable_encoding", "made": {"n": ["n"]}},)
 
 
 def test_encoding():

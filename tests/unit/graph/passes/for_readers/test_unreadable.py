@@ -6,9 +6,9 @@ import nir
 import numpy as np
 import pytest
 from support.graphs import chain, conv, graph, lif, pool, replace_fields
+from support.passes import flavour
 
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
-from snn_deploy.graph.passes.for_readers.flavours import flavour
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, write_semantics
 

@@ -1,0 +1,33 @@
+"""Every writer as a pipeline: which passes, in which order, make what is written from the hub graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
+from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
+from snn_deploy.graph.passes.for_readers.for_reader import DepthFirst, ForReader
+from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions
+from snn_deploy.graph.passes.for_readers.pooling import Pooling
+from snn_deploy.graph.passes.for_readers.thresholds import ThresholdBelow
+from snn_deploy.graph.passes.keeps import GraphPass
+
+PORTABLE: tuple[GraphPass, ...] = (Pooling("sum"), ThresholdBelow(), PortableEncoding())
+"""``nir``: the form that most frameworks read without silent changes (versions of September 2026). Sum
+pooling because sinabs, Norse and Spyx know no AvgPool2d and drop it silently."""
+
+
+def for_reader(name: str, allow: Collection[str] = ()) -> tuple[GraphPass, ...]:
+    """``nir --for NAME``: the form that one reader (a key of ``CONSUMERS``) executes exactly.
+
+    ``allow``: rules that may be broken by name.
+    """
+    reader = CONSUMERS[name]
+    return (
+        Pooling(reader.pooling),
+        PlainConvolutions(square=reader.typed),
+        *([DepthFirst()] if reader.depth_first else []),
+        *([ChannelsLast()] if reader.channels_last else []),
+        ForReader(name, tuple(allow)),
+    )

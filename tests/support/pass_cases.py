@@ -1,0 +1,150 @@
+"""Tiny networks with small whole numbers, one or more for every pass: what the golden texts are of."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import nir
+import numpy as np
+
+from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
+from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
+from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
+from snn_deploy.graph.passes.for_readers.for_reader import DepthFirst, ForReader
+from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions
+from snn_deploy.graph.passes.for_readers.pooling import Pooling
+from snn_deploy.graph.passes.for_readers.thresholds import ThresholdBelow
+from snn_deploy.graph.passes.protocol import Pass
+from snn_deploy.graph.semantics import Semantics, write_semantics
+from support.graphs import graph, lif
+
+
+def row(nodes: dict[str, nir.NIRNode], source, target, **semantics) -> nir.NIRGraph:
+    """``nodes`` one behind another between ``input`` and ``output``."""
+    made = graph(nodes, list(itertools.pairwise(["input", *nodes, "output"])), source, target)
+    write_semantics(made, Semantics(**semantics))
+    return made
+
+
+def dense(*rows: list[float], bias: list[float] | None = None) -> nir.NIRNode:
+    """``Linear``, or with ``bias`` ``Affine``."""
+    weight = np.array(rows, np.float32)
+    return nir.Linear(weight) if bias is None else nir.Affine(weight, np.array(bias, np.float32))
+
+
+def conv2d(weight: list[Any], bias: list[float], padding=(0, 0), groups: int = 1) -> nir.Conv2d:
+    weight, bias = np.array(weight, np.float32), np.array(bias, np.float32)
+    return nir.Conv2d(None, weight, (1, 1), padding, (1, 1), groups, bias)
+
+
+def pool2d(kind: type[nir.NIRNode]) -> nir.NIRNode:
+    return kind(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+
+
+def norm(scale: list[float], shift: list[float]) -> ChannelAffine:
+    return ChannelAffine(np.array(scale, np.float64), np.array(shift, np.float64))
+
+
+def flat() -> nir.Flatten:
+    return nir.Flatten({"input": None}, 0, -1)
+
+
+def _loose() -> nir.NIRGraph:
+    """Scalar parameters, a window and axes said once, the doors under other names."""
+    nodes = {
+        "n": nir.LIF(*(np.float64(v) for v in (2e-4, 2.0, 0.0, 1.0, 0.0))),
+        "same": nir.Conv2d(None, np.ones((1, 1, 3, 3)), 1, "same", 1, 1, np.zeros(1)),
+        "pool": nir.AvgPool2d(np.array(2), np.array(2), np.array(0)),
+        "flat": flat(),
+    }
+    made = row(nodes, (1, 4, 4), (4,))
+    made.nodes["frames"], made.nodes["classes"] = made.nodes.pop("input"), made.nodes.pop("output")
+    made.edges = list(itertools.pairwise(["frames", *nodes, "classes"]))
+    return made
+
+
+def _shortcut() -> nir.NIRGraph:
+    nodes = {"n": lif((2,)), "a": dense([1, 0], [0, 1]), "m": lif((2,))}
+    edges = [("input", "n"), ("n", "a"), ("a", "m"), ("n", "m"), ("m", "output")]
+    return graph(nodes, edges, (2,), (2,))
+
+
+def _cuba() -> nir.CubaLIF:
+    values = {"tau_syn": 2e-4, "tau_mem": 2e-4, "r": 2.0, "v_leak": 0.0, "v_threshold": 3.0, "w_in": 2.0}
+    return nir.CubaLIF(**{name: np.full(1, value) for name, value in values.items()})
+
+
+def _lif_of_gain_1() -> nir.LIF:
+    values = {"tau": 2e-4, "r": 2.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
+    return nir.LIF(**{name: np.full(2, value) for name, value in values.items()})
+
+
+GROUPED = conv2d([[[[1]]], [[[2]]], [[[3]]], [[[4]]]], [5, 6, 7, 8], groups=2)
+WIDE = conv2d([[[[1, 2, 3]]]], [0], padding=(0, 1))
+CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
+    "fold_batchnorm_behind_weights": (
+        FoldBatchNorm(),
+        row({"fc": dense([1, 2], [3, 4]), "norm": norm([2, -1], [1, 5]), "n": lif((2,))}, (2,), (2,)),
+    ),
+    "fold_batchnorm_before_weights": (
+        FoldBatchNorm(),
+        row(
+            {"n": lif((2,)), "norm": norm([2, 3], [1, -1]), "fc": dense([1, 1], [0, 2], bias=[1, 0])},
+            (2,),
+            (2,),
+        ),
+    ),
+    "sum_pooling": (
+        Pooling("sum"),
+        row(
+            {"pool": pool2d(nir.AvgPool2d), "flat": flat(), "fc": dense([4, 8, 12, 16]), "n": lif((1,))},
+            (1, 4, 4),
+            (1,),
+        ),
+    ),
+    "average_pooling": (
+        Pooling("average"),
+        row(
+            {"conv": conv2d([[[[2]]]], [1]), "pool": pool2d(nir.SumPool2d), "n": lif((1, 2, 2))},
+            (1, 4, 4),
+            (1, 2, 2),
+        ),
+    ),
+    "plain_convolutions_groups": (
+        PlainConvolutions(square=True),
+        row(
+            {
+                "conv": conv2d([[[[1]]], [[[2]]], [[[3]]], [[[4]]]], [5, 6, 7, 8], groups=2),
+                "n": lif((4, 2, 2)),
+            },
+            (2, 2, 2),
+            (4, 2, 2),
+        ),
+    ),
+    "plain_convolutions_kernel": (
+        PlainConvolutions(square=True),
+        row(
+            {"conv": conv2d([[[[1, 2, 3]]]], [0], padding=(0, 1)), "n": lif((1, 3, 3))}, (1, 3, 3), (1, 3, 3)
+        ),
+    ),
+    "depth_first_edges": (DepthFirst(), _shortcut()),
+    "channels_last": (
+        ChannelsLast(),
+        row({"flat": flat(), "fc": dense([0, 1, 2, 3]), "n": lif((1,))}, (2, 1, 2), (1,)),
+    ),
+    "threshold_below": (
+        ThresholdBelow(),
+        row({"fc": dense([1, 2]), "n": lif((1,))}, (2,), (1,), fires_at=">=", timesteps=4),
+    ),
+    "portable_encoding": (PortableEncoding(), _loose()),
+    "flavour_norse": (
+        ForReader("norse"),
+        row({"fc": dense([1, 2], [3, 4]), "n": _lif_of_gain_1()}, (2,), (2,), fires_at=">="),
+    ),
+    "flavour_sinabs": (
+        ForReader("sinabs"),
+        row({"fc": dense([1, 2]), "n": _cuba()}, (2,), (1,), fires_at=">="),
+    ),
+}
+"""Per golden text, the pass and the network before it."""
