@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_deploy.cli.network import Network
-from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+from snn_deploy.cli.reading import reading_options
 
 if TYPE_CHECKING:
     from snn_deploy.hardware.findings import Finding
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 NODES_SHOWN = 3
 
 
+@reading_options
 def check(
     source: Network,
     target: Annotated[
         str, typer.Option(help="Chips, profiles and formats, separated by commas: loihi2,speck2f,lava.")
     ],
-    dt: Dt = None,
-    integrator: Integrator = None,
-    fires_at: FiresAt = None,
-    reset: Reset = None,
+    reading: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every reason why a network cannot go to a target, with the number, the limit and its source."""
@@ -38,7 +36,7 @@ def check(
     from snn_deploy.tasks.check import exit_code
 
     names = [part.strip() for part in target.split(",") if part.strip()]
-    answers = api.check_network(source, names, reading=stated(dt, integrator, fires_at, reset))
+    answers = api.check_network(source, names, reading=reading)
     code = exit_code(answers)
     if json:
         render.emit_json([_as_dict(answer) for answer in answers])

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from snn_deploy.cli.network import Network
-from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+from snn_deploy.cli.reading import reading_options
 
 
+@reading_options
 def export(
     source: Network,
     to: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "nir,onnx,lava",
@@ -59,10 +60,7 @@ def export(
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
     ] = None,
-    dt: Dt = None,
-    integrator: Integrator = None,
-    fires_at: FiresAt = None,
-    reset: Reset = None,
+    reading: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Write model files, run each in its own runtime on real samples, compare spike by spike, and report."""
@@ -85,7 +83,7 @@ def export(
             samples=sample_count(samples),
             data=data,
             profiles=profile,
-            reading=stated(dt, integrator, fires_at, reset),
+            reading=reading,
             report=render.note,
         )
     except ParityError:

@@ -1,59 +1,122 @@
-"""Options that state what a ``.nir`` file from elsewhere leaves open about discrete time."""
+"""Options that state what a ``.nir`` file from elsewhere leaves open: who wrote it, and its discrete time.
+
+They are the same for every command that takes a network; :func:`reading_options` gives them to it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from snn_deploy.graph.timing import Reading
 
-_PANEL = "Discrete time of a .nir file that does not state it"
-
-Dt = Annotated[
-    float | None,
-    typer.Option("--dt", help="Step in seconds.", show_default=False, rich_help_panel=_PANEL),
-]
-Integrator = Annotated[
-    str | None,
-    typer.Option(help="euler or exponential.", show_default=False, rich_help_panel=_PANEL),
-]
-FiresAt = Annotated[
-    str | None,
-    typer.Option("--fires-at", help="'>' or '>='.", show_default=False, rich_help_panel=_PANEL),
-]
-Reset = Annotated[
-    str | None,
-    typer.Option(help="zero (to v_reset) or subtract.", show_default=False, rich_help_panel=_PANEL),
-]
+_PANEL = "What a .nir file from elsewhere leaves open"
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def stated(dt: float | None, integrator: str | None, fires_at: str | None, reset: str | None) -> Reading:
+def _option(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, show_default=False, rich_help_panel=_PANEL)
+
+
+_OPTIONS: dict[str, Any] = {
+    "writer": Annotated[
+        str | None,
+        _option(
+            "--from",
+            "Who wrote it: snntorch, norse, sinabs, rockpool, spikingjelly, spyx, lava-dl; auto: find out.",
+        ),
+    ],
+    "dt": Annotated[float | None, _option("--dt", "Step in seconds.")],
+    "integrator": Annotated[str | None, _option("--integrator", "euler or exponential.")],
+    "fires_at": Annotated[str | None, _option("--fires-at", "'>' or '>='.")],
+    "reset": Annotated[
+        str | None,
+        _option(
+            "--reset",
+            "zero (to v_reset), subtract or none; of single neurons: zero,NODE=none. The hub's others: "
+            "zero-next, subtract-next, subtract-raised.",
+        ),
+    ],
+    "reset_delay": Annotated[
+        bool | None,
+        _option("--reset-delay/--no-reset-delay", "snntorch: whether resets come a step late (its default)."),
+    ],
+    "spikes": Annotated[str | None, _option("--spikes", "Per neuron and step: one, or many.")],
+    "v_min": Annotated[float | None, _option("--min-membrane", "Lower bound of membranes (min_v_mem).")],
+    "norm_input": Annotated[
+        bool | None,
+        _option("--norm-input/--no-norm-input", "sinabs: as its layers were made (True is its default)."),
+    ],
+}
+
+
+def reading_options(command: Command) -> Command:
+    """``command``, which takes a ``reading``, with these options in its place.
+
+    Typer sees the options in the signature; the command gets one
+    :class:`~snn_deploy.graph.timing.Reading`.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    given = [p for p in signature.parameters.values() if p.name != "reading"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in _OPTIONS.items()
+    ]
+
+    def run(**values: Any) -> Any:
+        options = {name: values.pop(name) for name in _OPTIONS}
+        return command(**values, reading=stated(**options))
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in given] + added
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run  # type: ignore[return-value]
+
+
+def stated(**options: Any) -> Reading:
     """The options as a :class:`snn_deploy.graph.timing.Reading`.
 
     Raises:
         ConfigError: values that are not known, all at once.
     """
+    import math
     from typing import get_args
 
     from snn_deploy.core.errors import ConfigError, Problem
     from snn_deploy.graph import semantics
     from snn_deploy.graph.timing import Reading
 
+    dt, v_min = options["dt"], options["v_min"]
     problems = (
         [] if dt is None or 0 < dt < semantics.MAX_DT else [Problem("--dt", f"{dt:g}", "a time in seconds")]
     )
-    known = {
-        "--integrator": (integrator, semantics.Integrator),
-        "--fires-at": (fires_at, semantics.Comparison),
-        "--reset": (reset, semantics.Reset),
-    }
-    for name, (value, literal) in known.items():
+    if v_min is not None and not math.isfinite(v_min):
+        problems.append(Problem("--min-membrane", f"{v_min:g}", "a number"))
+    options["reset"], resets = _resets(options["reset"])
+    known: list[tuple[str, str | None, Any]] = [
+        ("--integrator", options["integrator"], semantics.Integrator),
+        ("--fires-at", options["fires_at"], semantics.Comparison),
+        ("--spikes", options["spikes"], semantics.Spikes),
+        *(("--reset", kind, semantics.Reset) for kind in (options["reset"], *(kind for _, kind in resets))),
+    ]
+    for name, value, literal in known:
         if value is not None and value not in get_args(literal):
             problems.append(Problem(name, f"'{value}'", rule=" or ".join(get_args(literal))))
     if problems:
         raise ConfigError(
             "The discrete time of the file is stated in a way we do not know.", problems=problems
         )
-    return Reading(dt, integrator, fires_at, reset)  # type: ignore[arg-type]
+    return Reading(**options, resets=tuple(resets))  # type: ignore[arg-type]
+
+
+def _resets(text: str | None) -> tuple[str | None, list[tuple[str, str]]]:
+    """The reset of all neurons, and those of single ones: ``zero,NODE=none``."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    alone = [part for part in parts if "=" not in part]
+    named = [part.rpartition("=") for part in parts if "=" in part]
+    return (",".join(alone) or None), [(name.strip(), kind.strip()) for name, _, kind in named]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from snn_deploy.cli.network import Network
-from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+from snn_deploy.cli.reading import reading_options
 
 
+@reading_options
 def report(
     source: Network,
     profile: Annotated[
@@ -23,10 +24,7 @@ def report(
         str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
     ] = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
-    dt: Dt = None,
-    integrator: Integrator = None,
-    fires_at: FiresAt = None,
-    reset: Reset = None,
+    reading: Any = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another report: its folder, or that of a run or bundle.")
     ] = None,
@@ -55,7 +53,7 @@ def report(
         formats=[part.strip() for part in formats.split(",") if part.strip()],
         against=against,
         measure=measure,
-        reading=stated(dt, integrator, fires_at, reset),
+        reading=reading,
     )
     if json:
         typer.echo(written["json"].read_text())

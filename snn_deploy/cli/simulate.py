@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from snn_deploy.cli.network import Network
-from snn_deploy.cli.reading import Dt, FiresAt, Integrator, Reset, stated
+from snn_deploy.cli.reading import reading_options
 
 if TYPE_CHECKING:
     from snn_deploy.tasks.simulate import LayerSpikes, Simulation
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first (sample, step, neuron)")
 
 
+@reading_options
 def simulate(
     source: Network,
     backend: Annotated[
@@ -32,10 +33,7 @@ def simulate(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Spikes of each layer, and how many differ.")
     ] = False,
-    dt: Dt = None,
-    integrator: Integrator = None,
-    fires_at: FiresAt = None,
-    reset: Reset = None,
+    reading: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a network in a backend and compare it with what it should do, spike by spike."""
@@ -50,7 +48,7 @@ def simulate(
         backend,
         data=data,
         samples=sample_count(samples),
-        reading=stated(dt, integrator, fires_at, reset),
+        reading=reading,
     )
     if not render.first_process():
         return

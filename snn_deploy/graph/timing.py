@@ -17,13 +17,21 @@ delay is between two steps (our choice). What no node of the graph depends on is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import nir
 import numpy as np
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.graph.semantics import MAX_DT, Comparison, Integrator, Reset, Semantics, read_semantics
+from snn_deploy.graph.semantics import (
+    MAX_DT,
+    Comparison,
+    Integrator,
+    Reset,
+    Semantics,
+    Spikes,
+    read_semantics,
+)
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
 
 SAME = 1e-5
@@ -32,22 +40,41 @@ SAME = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a caller states about the discrete time of a file; None: nothing."""
+    """What a caller states about the discrete time of a file; None: nothing.
+
+    Attributes:
+        dt, integrator, fires_at, reset, spikes, v_min: see :class:`snn_deploy.graph.semantics.Semantics`.
+        resets: resets of single nodes, by name.
+        writer: who wrote the file: a key of :data:`snn_deploy.graph.readers.dialects.DIALECTS`, or ``auto``.
+        reset_delay: whether the writer's resets come a step late (snnTorch's argument of that name).
+        norm_input: whether the writer's neurons weight their input with the share of a step (sinabs' argument
+            of that name).
+    """
 
     dt: float | None = None
     integrator: Integrator | None = None
     fires_at: Comparison | None = None
     reset: Reset | None = None
+    resets: tuple[tuple[str, Reset], ...] = ()
+    spikes: Spikes | None = None
+    v_min: float | None = None
+    writer: str | None = None
+    reset_delay: bool | None = None
+    norm_input: bool | None = None
 
     def stated(self) -> dict[str, object]:
-        """The fields that are stated."""
-        values = {
-            "dt": self.dt,
-            "integrator": self.integrator,
-            "fires_at": self.fires_at,
-            "reset": self.reset,
-        }
+        """The fields of the graph's semantics that are stated."""
+        names = ("dt", "integrator", "fires_at", "reset", "spikes", "v_min")
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
+
+    def given(self) -> tuple[str, ...]:
+        """The names of all fields that are stated."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
+
+
+_UNSAID = {"spikes": "one", "v_min": None}
+"""Fields that a file of ours states only where they differ from these."""
 
 
 def timing(graph: nir.NIRGraph, reading: Reading) -> tuple[Semantics, list[str]]:
@@ -61,7 +88,7 @@ def timing(graph: nir.NIRGraph, reading: Reading) -> tuple[Semantics, list[str]]
     problems = [
         Problem(name, f"stated as {value}, but the file says {getattr(semantics, name)}")
         for name, value in given.items()
-        if name not in semantics.assumed and getattr(semantics, name) != value
+        if name not in semantics.assumed and name not in _UNSAID and getattr(semantics, name) != value
     ]
     if problems:
         raise ConfigError("The file says what its discrete time is.", problems=problems)
@@ -127,6 +154,8 @@ def _said(node: nir.NIRNode) -> Iterator[float]:
 def _quotients(over: object, under: object, *, unless_one: bool = False) -> Iterator[float]:
     """The extremes of ``over / under``; nothing where the quotient says no step."""
     divisor = np.asarray(under, dtype=np.float64)
+    if not np.isfinite(divisor).all() or not np.isfinite(np.asarray(over, dtype=np.float64)).all():
+        return
     if divisor.size and (divisor > 0).all() and not (unless_one and (divisor == 1).all()):
         with np.errstate(over="ignore"):
             quotients = np.asarray(over, dtype=np.float64) / divisor

@@ -142,8 +142,8 @@ def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
     kind = kind_at(path)
     if kind == "nir":
         return _open_nir(path, reading)
-    if reading.stated():
-        given = ", ".join(reading.stated())
+    if reading.given():
+        given = ", ".join(reading.given())
         raise ConfigError(f"Only a .nir file can be told its {given}; '{path}' states its own discrete time.")
     if kind == "net":
         return _open_net(path)

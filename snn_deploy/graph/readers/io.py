@@ -52,6 +52,8 @@ _FIELDS: dict[str, tuple[set[str], set[str]]] = {
 
 _INTEGER_FIELDS = {"shape", "input_shape", "input_type", "stride", "padding", "dilation", "groups"}
 _INTEGER_FIELDS |= {"kernel_size", "start_dim", "end_dim"}
+_ENDLESS_FIELDS = {"tau", "tau_mem", "tau_syn", "r", "w_in"}
+"""Fields that writers make infinite for neurons without a leak; the hub takes them from a dialect only."""
 _DEFAULTS = {"v_reset": 0.0, "w_in": 1.0}
 
 
@@ -132,7 +134,7 @@ class _Reader:
         dataset = self._access.dataset(group, name, where)
         if name == "padding" and h5py.check_string_dtype(dataset.dtype):
             return self._access.text(group, name, where)
-        array = self._access.array(dataset, where)
+        array = self._access.array(dataset, where, endless=name in _ENDLESS_FIELDS)
         if name in _INTEGER_FIELDS:
             if not np.equal(array, np.round(array)).all() or (np.abs(array) > 2**31).any():
                 raise DamageError(where, "is not an integer of 32 bits")

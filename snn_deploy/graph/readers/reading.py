@@ -4,25 +4,25 @@ A file may leave open what the hub must know. Each gap is filled only where the 
 reading; that reading is reported in a sentence. Otherwise the reader is asked for it.
 
 * no Input or Output node: the one node that nothing feeds, or that feeds nothing, gets one;
-* axes that count a batch (a Flatten from axis 1, an Input of shape (1, C, H, W)): taken without it when the
-  graph fits together in that way only;
-* discrete time: see :mod:`snn_deploy.graph.timing`.
+* axes that count a batch: see :mod:`snn_deploy.graph.readers.batch`;
+* discrete time: see :mod:`snn_deploy.graph.timing`, and :mod:`snn_deploy.graph.readers.dialects` where the
+  caller names the writer.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import nir
 import numpy as np
 
-from snn_deploy.core.errors import DataError, Problem, SnnDeployError
-from snn_deploy.graph.plan import make_plan
+from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.graph.readers.batch import plan_without_batch
+from snn_deploy.graph.readers.dialects.chosen import DIALECTS, as_written
 from snn_deploy.graph.readers.io import read_nir_and_shapes
 from snn_deploy.graph.semantics import write_semantics
-from snn_deploy.graph.shapes import Shape, ShapeError, axes, intrinsic_shape
+from snn_deploy.graph.shapes import Shape, intrinsic_shape
 from snn_deploy.graph.timing import Reading, timing
 from snn_deploy.graph.types import Plan
 
@@ -45,18 +45,22 @@ def read_plan(path: Path | str, reading: Reading = NOTHING_STATED) -> tuple[Plan
     """
     graph, shapes = read_nir_and_shapes(path)
     notes = _add_doors(graph, shapes)
-    semantics, timed = timing(graph, reading)
+    told, written = as_written(graph, reading, shapes)
+    semantics, timed = timing(graph, told)
     write_semantics(graph, semantics)
     try:
-        plan, counted = _one_reading(graph)
+        plan, counted = plan_without_batch(graph)
     except DataError as error:
         if "dt" in semantics.assumed and any("step" in problem.what for problem in error.problems):
             error.hint = (
-                f"The file does not state its step; {semantics.dt:g} s is assumed. State it with --dt."
+                f"The file does not state its step; {semantics.dt:g} s is assumed. State it with --dt, or "
+                f"who wrote the file with --from: {', '.join(DIALECTS)}."
             )
+        elif reading.writer is None and any("not finite" in problem.what for problem in error.problems):
+            error.hint = "snnTorch writes infinite tau and r where beta is 1: --from snntorch."
         raise
     plan.graph.nodes[plan.output] = nir.Output({"output": np.array(plan.shapes[plan.output])})
-    return plan, (*notes, *counted, *timed)
+    return plan, (*notes, *written, *counted, *timed)
 
 
 def _add_doors(graph: nir.NIRGraph, shapes: Mapping[str, Shape]) -> list[str]:
@@ -104,68 +108,3 @@ def _free(name: str, graph: nir.NIRGraph) -> str:
     while name in graph.nodes:
         name += "_"
     return name
-
-
-Change = Callable[[nir.NIRNode], nir.NIRNode | None]
-"""A node as it is when its axes do not count a batch; None where that makes no difference."""
-
-
-def _flatten(node: nir.NIRNode) -> nir.NIRNode | None:
-    if not isinstance(node, nir.Flatten):
-        return None
-    try:
-        start, end = axes(node.start_dim, 1)[0], axes(node.end_dim, 1)[0]
-    except ShapeError:
-        return None
-    if start < 1 or end == 0:
-        return None
-    return nir.Flatten({"input": None}, start - 1, end - 1 if end > 0 else end, metadata=dict(node.metadata))
-
-
-def _input(node: nir.NIRNode) -> nir.NIRNode | None:
-    shape = np.asarray(node.input_type["input"]) if isinstance(node, nir.Input) else np.zeros(0)
-    return nir.Input({"input": shape[1:]}, metadata=dict(node.metadata)) if shape.size > 1 else None
-
-
-def _output(node: nir.NIRNode) -> nir.NIRNode | None:
-    declared = node.output_type["output"] if isinstance(node, nir.Output) else None
-    shape = np.zeros(0) if declared is None else np.asarray(declared)
-    return nir.Output({"output": shape[1:]}, metadata=dict(node.metadata)) if shape.size > 1 else None
-
-
-_CHANGES: dict[str, Change] = {"Flatten": _flatten, "Input": _input, "Output": _output}
-
-
-def _one_reading(graph: nir.NIRGraph) -> tuple[Plan, list[str]]:
-    """The plan of ``graph``; where it does not fit together, of the one form without batch axes that does."""
-    try:
-        return make_plan(graph), []
-    except SnnDeployError as error:
-        refusal = error
-    found = []
-    for count in range(1, len(_CHANGES) + 1):
-        for kinds in itertools.combinations(_CHANGES, count):
-            changed = _without_batch(graph, kinds)
-            if changed is None:
-                continue
-            try:
-                found.append((make_plan(changed[0]), kinds, changed[1]))
-            except SnnDeployError:
-                continue
-    if len(found) != 1:
-        raise refusal
-    plan, kinds, names = found[0]
-    which = " and ".join(kinds)
-    return plan, [f"The axes of {which} ({', '.join(names)}) count a batch; they are taken without it."]
-
-
-def _without_batch(graph: nir.NIRGraph, kinds: tuple[str, ...]) -> tuple[nir.NIRGraph, list[str]] | None:
-    """``graph`` with the changes ``kinds``, and the changed nodes; None where a kind changes none."""
-    nodes, changed = dict(graph.nodes), []
-    for kind in kinds:
-        made = {name: new for name, node in graph.nodes.items() if (new := _CHANGES[kind](node)) is not None}
-        if not made:
-            return None
-        nodes |= made
-        changed += list(made)
-    return nir.NIRGraph(nodes, list(graph.edges), metadata=dict(graph.metadata), type_check=False), changed

@@ -107,8 +107,8 @@ class UntrustedFile:
             raise DamageError(where, "takes its content from another file")
         return child
 
-    def array(self, dataset: h5py.Dataset, where: str) -> npt.NDArray[Any]:
-        """A dataset of finite numbers."""
+    def array(self, dataset: h5py.Dataset, where: str, *, endless: bool = False) -> npt.NDArray[Any]:
+        """A dataset of finite numbers; ``endless``: or infinite ones."""
         if dataset.dtype.kind not in "fiub" or dataset.shape is None:
             raise DamageError(where, f"holds {dataset.dtype} instead of numbers")
         if len(dataset.shape) > MAX_RANK:
@@ -121,7 +121,7 @@ class UntrustedFile:
         if dataset.nbytes > MAX_EXPANSION * stored + MAX_TEXT:
             raise DamageError(where, f"declares {dataset.nbytes} bytes, but stores {stored}")
         array = np.asarray(dataset[()])
-        if not np.isfinite(array).all():
+        if np.isnan(array).any() or not (endless or np.isfinite(array).all()):
             raise DamageError(where, "holds values that are not finite")
         return array
 
