@@ -37,6 +37,8 @@ _WHERE = {
     "write_report": "snn_deploy.api",
     "run_sweep": "snn_deploy.sweep.run",
     "simulate_network": "snn_deploy.api",
+    "open_stream": "snn_deploy.api",
+    "Session": "snn_deploy.tasks.stream",
 }
 __all__ = [
     "Bundle",
@@ -44,6 +46,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Semantics",
+    "Session",
     "SnnDeployError",
     "__version__",
     "check_network",
@@ -57,6 +60,7 @@ __all__ = [
     "load_recipe",
     "make_plan",
     "open_bundle",
+    "open_stream",
     "price",
     "read_nir",
     "run_sweep",
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
         check_network,
         export_bundle,
         open_bundle,
+        open_stream,
         simulate_network,
         write_report,
     )
@@ -87,6 +92,7 @@ if TYPE_CHECKING:
     from snn_deploy.synapses.live import EventCounter
     from snn_deploy.tasks.compare import compare_reports
     from snn_deploy.tasks.distill import describe, distill_student
+    from snn_deploy.tasks.stream import Session
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, res
 from snn_deploy.tasks.open import Source, open_source
 from snn_deploy.tasks.report import report_source
 from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
+from snn_deploy.tasks.stream import Session, open_session
 
 Report = Callable[[str], None]
 
@@ -188,6 +189,25 @@ def check_network(
         return check_net(Path(source), wanted)
     opened = _opened(source, reading)
     return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
+
+
+def open_stream(
+    source: Source | Path | str,
+    backend: str = "reference",
+    *,
+    window: int | None = None,
+    sensor: tuple[int, int] | None = None,
+    reading: Reading = NOTHING_STATED,
+) -> Session:
+    """A session that is fed with events, or with frames, and gives decisions as soon as they are due.
+
+    ``window`` is the length of a frame in microseconds, or in events where frames are of equal count, and
+    ``sensor`` the camera's height and width; by default both are those that the network was trained with.
+
+    Raises:
+        ConfigError: ``backend`` cannot take one frame at a time, or ``window`` or ``sensor`` must be stated.
+    """
+    return open_session(_opened(source, reading), backend, window=window, sensor=sensor)
 
 
 def simulate_network(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_deploy.cli import catalog, check, compare, distill, doctor, export, report, simulate, sweep
+from snn_deploy.cli import catalog, check, compare, distill, doctor, export, report, simulate, stream, sweep
 from snn_deploy.core.errors import DataError, SnnDeployError
 from snn_deploy.core.version import __version__
 
@@ -50,6 +50,7 @@ app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
+app.command("stream")(stream.stream)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ls")(catalog.ls)

@@ -56,7 +56,7 @@ class CProgram:
     def __init__(self, path: Path, *, extra: tuple[str, ...] = ()) -> None:
         folder = path.parent
         self.net = read_net(path)
-        self._program = _as_written(folder, self.net)
+        self._program = as_written(folder, self.net)
         built = Path(tempfile.mkdtemp(prefix="snn-deploy-c-"))
         weakref.finalize(self, shutil.rmtree, built, ignore_errors=True)
         self._probe = built / "probe"
@@ -81,7 +81,7 @@ class CProgram:
         given = dict(forced or {})
         if unknown := set(given) - set(self.layers):
             raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
-        units = self._in_range(input_units(self.net, x))
+        units = in_range(self.net, input_units(self.net, x))
         steps, batch = units.shape[:2]
         per_sample = steps * (4 * self._program.inputs + 3 * self._neurons)
         size = max(1, CHUNK_BYTES // per_sample)
@@ -104,18 +104,6 @@ class CProgram:
     @property
     def _neurons(self) -> int:
         return sum(layer.count for layer in self._program.layers)
-
-    def _in_range(self, units: torch.Tensor) -> torch.Tensor:
-        low, high = self.net.input_range
-        if self.net.input_bits and not self.net.analog:
-            smallest, largest = (int(value) for value in torch.aminmax(units))
-            if smallest < min(low, 0) or largest > max(high, 0):
-                raise DataError(
-                    f"The input holds integers from {smallest} to {largest}; the C program was written for "
-                    f"{low} to {high}.",
-                    hint="Export again with samples of this range.",
-                )
-        return units
 
     def _chunk(
         self, units: torch.Tensor, given: Mapping[str, torch.Tensor]
@@ -196,7 +184,25 @@ def _to_program(spikes: torch.Tensor) -> Bytes:
     return flat
 
 
-def _as_written(folder: Path, net: LavaNet) -> Program:
+def in_range(net: LavaNet, units: torch.Tensor) -> torch.Tensor:
+    """``units``, after checking that the C program of ``net`` was written for them.
+
+    Raises:
+        DataError: they leave the range of its input.
+    """
+    low, high = net.input_range
+    if net.input_bits and not net.analog:
+        smallest, largest = (int(value) for value in torch.aminmax(units))
+        if smallest < min(low, 0) or largest > max(high, 0):
+            raise DataError(
+                f"The input holds integers from {smallest} to {largest}; the C program was written for "
+                f"{low} to {high}.",
+                hint="Export again with samples of this range.",
+            )
+    return units
+
+
+def as_written(folder: Path, net: LavaNet) -> Program:
     """The program that the files of ``folder`` hold, after checking that they hold nothing else."""
     texts = {}
     for name in (HEADER, SOURCE):

@@ -90,13 +90,32 @@ class OnnxRuntime:
         records = {name: torch.from_numpy(outputs[name + suffix]) for name in shapes} if record else {}
         return Trace(output=torch.from_numpy(outputs[self.info.output.name]), records=records)
 
+    def initial_state(self, batch: int) -> Arrays:
+        """States of a step model before its first step, by the name of the input that takes them."""
+        return {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in self.info.states}
+
+    def step(self, frame: Array, state: Arrays) -> tuple[Array, Arrays]:
+        """One step of a step model: ``frame [B, *shape]`` and the states before it to the output and the
+        states after it.
+
+        Raises:
+            DataError: a shape does not fit, or ONNX Runtime refuses the model.
+        """
+        names = [self.info.output.name, *(s.output for s in self.info.states)]
+        try:
+            found = self._session(False, ()).run(names, {self.info.input.name: frame, **state})
+        except _RUNTIME_ERRORS as error:
+            text = str(error).partition("\n")[0]
+            raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
+        return found[0], dict(zip((s.input for s in self.info.states), found[1:], strict=True))
+
     def _run(self, session: onnxruntime.InferenceSession, sequences: Arrays) -> Arrays:
         """Outputs over time, ``[T, B, *shape]`` each."""
         names = [value.name for value in session.get_outputs()]
         if self.info.kind != "step":
             return dict(zip(names, session.run(names, sequences), strict=True))
         steps, batch = sequences[self.info.input.name].shape[:2]
-        state = {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in self.info.states}
+        state = self.initial_state(batch)
         kept: dict[str, list[Array]] = {name: [] for name in names}
         for name in (s.output for s in self.info.states):
             del kept[name]

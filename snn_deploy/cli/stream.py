@@ -1,0 +1,118 @@
+"""``stream``: events in, decisions out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from snn_deploy.data.formats.base import Columns
+    from snn_deploy.tasks.stream import Session, StepResult
+
+PART = 1024
+SAVE_SECONDS = 1.0
+
+
+def stream(
+    source: Annotated[Path, typer.Argument(help="A bundle folder or a .nir file.")],
+    events: Annotated[
+        str, typer.Option("--events", help="A recording in any known format, or - for standard input.")
+    ],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="Of standard input: csv (t,x,y,p a line) or bin (16-byte records)."),
+    ] = "csv",
+    backend: Annotated[str, typer.Option(help="reference, onnxruntime or c.")] = "reference",
+    window: Annotated[
+        int | None,
+        typer.Option(help="Length of a frame in microseconds (or events). Default: as trained.", min=1),
+    ] = None,
+    sensor: Annotated[
+        str | None, typer.Option(help="Height and width of the camera, such as 128x128. Default: as trained.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every-step", help="Also print the steps within a sample.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Keep the session in this file: a killed stream of a recording goes on there."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per step.")] = False,
+) -> None:
+    """Feed events to a network as they come, and print its decisions and how long its steps take."""
+    from snn_deploy import api
+    from snn_deploy.cli import render
+    from snn_deploy.cli.stream_view import Lines, Live, Records, latency
+
+    session = api.open_stream(source, backend, window=window, sensor=_size(sensor))
+    if state is not None and state.exists():
+        session.restore(state)
+        render.note(f"going on after {session.events} events, from {state}")
+    live = render.out.is_terminal and not json and not every
+    seconds: list[float] = []
+    with Records() if json else Live() if live else Lines(every) as view:
+        for result in _results(session, _columns(events, form, session.events), state):
+            seconds.append(result.seconds)
+            view.show(result)
+    if state is not None:
+        session.save(state)
+    if not json:
+        for line in latency(seconds):
+            render.say(line)
+        if session.late:
+            render.say(f"{session.late} events came after their frame was complete, and were left out")
+
+
+def _results(session: Session, parts: Iterator[Columns], state: Path | None) -> Iterator[StepResult]:
+    import time
+
+    saved = time.monotonic()
+    for part in parts:
+        yield from session.push(part.x, part.y, part.p, part.t)
+        if state is not None and time.monotonic() - saved > SAVE_SECONDS:
+            session.save(state)
+            saved = time.monotonic()
+    yield from session.finish()
+
+
+def _columns(events: str, form: str, skip: int) -> Iterator[Columns]:
+    """The events in parts, without the first ``skip`` of a recording.
+
+    Raises:
+        ConfigError: an unknown format.
+        DataError: the recording is missing or damaged.
+    """
+    from snn_deploy.core.errors import ConfigError, DataError
+    from snn_deploy.data.formats.chosen import read_any
+    from snn_deploy.data.formats.pipes import read_pipe
+
+    if events == "-":
+        if form not in {"csv", "bin"}:
+            raise ConfigError(f"Standard input is csv or bin, not '{form}'.")
+        yield from read_pipe(sys.stdin.buffer, "csv" if form == "csv" else "bin", PART)
+        return
+    path = Path(events)
+    if not path.is_file():
+        raise DataError(f"There is no recording '{path}'.")
+    for columns in read_any(path):
+        size = len(columns.t)
+        begin, skip = min(skip, size), max(0, skip - size)
+        for first in range(begin, size, PART):
+            yield type(columns)(*(column[first : first + PART] for column in columns))
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from snn_deploy.core.errors import ConfigError
+
+    if text is None:
+        return None
+    words: list[Any] = text.lower().split("x")
+    if len(words) != 2 or not all(word.isdigit() and 0 < int(word) <= 8192 for word in words):
+        raise ConfigError(
+            f"'{text}' is no size of a camera.", hint="Height x width, such as --sensor 128x128"
+        )
+    return int(words[0]), int(words[1])

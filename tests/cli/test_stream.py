@@ -1,0 +1,125 @@
+"""``stream`` on a file, on standard input, and going on after a kill."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import torch
+from support.students import IN_SHAPE, NEURONS, spikes_in, student
+
+from snn_deploy.cli.main import exit_code
+from snn_deploy.data.formats.pipes import RECORD
+from snn_deploy.export.base import Calibration
+from snn_deploy.export.nir import NirWriter
+from snn_deploy.graph.readers.from_torch import from_torch
+from snn_deploy.graph.semantics import Semantics
+from snn_deploy.tasks.stream import Session
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    semantics = Semantics(timesteps=STEPS, classes=tuple("abcdefghij"))
+    NirWriter().write(
+        from_torch(student(NEURONS["LIF"]), IN_SHAPE, semantics=semantics), folder, Calibration(spikes_in())
+    )
+    return folder / "model.nir"
+
+
+@pytest.fixture(scope="module")
+def columns():
+    rng = np.random.default_rng(0)
+    count = 3000
+    t = np.sort(rng.integers(0, 100 * STEPS * 4, count))
+    t[0] = 0
+    x, y, p = (rng.integers(0, limit, count) for limit in (*reversed(IN_SHAPE[1:]), 2))
+    return {"x": x, "y": y, "t": t, "p": p}
+
+
+@pytest.fixture
+def recording(columns, tmp_path):
+    np.savez(tmp_path / "recording.npz", **columns)
+    return tmp_path / "recording.npz"
+
+
+def feed(monkeypatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def decisions(text: str) -> list[str]:
+    return re.findall(r"^sample \d+  decision  \w", text, re.MULTILINE)
+
+
+def test_a_file_and_standard_input_give_the_same_lines(model, columns, recording, capsys, monkeypatch):
+    assert exit_code(["stream", str(model), "--events", str(recording), "--window", "100"]) == 0
+    from_file = capsys.readouterr().out
+    assert len(decisions(from_file)) == 4
+    assert re.search(r"24 steps; network per step: p50 [\d,]+ us, p99 [\d,]+ us, worst [\d,]+ us", from_file)
+    table = np.stack([columns[name] for name in "txyp"], 1)
+    text = "# t,x,y,p\n" + "\n".join(",".join(map(str, row)) for row in table)
+    feed(monkeypatch, text.encode())
+    assert exit_code(["stream", str(model), "--events", "-", "--window", "100"]) == 0
+    assert decisions(capsys.readouterr().out) == decisions(from_file)
+    records = np.zeros(len(table), RECORD)
+    for name in "txyp":
+        records[name] = columns[name]
+    feed(monkeypatch, records.tobytes())
+    assert exit_code(["stream", str(model), "--events", "-", "--format", "bin", "--window", "100"]) == 0
+    assert decisions(capsys.readouterr().out) == decisions(from_file)
+
+
+def test_json_has_a_line_per_step(model, recording, capsys):
+    assert exit_code(["stream", str(model), "--events", str(recording), "--window", "100", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["sample"], line["step"]) for line in lines] == [divmod(i, STEPS) for i in range(4 * STEPS)]
+    assert all(line["final"] == (line["step"] == STEPS - 1) for line in lines)
+    assert len(lines[0]["scores"]) == 10
+
+
+def test_a_stream_goes_on_from_its_state(model, columns, recording, tmp_path, capsys, monkeypatch):
+    command = ["stream", str(model), "--window", "100", "--every-step", "--events"]
+    assert exit_code([*command, str(recording)]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    np.savez(tmp_path / "half.npz", **{name: column[:1000] for name, column in columns.items()})
+    state = ["--state", str(tmp_path / "state")]
+    with monkeypatch.context() as killed:
+        killed.setattr(Session, "finish", lambda self: [])  # the open frame was never complete
+        assert exit_code([*command, str(tmp_path / "half.npz"), *state]) == 0
+    first = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sample")]
+    assert exit_code([*command, str(recording), *state]) == 0
+    second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sample")]
+    assert first + second == [line for line in whole if line.startswith("sample")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "code", "said"),
+    [
+        (["--events", "nowhere.npz", "--window", "9"], b"", 7, "no recording 'nowhere.npz'"),
+        (["--events", "-"], b"", 2, "length of their own"),
+        (["--events", "-", "--window", "9", "--sensor", "big"], b"", 2, "no size of a camera"),
+        (["--events", "-", "--window", "9", "--format", "xml"], b"", 2, "csv or bin"),
+        (["--events", "-", "--window", "9"], b"1,2,3\n", 7, "line 1 is no event"),
+        (["--events", "-", "--window", "9"], b"1,2,3,99999999999999999999999\n", 7, "64 bits"),
+        (["--events", "-", "--window", "9"], b"1,500,3,1\n", 7, "damaged"),
+        (["--events", "-", "--window", "9", "--format", "bin"], b"12345", 7, "ends within an event"),
+        (["--events", "-", "--window", "9", "--backend", "lava"], b"", 2, "cannot take one frame"),
+    ],
+)
+def test_what_is_wrong_is_said(model, arguments, data, code, said, monkeypatch, capsys):
+    feed(monkeypatch, data)
+    assert exit_code(["stream", str(model), *arguments]) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_empty_stream_says_so(model, monkeypatch, capsys):
+    feed(monkeypatch, b"")
+    assert exit_code(["stream", str(model), "--events", "-", "--window", "9"]) == 0
+    assert "less than one frame" in capsys.readouterr().out
