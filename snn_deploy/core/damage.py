@@ -41,18 +41,20 @@ def reading(path: Path, what: str, *, hint: str | None = None) -> Iterator[None]
     """Turn whatever reading ``path`` raises into one :class:`DataError`; ``what`` names its kind.
 
     Parsers raise anything on bytes that nobody wrote for them, so that every exception counts as damage;
-    errors raised on purpose and those of the disk, which name the file, pass.
+    errors raised on purpose and those of the disk that name a file pass.
     """
     try:
         yield
     except FileNotFoundError:
         raise DataError(f"There is no {what} '{path}'.", hint=hint) from None
-    except (SnnDeployError, OSError):
+    except SnnDeployError:
         raise
     except ValidationError as error:
         problems = list(validation_problems(error, BaseModel))
         raise DataError(f"The {what} '{path}' is damaged.", problems=problems, hint=hint) from None
-    except Exception as error:  # noqa: BLE001 - a parser may raise anything; see above
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         raise DataError(f"The {what} '{path}' is damaged: {_reason(error)}", hint=hint) from None
 
 

@@ -52,6 +52,7 @@ def locked(file: Path, what: str, note: Note = lambda line: None) -> Iterator[No
     finally:
         with contextlib.suppress(OSError):
             if _same(file, handle):
+                os.ftruncate(handle, 0)
                 file.unlink()
         os.close(handle)
 
@@ -89,7 +90,7 @@ def _same(file: Path, handle: int) -> bool:
 def _read(handle: int) -> tuple[Owner | None, str]:
     """Who is named in the lock file, and since when; a file that was not written to its end names nobody."""
     try:
-        content = json.loads(os.pread(handle, _MOST_BYTES, 0))
+        content = json.loads(os.read(handle, _MOST_BYTES))
         owner = Owner(int(content["pid"]), str(content["start"]), str(content["host"]))
         return owner, str(content["since"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -103,7 +104,8 @@ def _write(handle: int) -> None:
     content = {"pid": owner.pid, "start": owner.start, "host": owner.host, "since": since}
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(content).encode(), 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(content).encode())
 
 
 def _refusal(file: Path, what: str, owner: Owner | None, since: str, alone: bool) -> ConfigError:

@@ -81,7 +81,8 @@ def train_for_target(
         world.told(lambda: save_weights(before.weights, file))
     else:
         start = target.checkpoint
-        world.told(lambda: load_weights(student, file if file.exists() else start))
+        kept = file.exists()
+        world.told(lambda: load_weights(student, file if kept else start, ours=kept))
         world.told(lambda: save_weights(student.state_dict(), file))
         world.level(student.state_dict().values())
         before = Fit(student.state_dict(), score(student, data.validation).accuracy, 0, 0, 0.0)

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.distill.checkpoint import load_checkpoint, rng_state, save_checkpoint, set_rng_state
+from snn_deploy.distill.checkpoint import (
+    load_checkpoint,
+    putting_back,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
 
 
 def test_content_survives_and_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
@@ -54,6 +60,33 @@ def test_damaged_foreign_and_hostile_files_are_refused(
         with pytest.raises(DataError, match="not a checkpoint of version"):
             load_checkpoint(path, "a")
     assert not (tmp_path / "evil").exists()
+
+
+def test_any_byte_that_changed_is_found_before_anything_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"identity": "a", "weights": {"w": torch.arange(40.0)}, "loss": 0.5})
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        content = bytearray(whole)
+        content[position] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"checkpoint\.pt' is damaged"):
+            load_checkpoint(path, "a")
+
+
+def test_other_readers_of_torch_files_read_it(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "checkpoint.pt", {"weights": torch.arange(4.0)})
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert torch.equal(content["weights"], torch.arange(4.0))
+
+
+def test_a_state_that_does_not_fit_is_damage(tmp_path: Path) -> None:
+    for error in (KeyError("progress"), TypeError("step"), RuntimeError("size mismatch")):
+        with (
+            pytest.raises(DataError, match=r"checkpoint\.pt' is damaged"),
+            putting_back(tmp_path / "checkpoint.pt"),
+        ):
+            raise error
 
 
 def test_random_numbers_go_on_where_they_were() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import fields, is_dataclass, replace
 
 import nir
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.graphs import conv, graph, lif, spike_trace
+from support.mutation import blind
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.energy.count import count
@@ -145,3 +147,17 @@ def test_bombs_are_refused_before_unpacking(tmp_path, monkeypatch):
     monkeypatch.setattr("snn_deploy.energy.store.MAX_BYTES", 100)
     with pytest.raises(DataError, match="unpacks to"):
         load_counts(path)
+
+
+def test_whatever_is_done_to_the_bytes_is_damage_or_harmless(tmp_path):
+    path = tmp_path / "counts.npz"
+    save_counts(counted(torch.ones(3, 2, 1, 4, 4)), path)
+    whole, damaged = path.read_bytes(), 0
+    for seed in range(300):
+        path.write_bytes(blind(whole, random.Random(seed)))
+        try:
+            load_counts(path)
+        except DataError as error:
+            assert str(path) in error.message
+            damaged += 1
+    assert damaged > 250
