@@ -1,24 +1,23 @@
-"""What may be replaced by an export, and what makes a bundle or a run no longer what was proven."""
+"""What may be replaced by an export, and what makes a bundle no longer what was proven."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-import safetensors.torch
 from support.fuzzing import network
-from support.kills import go
-from support.tiny_runs import write_recipe
 
 from snn_deploy import api
 from snn_deploy.cli.main import exit_code
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.core.locks import locked
+from snn_deploy.core.owners import this_process
 from snn_deploy.export import bundle as writing
 from snn_deploy.graph.readers.io import write_nir
 
@@ -215,6 +214,25 @@ def test_a_file_beside_those_of_the_bundle_is_named(
     assert "not part of the bundle: evil.py" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("again", ["check", "export"])
+def test_a_bundle_that_a_killed_export_left_aside_is_back(made: Path, bundle: Path, again: str) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    owner = replace(this_process(), pid=child)
+    os.waitpid(child, 0)
+    before = tree(bundle)
+    bundle.rename(bundle.parent / f".bundle.{owner.tag}.abcdefgh.old")
+    shutil.copytree(made / "bundle", bundle.parent / f".bundle.{owner.tag}.abcdefgh")
+    if again == "check":
+        assert exit_code(["check", str(bundle), "--target", "onnx"]) == 0
+        assert tree(bundle) == before
+    else:
+        export(made, bundle)
+        assert api.open_bundle(bundle).verified
+    assert [entry.name for entry in bundle.parent.iterdir()] == ["bundle"]
+
+
 def test_two_exports_to_one_folder(made: Path, tmp_path: Path) -> None:
     """The second is refused by the name of the first, and the first is not disturbed."""
     refused = []
@@ -236,85 +254,3 @@ def test_a_report_is_written_beside_a_bundle(bundle: Path, made: Path) -> None:
     assert exit_code(report) == 0
     assert (bundle.parent / "bundle-report" / "report.html").is_file()
     assert api.open_bundle(bundle).verified
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    assert exit_code(["distill", str(write_recipe(folder)), "--run-dir", str(folder / "run")]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained / "run", tmp_path / "run"))
-
-
-def negate(run: Path) -> None:
-    file = run / "student.safetensors"
-    weights = safetensors.torch.load_file(file)
-    safetensors.torch.save_file({k: v if "var" in k else -v for k, v in weights.items()}, file)
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-
-
-SWAPPED: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "weights": ("student.safetensors has changed since it was tested", negate),
-    "recipe": (
-        "recipe.yaml is not the recipe that was trained",
-        lambda run: replace(run / "recipe.yaml", "seed: 0", "seed: 1"),
-    ),
-    "classes cut": (
-        "result.json' is damaged",
-        lambda run: edit(run / "result.json", lambda r: r["data"].update(classes=r["data"]["classes"][:1])),
-    ),
-    "classes reversed": (
-        "result.json' is damaged",
-        lambda run: edit(run / "result.json", lambda r: r["data"]["classes"].reverse()),
-    ),
-    "accuracy": (
-        "result.json' is damaged",
-        lambda run: edit(run / "result.json", lambda r: r["student"].update(test_accuracy=0.999)),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", SWAPPED)
-@pytest.mark.parametrize("command", ["export", "check", "report"])
-def test_a_run_that_is_not_what_it_was_is_refused(
-    run: Path, what: str, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    says, change = SWAPPED[what]
-    change(run)
-    more = {"check": ["--target", "onnx"], "export": ["--to", "nir", *PROFILE]}
-    assert exit_code([command, str(run), *more.get(command, PROFILE)]) == 7
-    assert says in " ".join(capsys.readouterr().err.split())
-
-
-def test_two_trainings_in_one_folder(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    resume = ["distill", str(trained / "tiny.yaml"), "--run-dir", str(run), "--resume"]
-    with locked(run / ".lock", str(run)):
-        before = tree(run)
-        assert go(resume, None) == exit_code(resume) == 2
-        assert "is in use by process" in capsys.readouterr().err
-        assert tree(run) == before
-    assert exit_code(resume) == 0
-
-
-def test_an_export_while_a_training_ends(trained: Path, tmp_path: Path) -> None:
-    """It either says that the run has not finished, or exports what the finished run exports."""
-    recipe, run = trained / "tiny.yaml", tmp_path / "run"
-    codes: list[int] = []
-
-    def look(event: object) -> None:
-        out = tmp_path / f"bundle{len(codes)}"
-        codes.append(exit_code(["export", str(run), "--to", "nir", "--out", str(out), *PROFILE]))
-
-    api.distill_student(str(recipe), run, device="cpu", report=look)
-    look(None)
-    assert {*codes[:-1]} == {7}
-    assert codes[-1] == 0
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [f"bundle{len(codes) - 1}", "run"]

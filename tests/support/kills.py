@@ -2,7 +2,8 @@
 
 Run as a script it kills as often as told: ``python -m support.kills export|distill COUNT SEED`` (with
 ``tests`` on the path). The commands run in forks of one process that has everything imported, so that most
-moments fall into their work; a part of them is started from nothing.
+moments fall into their work (it runs each kind of command once itself, for what that imports); a part of
+them is started from nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnxruntime  # noqa: F401 - for the forks
 import torch
 
 from snn_deploy import api
@@ -90,8 +92,9 @@ def kill_exports(folder: Path, count: int, seed: int) -> Tally:
     rng, tally = random.Random(seed), Tally()
     recipe = write_recipe(folder)
     run, out = folder / "run", folder / "out" / "bundle"
-    assert go(["distill", str(recipe), "--run-dir", str(run), "--device", "cpu"], None) == 0
+    assert exit_code(["distill", str(recipe), "--run-dir", str(run), "--device", "cpu"]) == 0
     kinds = {to: ["export", str(run), "--to", to, "--out", str(out), *EXPORT] for to in ("nir", "nir,onnx")}
+    assert exit_code([*kinds["nir"][: -len(EXPORT) - 1], str(folder / "first"), *EXPORT]) == 0
     whole = {to: (seconds_of(command), models(out)) for to, command in kinds.items()}
     known = [found for _, found in whole.values()]
     while tally.kills < count:
@@ -130,7 +133,9 @@ def kill_trainings(folder: Path, count: int, seed: int) -> Tally:
         return ["distill", str(recipe), "--run-dir", str(run), "--resume", "--device", "cpu"]
 
     os.environ["SNN_DEPLOY_CACHE"] = str(folder / "cache")
-    seconds = seconds_of(train(folder / "whole"))
+    assert exit_code(train(folder / "whole")) == 0
+    forget_teachers(folder / "cache")
+    seconds = seconds_of(train(folder / "timed"))
     whole, entries = results(folder / "whole"), sorted(p.name for p in (folder / "whole").iterdir())
     while tally.kills < count:
         run = folder / f"killed-{tally.finished}"
