@@ -11,17 +11,18 @@ BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow fuzz embedded interop lint build clean
+.PHONY: help install lava demo test test-slow wheel-check fuzz embedded interop lint build clean
 
 help:
-	@echo "make demo       set up, distil, export, prove, price and report on the embedded data set"
-	@echo "make test       set up and run the tests"
-	@echo "make test-slow  also run the slow tests"
-	@echo "make fuzz       feed damaged files to the readers for MINUTES (5)"
-	@echo "make embedded run the C code of BUNDLE on emulated Cortex-M4 and -M33 boards (BUNDLE=runs/quickstart/bundle)"
-	@echo "make interop    run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
-	@echo "make lint       ruff, mypy and the floors of the design"
-	@echo "make build      sdist and wheel, checked in an empty environment"
+	@echo "make demo         set up, distil, export, prove, price and report on the embedded data set"
+	@echo "make test         set up and run the tests"
+	@echo "make test-slow    also run the slow tests"
+	@echo "make wheel-check  use the wheel in an empty environment, and its bundle's kits in theirs"
+	@echo "make fuzz         feed damaged files to the readers for MINUTES (5)"
+	@echo "make embedded     run the C code of BUNDLE on emulated Cortex-M4 and -M33 boards (BUNDLE=$(BUNDLE))"
+	@echo "make interop      run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
+	@echo "make lint         ruff, mypy and the floors of the design"
+	@echo "make build        sdist and wheel"
 
 install: $(STAMP)
 
@@ -45,6 +46,9 @@ test: lava
 
 test-slow: lava
 	$(PYTEST) -n 2
+
+wheel-check: $(STAMP)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/wheel/check.py $(CONSTRAINTS)
 
 fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_readers.py --minutes $(MINUTES)

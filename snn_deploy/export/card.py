@@ -28,11 +28,17 @@ def model_card(manifest: dict[str, Any]) -> str:
         "A tie is a flip that float rounding alone explains: the membrane, recomputed in float64, "
         f"lies within {manifest['tolerance']['tie_width']:g} of the threshold.",
         "",
+        "The commands below run in this folder, best in a virtual environment for each format; they need "
+        "neither snn-deploy nor torch. Each script compares what it computes with `example.npz` and prints PASS "
+        "or FAIL. With a file, as in `python run_nir.py frames.npy`, those in Python give the class scores of "
+        f"your own frames: {manifest['timesteps']} steps x samples x {_shape(manifest['input_shape'])}.",
+        "",
     ]
     for name, content in manifest["formats"].items():
         lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
-        lines += [f"- {sentence}" for sentence in content["approximations"]]
-        lines += ["", "```sh", _RUN.get(name, ""), "```", ""]
+        if content["approximations"]:
+            lines += [*(f"- {sentence}" for sentence in content["approximations"]), ""]
+        lines += ["```sh", _RUN.get(name, ""), "```", ""]
     if manifest["classes"]:
         lines += [f"Classes, in order: {', '.join(manifest['classes'])}.", ""]
     return "\n".join(lines)
