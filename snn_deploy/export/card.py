@@ -29,9 +29,10 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"lies within {manifest['tolerance']['tie_width']:g} of the threshold.",
         "",
         "The commands below run in this folder, best in a virtual environment for each format; they need "
-        "neither snn-deploy nor torch. Each script compares what it computes with `example.npz` and prints PASS "
-        "or FAIL. With a file, as in `python run_nir.py frames.npy`, those in Python give the class scores of "
-        f"your own frames: {manifest['timesteps']} steps x samples x {_shape(manifest['input_shape'])}.",
+        "neither snn-deploy nor torch. Each script compares what it computes with `example.npz` and prints "
+        "PASS or FAIL. With a file, as in `python run_nir.py frames.npy`, those in Python give the class "
+        f"scores of your own frames: {manifest['timesteps']} steps x samples x "
+        f"{_shape(manifest['input_shape'])}.",
         "",
     ]
     for name, content in manifest["formats"].items():
