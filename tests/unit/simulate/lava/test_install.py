@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +157,21 @@ def test_self_test_notices_a_wrong_simulator(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cuba, "UNIT", 32)
     with pytest.raises(MissingOptionalError, match="spikes differ"):
         lava_install.self_test(require_lava())
+
+
+@pytest.mark.parametrize(("fails", "calls", "status"), [(None, 2, 0), (0, 1, 3), (1, 2, 3)])
+def test_the_installer_of_the_kit_stops_at_the_step_that_fails(
+    fails: int | None, calls: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = runpy.run_path(str(lava_install.INSTALLER))["main"]
+    asked: list[list[str]] = []
+
+    def call(command: list[str]) -> int:
+        asked.append(command)
+        return 3 if len(asked) - 1 == fails else 0
+
+    monkeypatch.setattr(subprocess, "call", call)
+    assert main() == status
+    assert len(asked) == calls
+    assert all(command[:4] == [sys.executable, "-m", "pip", "install"] for command in asked)
+    assert ("lava-dl==0.6.0" in asked[-1]) == (calls == 2)
