@@ -25,7 +25,7 @@ from snn_deploy.distill.evaluate import Scores
 from snn_deploy.distill.events import Note, Report
 from snn_deploy.distill.taps import tap
 from snn_deploy.distill.trainer import Fit, Phase
-from snn_deploy.graph.passes.quantize.quantize import quantize
+from snn_deploy.graph.passes.quantize.quantize import Quantize
 from snn_deploy.graph.passes.to_chip.input_grid import input_grid
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import convert, set_numbers
@@ -132,7 +132,8 @@ def put_under_rules(student: nn.Module, recipe: Recipe, data: DataSet) -> None:
     functional.reset_net(student)
     student.train(was_training)
     bits = recipe.target.bits
-    quantized = quantize(drafted.chain, x, {n: s.cpu() for n, s in spikes.items()}, bits=bits, nearest=True)
+    fired = {name: found.cpu() for name, found in spikes.items()}
+    quantized = Quantize(x, fired, bits=bits, nearest=True)(drafted.chain)
     convert(student, drafted.plan, bits)
     set_numbers(student, drafted, quantized, input_grid(x))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nir
 
@@ -19,13 +18,12 @@ from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
 from snn_deploy.export.options import LavaOptions
+from snn_deploy.export.pipelines import lowered
 from snn_deploy.graph.lava.io import write_net
 from snn_deploy.graph.lava.rules import chip_problems
-from snn_deploy.graph.passes.quantize.quantize import Quantized, Scales, quantize
-from snn_deploy.graph.passes.to_chip.from_lava import to_graph
+from snn_deploy.graph.passes.quantize.quantize import Quantize, Quantized, Scales
+from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.passes.to_chip.layers import Chain
-from snn_deploy.graph.passes.to_chip.loihi import lower
-from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
 from snn_deploy.simulate.lava.client import WORKER
 from snn_deploy.simulate.lava.install import INSTALLER, SHIMS
@@ -47,7 +45,7 @@ class LavaWriter:
         """Everything that a ``.net`` file cannot say, by node."""
         problems = list(_not_as_trained(read_trained_form(graph), self._bits, self._scales))
         try:
-            lower(make_plan(graph))
+            lowered(graph)
         except UnsupportedError as error:
             problems += error.problems
         return problems
@@ -62,11 +60,11 @@ class LavaWriter:
         if problems := list(_not_as_trained(trained, self._bits, self._scales)):
             raise UnsupportedError("The network was trained in another form.", problems=problems)
         bits = self._bits or (8 if trained is None else trained.bits)
-        plan = make_plan(graph)
-        chain = lower(plan)
+        chain = lowered(graph)
         x = calibration.x[:, :CALIBRATION_SAMPLES].float()
-        spikes = Reference(plan).run(x, record=True).records
-        quantized = quantize(chain, x, spikes, bits=bits, scales=self._scales, trained=trained)
+        spikes = Reference(graph).run(x, record=True).records
+        stage = chain.then(Quantize(x, spikes, bits=bits, scales=self._scales, trained=trained))
+        quantized = stage.subject
         write_net(quantized.net, folder / FILE)
         for source, name in RUNTIME.items():
             shutil.copyfile(source, folder / name)
@@ -82,10 +80,10 @@ class LavaWriter:
                 *student_check(graph, "net", "loihi", exact=True),
                 Check("net", "lava", reference="loihi"),
             ),
-            passes=_passes(chain, quantized, bits, trained),
+            passes=stage.passes,
             approximations=(*quantized.notes, *_beyond_the_chip(quantized)),
             tables={"quantisation": quantized.table},
-            lowered=_lowered(chain, quantized),
+            lowered=_lowered(chain.subject, quantized),
         )
 
 
@@ -105,22 +103,6 @@ def _not_as_trained(trained: TrainedForm | None, bits: int | None, scales: Scale
         yield Problem("weights", what, rule, try_instead="leave the scales out")
 
 
-def _passes(
-    chain: Chain, quantized: Quantized, bits: int, trained: TrainedForm | None
-) -> tuple[dict[str, Any], ...]:
-    scales = {name: scale.tolist() for name, scale in zip(quantized.net.names, quantized.scales, strict=True)}
-    return (
-        {"pass": "lower to a chain of CUBA layers", "steps": list(chain.passes)},
-        {
-            "pass": "quantise",
-            "bits": bits,
-            "scale": scales,
-            "input scale": quantized.net.input_scale,
-            "trained under the rules of": None if trained is None else trained.target,
-        },
-    )
-
-
 def _beyond_the_chip(quantized: Quantized) -> list[str]:
     """Published limits of the chip that the network exceeds, although Lava's simulation runs it."""
     return [f"Beyond the published limits of Loihi: {problem}." for problem in chip_problems(quantized.net)]
@@ -129,7 +111,7 @@ def _beyond_the_chip(quantized: Quantized) -> list[str]:
 def _lowered(chain: Chain, quantized: Quantized) -> nir.NIRGraph | None:
     """The graph of the integer network; None where NIR cannot say it."""
     try:
-        return to_graph(quantized.net, quantized.scales, [layer.weights_name for layer in chain.layers])
+        return FromLava(quantized.scales, [layer.weights_name for layer in chain.layers])(quantized.net)
     except UnsupportedError:
         return None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import nir
+
 from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
@@ -12,6 +14,10 @@ from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions
 from snn_deploy.graph.passes.for_readers.pooling import Pooling
 from snn_deploy.graph.passes.for_readers.thresholds import ThresholdBelow
 from snn_deploy.graph.passes.keeps import GraphPass
+from snn_deploy.graph.passes.protocol import Stage
+from snn_deploy.graph.passes.to_chip.layers import Chain
+from snn_deploy.graph.passes.to_chip.loihi import Lower
+from snn_deploy.graph.plan import make_plan
 
 PORTABLE: tuple[GraphPass, ...] = (Pooling("sum"), ThresholdBelow(), PortableEncoding())
 """``nir``: the form that most frameworks read without silent changes (versions of September 2026). Sum
@@ -31,3 +37,9 @@ def for_reader(name: str, allow: Collection[str] = ()) -> tuple[GraphPass, ...]:
         *([ChannelsLast()] if reader.channels_last else []),
         ForReader(name, tuple(allow)),
     )
+
+
+def lowered(graph: nir.NIRGraph) -> Stage[Chain]:
+    """``lava``, first half: what can be said without samples. The second is
+    :class:`~snn_deploy.graph.passes.quantize.quantize.Quantize`."""
+    return Stage.of(make_plan(graph).graph).then(Lower())

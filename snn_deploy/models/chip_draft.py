@@ -16,7 +16,7 @@ from snn_deploy.graph.grains import input_grains
 from snn_deploy.graph.lava.net import DECAY_ONE
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
@@ -48,7 +48,7 @@ def draft(student: nn.Module, in_shape: tuple[int, ...], semantics: Semantics) -
     student.train(was_training)
     problems = list(_pattern_problems(student, plan))
     try:
-        chain = lower(plan)
+        chain = Lower()(plan.graph)
         input_grains(plan, _BINARY)
         problems += _mixed_layers(plan, chain)
     except UnsupportedError as error:

@@ -14,7 +14,7 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.lava.rules import chip_problems, simulation_problems
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
-from snn_deploy.graph.passes.to_chip.from_lava import to_graph
+from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import Plan
 from snn_deploy.hardware.findings import Finding, cited
@@ -85,7 +85,7 @@ def check_net(path: Path, targets: Sequence[Target]) -> tuple[Answer, ...]:
     net = read_net(path)
     plan, refused = None, []
     try:
-        plan = make_plan(to_graph(net))
+        plan = make_plan(FromLava()(net))
     except UnsupportedError as error:
         refused = list(error.problems)
 

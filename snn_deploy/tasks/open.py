@@ -26,7 +26,7 @@ from snn_deploy.export.seal import strangers
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
-from snn_deploy.graph.passes.to_chip.from_lava import to_graph
+from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.readers.reading import NOTHING_STATED, read_plan
@@ -194,7 +194,7 @@ def _open_net(path: Path) -> Source:
     net = read_net(path)
     refusal = None
     try:
-        plan = make_plan(to_graph(net))
+        plan = make_plan(FromLava()(net))
     except UnsupportedError as error:
         plan, refusal = _ends(net), error
     provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": [GRAPH_OF_NET]}

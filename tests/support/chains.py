@@ -8,9 +8,8 @@ import torch
 from torch.nn import functional
 
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Window
-from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.reference import Reference
 
 
@@ -59,7 +58,7 @@ def run_chain(chain: Chain, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, to
 
 def assert_exact(net: nir.NIRGraph, x: torch.Tensor) -> Chain:
     """The chain of ``net``, after checking that it fires like it; every layer must fire."""
-    chain = lower(make_plan(net))
+    chain = Lower()(net)
     output, spikes = run_chain(chain, x)
     expected = Reference(net, dtype=torch.float64).run(x.double(), record=True)
     for name, found in spikes.items():

@@ -8,9 +8,9 @@ import torch
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from snn_deploy.graph.passes.quantize.quantize import Quantized, quantize
+from snn_deploy.graph.passes.quantize.quantize import Quantize, Quantized
 from snn_deploy.graph.passes.to_chip.input_grid import input_grid
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
@@ -24,7 +24,7 @@ def put_on_chip(net: nn.Module, x: torch.Tensor, bits: int) -> Quantized:
     """Convert ``net`` in place with the scales of its post-training quantisation on ``x``; it is returned."""
     drafted = draft(net, tuple(x.shape[2:]), Semantics(timesteps=len(x)))
     spikes = Reference(drafted.plan).run(x, record=True).records
-    quantized = quantize(drafted.chain, x, spikes, bits=bits, nearest=True)
+    quantized = Quantize(x, spikes, bits=bits, nearest=True)(drafted.chain)
     convert(net, drafted.plan, bits)
     set_numbers(net, drafted, quantized, input_grid(x))
     return quantized
@@ -35,7 +35,7 @@ def exported(net: nn.Module, x: torch.Tensor) -> Quantized:
     plan = make_plan(from_torch(as_real(net), tuple(x.shape[2:]), semantics=Semantics(timesteps=len(x))))
     form = trained_form(net, plan, "loihi2")
     spikes = Reference(plan).run(x, record=True).records
-    return quantize(lower(plan), x, spikes, bits=form.bits, trained=form)
+    return Quantize(x, spikes, bits=form.bits, trained=form)(Lower()(plan.graph))
 
 
 def train_a_little(net: nn.Module, seed: int, size: float = 0.3) -> None:

@@ -19,8 +19,8 @@ from snn_deploy.graph.lava.net import (
     Readout,
     conv_shape,
 )
-from snn_deploy.graph.passes.quantize.quantize import Scales, quantize
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.quantize.quantize import Quantize, Scales
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.reference import Reference
 from support.residuals import pooled, residual
@@ -78,7 +78,7 @@ def _lowered(seed: int) -> LavaNet:
     generator = torch.Generator().manual_seed(seed)
     x = (torch.rand(6, 4, *plan.shapes[plan.input], generator=generator) < 0.5).float()
     scales: Scales = "channel" if seed % 7 == 0 else "layer"
-    return quantize(lower(plan), x, Reference(plan).run(x, record=True).records, scales=scales).net
+    return Quantize(x, Reference(plan).run(x, record=True).records, scales=scales)(Lower()(graph)).net
 
 
 def random_input(net: LavaNet, seed: int, steps: int, batch: int) -> np.ndarray:

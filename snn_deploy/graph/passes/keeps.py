@@ -19,7 +19,7 @@ from snn_deploy.core.errors import Problem
 from snn_deploy.graph.passes.journal import Names
 from snn_deploy.graph.passes.protocol import Change, Pass
 from snn_deploy.graph.semantics import read_semantics, reset_of
-from snn_deploy.graph.shapes import NEURON_FIELDS, Shape, ShapeError, declared_shape, shapes_from_input
+from snn_deploy.graph.shapes import NEURON_FIELDS, Shape, declared_shape, shapes_from_input
 from snn_deploy.graph.types import SPIKING_NODES, STATEFUL_NODES
 
 POPULATIONS = (*STATEFUL_NODES, nir.Threshold)
@@ -59,8 +59,8 @@ def populations_kept(change: GraphChange) -> Iterator[Problem]:
 def paths_kept(change: GraphChange) -> Iterator[Problem]:
     """As many ways lead from one population to another, through nodes without neurons, as before."""
     try:
-        before = _paths(change.before, lambda name: (name,))
-        after = _paths(change.after, lambda name: _held(change, name) or change.origins[name])
+        before = paths(change.before, lambda name: (name,))
+        after = paths(change.after, lambda name: _held(change, name) or change.origins[name])
     except CycleError as error:
         yield Problem(str(error.args[1][0]), "a loop without neurons", _rule(paths_kept))
         return
@@ -89,11 +89,7 @@ def resets_kept(change: GraphChange) -> Iterator[Problem]:
 
 def shapes_kept(change: GraphChange) -> Iterator[Problem]:
     """What leaves a node has the shape that it had."""
-    try:
-        before, after = (shapes_from_input(g.nodes, g.edges) for g in (change.before, change.after))
-    except ShapeError as error:
-        yield Problem("graph", str(error), _rule(shapes_kept))
-        return
+    before, after = (shapes_from_input(g.nodes, g.edges) for g in (change.before, change.after))
     for name, origins in change.origins.items():
         old = {before[o] for o in ((name,) if name in origins else origins) if o in before}
         if old and after.get(name) not in old:
@@ -171,7 +167,7 @@ def _range(values: np.ndarray) -> str:
     return f"{low}" if low == high else f"{low}..{high}"
 
 
-def _paths(graph: nir.NIRGraph, label: Callable[[str], Names]) -> Counter[tuple[Names, Names]]:
+def paths(graph: nir.NIRGraph, label: Callable[[str], Names]) -> Counter[tuple[Names, Names]]:
     """Ways between doors and populations, by the labels of their ends; inside one label none count.
 
     Raises:

@@ -27,6 +27,7 @@ import numpy as np
 
 from snn_deploy.core.errors import Problem, SnnDeployError, UnsupportedError
 from snn_deploy.graph.passes.journal import Entry, Names, read_journal
+from snn_deploy.graph.shapes import ShapeError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -62,9 +63,13 @@ class Change(Generic[A, B]):
 
 
 class Pass(ABC, Generic[A, B]):
-    """One step from a form A of a network to a form B. Subclasses are frozen dataclasses."""
+    """One step from a form A of a network to a form B. Subclasses are frozen dataclasses.
+
+    ``refusal`` is said above the problems of ``requires``.
+    """
 
     name: ClassVar[str]
+    refusal: ClassVar[str] = "The network cannot be written so."
 
     @property
     def title(self) -> str:
@@ -86,6 +91,10 @@ class Pass(ABC, Generic[A, B]):
     def ensures(self, change: Change[A, B]) -> Iterable[Problem]:
         """What of the promises is broken; nothing, unless the pass has a fault."""
         return ()
+
+    def __call__(self, subject: A) -> B:
+        """``subject`` after this one pass, checked around."""
+        return Stage.of(subject).then(self).subject
 
     def options(self) -> dict[str, Any]:
         """The fields, without those marked ``journal=False`` in their metadata (calibration samples)."""
@@ -133,8 +142,7 @@ class Stage(Generic[A]):
         """
         try:
             if problems := list(step.requires(self.subject)):
-                count = f"{len(problems)} part{'s' if len(problems) > 1 else ''}"
-                raise UnsupportedError(f"{count} of the network cannot be: {step.title}.", problems=problems)
+                raise UnsupportedError(step.refusal, problems=problems)
             made = step.apply(self.subject)
         except UnsupportedError as error:
             named = [replace(p, where=self._author(p.where)) for p in error.problems]
@@ -144,8 +152,10 @@ class Stage(Generic[A]):
         old, new = parts(self.subject), parts(made.subject)
         origins = {name: made.origins.get(name, (name,)) for name in new}
         faults = list(_untraced(old, new, origins))
-        if not faults:
-            faults += step.ensures(Change(self.subject, made.subject, origins))
+        try:
+            faults += [] if faults else step.ensures(Change(self.subject, made.subject, origins))
+        except ShapeError as error:
+            faults.append(Problem("network", str(error), "shapes fit"))
         if faults:
             hint = "This is a fault of snn-deploy, not of your network; please report it."
             raise BrokenPassError(f"The pass '{step.title}' broke the network.", problems=faults, hint=hint)
@@ -174,7 +184,8 @@ class Stage(Generic[A]):
         return tuple(entry.to_dict() for entry in self.journal)
 
     def _author(self, where: str) -> str:
-        return ", ".join(self.authors.get(where, (where,)))
+        names = self.authors.get(where, (where,))
+        return where if where in names else ", ".join(names)
 
 
 def _untraced(

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.passes.to_chip.layers import ChipLayer
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.passes.to_chip.windows import Matrix, Window
 from snn_deploy.hardware.constraint import span_words
 from snn_deploy.hardware.findings import Finding, cited
@@ -145,7 +145,7 @@ def window_tiles(window: Window, fan_out: int, core: Core) -> Tiles | None:
 def place(network: Network, limits: Limits) -> Placement:
     """Tiles for every population of the chain that Loihi runs; bounds by counting where it is no chain."""
     try:
-        layers = lower(network.plan).layers
+        layers = Lower()(network.plan.graph).layers
     except UnsupportedError as error:
         counted = placement_counts.place(network, limits)
         found = f"not placed: {len(error.problems)} parts of it cannot be lowered to a chain of layers"

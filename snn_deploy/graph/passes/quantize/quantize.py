@@ -21,9 +21,9 @@ Only a readout's membrane, which adds up over time, is bounded by calibration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from snn_deploy.graph.lava.net import (
     row_bounds,
 )
 from snn_deploy.graph.lava.rules import BIAS_MAX, SUM_MAX
+from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
 from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
     LayerTask,
@@ -52,6 +53,7 @@ from snn_deploy.graph.passes.quantize.candidates import (
     trained_candidate,
 )
 from snn_deploy.graph.passes.quantize.columns import apply_map, columns
+from snn_deploy.graph.passes.quantize.keeps import rounded_only
 from snn_deploy.graph.passes.quantize.rounding_errors import (
     error_row,
     graded_relay,
@@ -88,59 +90,93 @@ class Quantized:
     notes: tuple[str, ...]
 
 
-def quantize(
-    chain: Chain,
-    x: torch.Tensor,
-    spikes: Mapping[str, torch.Tensor],
-    *,
-    bits: int = 8,
-    scales: Scales = "layer",
-    nearest: bool = False,
-    trained: TrainedForm | None = None,
-) -> Quantized:
-    """Quantise ``chain``.
+@parts.register
+def _(quantized: Quantized) -> Mapping[str, object]:
+    return parts(quantized.net)
 
-    Args:
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Pass[Chain, Quantized]):
+    """A chain in integers.
+
+    Attributes:
         x: calibration input ``[T, B, *shape]``.
         spikes: what every population of the real network fired on x, by name, ``[T, B, *shape]``.
         bits: weight bits, 2 to 8.
         scales: one S per layer, or one per channel.
         nearest: only the nearest integers, as training rounds, even where others have a smaller error.
         trained: the form that the network was trained in, at ``bits``: its scales are taken, not searched.
-
-    Raises:
-        UnsupportedError: with every layer for which no scale keeps the limits; or a skip path carries an
-            input that is not spikes.
     """
-    grid = input_grid(x) if trained is None else trained.grid.on(x)
-    if chain.relays_input and grid.range != (0, 1):
-        raise UnsupportedError("A skip path carries the input.", problems=[graded_relay(chain, grid)])
-    found: list[tuple[LayerTask, Candidate]] = []
-    problems: list[Problem] = []
-    units = grid.units(x)
-    seen, value, span = units, grid.scale, grid.range
-    for layer in chain.layers:
-        task = _prepare(chain, layer, seen, value, span, _relay_limit(layer, bits, scales))
-        given = None if trained is None else _trained_scale(layer, trained)
-        if given is None:
-            chosen = best_candidate(task, bits, per_channel=scales == "channel", nearest=nearest)
-        else:
-            chosen = trained_candidate(task, given, bits)
-        if chosen is None:
-            problems.append(no_scale(layer.name, bits) if given is None else not_trained(layer.name, bits))
-        else:
-            found.append((task, chosen))
-        if layer is not chain.layers[-1]:
-            seen, value, span = _fired(layer, {chain.input_name: units, **spikes}), 1.0, (0, 1)
-    if problems:
-        raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
-    whole = [_with_relays(task, chosen, bits) for task, chosen in found]
-    return Quantized(
-        net=_assemble(chain, grid, whole, int(x.shape[0])),
-        scales=tuple(candidate.scale for candidate in whole),
-        table=[error_row(task, chosen, bits) for task, chosen in found],
-        notes=notes(chain, grid, bits, scales, trained),
-    )
+
+    name: ClassVar[str] = "quantise"
+    refusal: ClassVar[str] = "A skip path carries the input."
+    x: torch.Tensor = field(metadata={"journal": False})
+    spikes: Mapping[str, torch.Tensor] = field(metadata={"journal": False})
+    bits: int = 8
+    scales: Scales = "layer"
+    nearest: bool = False
+    trained: TrainedForm | None = field(default=None, metadata={"journal": False})
+
+    def requires(self, before: Chain) -> Iterable[Problem]:
+        """A skip path carries spikes."""
+        grid = self._grid()
+        if before.relays_input and grid.range != (0, 1):
+            yield graded_relay(before, grid)
+
+    def apply(self, before: Chain) -> Made[Quantized]:
+        """The integer network.
+
+        Raises:
+            UnsupportedError: with every layer for which no scale keeps the limits.
+        """
+        grid, bits = self._grid(), self.bits
+        found: list[tuple[LayerTask, Candidate]] = []
+        problems: list[Problem] = []
+        units = grid.units(self.x)
+        seen, value, span = units, grid.scale, grid.range
+        for layer in before.layers:
+            task = _prepare(before, layer, seen, value, span, _relay_limit(layer, bits, self.scales))
+            chosen = self._chosen(task)
+            if isinstance(chosen, Problem):
+                problems.append(chosen)
+            else:
+                found.append((task, chosen))
+            if layer is not before.layers[-1]:
+                seen = _fired(layer, {before.input_name: units, **self.spikes})
+                value, span = 1.0, (0, 1)
+        if problems:
+            raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
+        whole = [_with_relays(task, chosen, bits) for task, chosen in found]
+        net = _assemble(before, grid, whole, int(self.x.shape[0]))
+        facts = {
+            "bits": bits,
+            "scale": {n: c.scale.tolist() for n, c in zip(net.names, whole, strict=True)},
+            "input scale": net.input_scale,
+            "trained under the rules of": None if self.trained is None else self.trained.target,
+        }
+        quantized = Quantized(
+            net=net,
+            scales=tuple(candidate.scale for candidate in whole),
+            table=[error_row(task, chosen, bits) for task, chosen in found],
+            notes=notes(before, grid, bits, self.scales, self.trained),
+        )
+        return Made(quantized, facts=facts)
+
+    def ensures(self, change: Change[Chain, Quantized]) -> Iterable[Problem]:
+        """Layers keep their shapes; weights lie on the grid, thresholds within one unit of theirs."""
+        return rounded_only(change.before, change.after.net, change.after.scales, self.bits)
+
+    def _chosen(self, task: LayerTask) -> Candidate | Problem:
+        """The integers of one layer, or why there are none."""
+        given = None if self.trained is None else _trained_scale(task.layer, self.trained)
+        if given is not None:
+            return trained_candidate(task, given, self.bits) or not_trained(task.layer.name, self.bits)
+        per_channel = self.scales == "channel"
+        best = best_candidate(task, self.bits, per_channel=per_channel, nearest=self.nearest)
+        return best or no_scale(task.layer.name, self.bits)
+
+    def _grid(self) -> InputGrid:
+        return input_grid(self.x) if self.trained is None else self.trained.grid.on(self.x)
 
 
 def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -8,79 +8,150 @@ that does, so that float rounding cannot turn one into the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.core.errors import Problem, UnsupportedError
-from snn_deploy.graph.lava.net import DECAY_ONE, Dense, Flatten, Input, LavaNet, Population, neuron_of
+from snn_deploy.core.errors import Problem
+from snn_deploy.graph.lava.net import (
+    DECAY_ONE,
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    IntArray,
+    LavaNet,
+    Population,
+    neuron_of,
+)
 from snn_deploy.graph.lava.rules import structure_problems
+from snn_deploy.graph.passes.journal import Names
+from snn_deploy.graph.passes.keeps import POPULATIONS, paths
+from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
 from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
+from snn_deploy.graph.shapes import shapes_from_input
 
 DT = 1e-3
 FloatArray = npt.NDArray[np.floating[Any]]
 Scale = float | FloatArray
 
 
-def to_graph(
-    net: LavaNet, scales: Sequence[Scale] | None = None, weights_names: Sequence[str] | None = None
-) -> nir.NIRGraph:
-    """The NIR graph of ``net``.
+@parts.register
+def _(net: LavaNet) -> Mapping[str, object]:
+    return {net.input_name: net.input_shape, **dict(zip(net.names, net.populations, strict=True))}
 
-    Args:
-        scales: S of every population, or of its channels; 1 for a foreign file, whose currents then count
-            weight units.
-        weights_names: name of every population's weights; ``NAME.weights`` unless given.
+
+@dataclass(frozen=True, eq=False)
+class FromLava(Pass[LavaNet, nir.NIRGraph]):
+    """The NIR graph of a ``.net`` network.
 
     A population that is driven through its bias becomes one weight per channel; recurrent weights become a
     node ``NAME.recurrent`` that is fed back.
 
-    Raises:
-        UnsupportedError: a network that means nothing; delays; analog input that is no image; currents or
-            voltages without leak beside others that leak; a readout with a bias and a current that remembers.
+    Attributes:
+        scales: S of every population, or of its channels; 1 for a foreign file, whose currents then count
+            weight units.
+        weights_names: name of every population's weights; ``NAME.weights`` unless given, and where spiking
+            neurons have that name themselves.
     """
-    if problems := structure_problems(net) or _problems(net):
-        raise UnsupportedError("The network has no NIR graph.", problems=problems)
-    found = list(scales or [1.0] * len(net.names))
-    names = list(weights_names or [f"{name}.weights" for name in net.names])
-    nodes: dict[str, nir.NIRNode] = {net.input_name: nir.Input({"input": np.array(net.input_shape)})}
-    previous, shape, position = net.input_name, net.input_shape, 0
-    edges: list[tuple[str, str]] = []
 
-    def add(name: str, node: nir.NIRNode) -> None:
-        nonlocal previous
-        nodes[name] = node
-        edges.append((previous, name))
-        previous = name
+    name: ClassVar[str] = "graph of a .net file"
+    refusal: ClassVar[str] = "The network has no NIR graph."
+    scales: Sequence[Scale] | None = field(default=None, metadata={"journal": False})
+    weights_names: Sequence[str] | None = field(default=None, metadata={"journal": False})
 
-    for layer in net.layers:
-        if isinstance(layer, Input) and layer.neuron is None:
-            continue
-        if isinstance(layer, Flatten):
-            add(f"{previous}.flatten", nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1))
-            continue
-        scale, weights_name, name = found[position], names[position], net.names[position]
-        unit = scale * (net.input_scale if position == 0 else 1.0)
-        add(weights_name, _weights(layer, unit, scale, shape))
-        readout = position == len(net.names) - 1 and net.readout is not None
-        if not (readout and weights_name == name):
-            add(name, _neurons(layer, scale, readout))
-        if isinstance(layer, Dense) and layer.recurrent is not None:
-            back = f"{name}.recurrent"
-            nodes[back] = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
-            edges += [(name, back), (back, name)]
-        shape, position = layer.shape, position + 1
-    add("output", nir.Output({"output": np.array(shape)}))
-    graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
-    decode: Decode = "last" if net.decode == "last" else "mean"
-    write_semantics(
-        graph,
-        Semantics(dt=DT, fires_at=">", timesteps=net.timesteps, decode=decode, classes=net.classes),
-    )
-    return graph
+    def requires(self, before: LavaNet) -> Iterable[Problem]:
+        """No network that means nothing; no delays; analog input only as an image; no currents or voltages
+        without leak beside others that leak; no readout with a bias and a current that remembers."""
+        return structure_problems(before) or _problems(before)
+
+    def apply(self, before: LavaNet) -> Made[nir.NIRGraph]:
+        """The graph, in the order of the file."""
+        net = before
+        found = list(self.scales or [1.0] * len(net.names))
+        names = list(self.weights_names or [f"{name}.weights" for name in net.names])
+        nodes: dict[str, nir.NIRNode] = {net.input_name: nir.Input({"input": np.array(net.input_shape)})}
+        previous, shape, position = net.input_name, net.input_shape, 0
+        edges: list[tuple[str, str]] = []
+        origins: dict[str, Names] = {}
+
+        def add(name: str, node: nir.NIRNode, origin: str) -> None:
+            nonlocal previous
+            nodes[name], origins[name] = node, (origin,)
+            edges.append((previous, name))
+            previous = name
+
+        for layer in net.layers:
+            if isinstance(layer, Input) and layer.neuron is None:
+                continue
+            if isinstance(layer, Flatten):
+                flat = nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
+                add(f"{previous}.flatten", flat, net.names[position])
+                continue
+            scale, weights_name, name = found[position], names[position], net.names[position]
+            unit = scale * (net.input_scale if position == 0 else 1.0)
+            readout = position == len(net.names) - 1 and net.readout is not None
+            if weights_name == name and not readout:
+                weights_name = f"{name}.weights"
+            add(weights_name, _weights(layer, unit, scale, shape), name)
+            if weights_name != name:
+                add(name, _neurons(layer, scale, readout), name)
+            if isinstance(layer, Dense) and layer.recurrent is not None:
+                back = f"{name}.recurrent"
+                nodes[back] = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
+                origins[back] = (name,)
+                edges += [(name, back), (back, name)]
+            shape, position = layer.shape, position + 1
+        add("output", nir.Output({"output": np.array(shape)}), net.names[-1])
+        graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
+        decode: Decode = "last" if net.decode == "last" else "mean"
+        semantics = Semantics(
+            dt=DT, fires_at=">", timesteps=net.timesteps, decode=decode, classes=net.classes
+        )
+        write_semantics(graph, semantics)
+        return Made(graph, origins)
+
+    def ensures(self, change: Change[LavaNet, nir.NIRGraph]) -> Iterable[Problem]:
+        """Populations keep their neurons and synapses, in a chain with the loops of the file."""
+        net, graph = change.before, change.after
+        shapes = shapes_from_input(graph.nodes, graph.edges)
+        scales = self.scales or [1.0] * len(net.names)
+        for name, layer, scale in zip(net.names, net.populations, scales, strict=True):
+            if shapes.get(name) != layer.shape:
+                what = f"has the shape {shapes.get(name)}, in the file {layer.shape}"
+                yield Problem(name, what, "shapes are kept")
+                continue
+            made = [graph.nodes[new] for new, origins in change.origins.items() if origins == (name,)]
+            synapses = sum(int(np.count_nonzero(getattr(node, "weight", ()))) for node in made)
+            if not isinstance(layer, Input) and synapses != _synapses(layer):
+                what = f"{synapses} weights, in the file {_synapses(layer)}"
+                yield Problem(name, what, "weights other than 0 are kept")
+            threshold = getattr(graph.nodes[name], "v_threshold", None)
+            silent = _wide(np.asarray(neuron_of(layer).threshold / scale), len(layer.shape))
+            if threshold is not None and not (threshold > silent).all():
+                what = f"fires at {np.min(threshold):g}"
+                yield Problem(name, what, "thresholds lie above the last state that does not fire")
+        loops = [n for n, p in zip(net.names, net.populations, strict=True) if _recurrent(p) is not None]
+        held = [name for name in net.names if isinstance(graph.nodes[name], POPULATIONS)]
+        wanted = {*pairwise([net.input_name, *held, "output"]), *((name, name) for name in loops)}
+        found = paths(graph, lambda name: (name,))
+        if found != Counter({((a,), (b,)): 1 for a, b in wanted}):
+            yield Problem("graph", f"ways {sorted(found)}", "a chain with the loops of the file")
+
+
+def _recurrent(layer: Population) -> IntArray | None:
+    return layer.recurrent if isinstance(layer, Dense) else None
+
+
+def _synapses(layer: Conv | Dense) -> int:
+    recurrent = _recurrent(layer)
+    return sum(int(np.count_nonzero(part)) for part in (layer.weight, recurrent) if part is not None)
 
 
 def _problems(net: LavaNet) -> list[Problem]:

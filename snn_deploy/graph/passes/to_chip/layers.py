@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+from snn_deploy.graph.passes.protocol import parts
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Pair, Window
 from snn_deploy.graph.semantics import Comparison, Semantics
 
@@ -56,6 +58,7 @@ class ChipLayer:
         threshold: None when the layer is a readout.
         fires_at: ``>=`` or ``>``.
         members: what the channels hold, relays last; empty when they are the one population ``name``.
+        nodes: hub names of what became this layer, relays left out.
     """
 
     name: str
@@ -68,6 +71,7 @@ class ChipLayer:
     threshold: float | None
     fires_at: Comparison
     members: tuple[Member, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def relays(self) -> int:
@@ -84,9 +88,13 @@ class Chain:
     input_shape: tuple[int, ...]
     readout: ReadoutKind | None
     semantics: Semantics
-    passes: tuple[str, ...] = field(default=())
 
     @property
     def relays_input(self) -> bool:
         """Whether some layer passes on the input, which must then be spikes."""
         return any(member.source == self.input_name for layer in self.layers for member in layer.members)
+
+
+@parts.register
+def _(chain: Chain) -> Mapping[str, object]:
+    return {chain.input_name: chain.input_shape, **{layer.name: layer for layer in chain.layers}}

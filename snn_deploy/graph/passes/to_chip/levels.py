@@ -63,6 +63,12 @@ class Population:
         """Hub name of the weights before it, or its own."""
         return "+".join(dict.fromkeys(term.weights for term in self.terms if term.weights)) or self.name
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Hub names of the neurons and of everything merged into the maps before them."""
+        merged = dict.fromkeys(node for term in self.terms for node in term.nodes)
+        return (*merged, self.name) if self.name not in merged else tuple(merged)
+
     def normalised(self) -> Population:
         """The same neurons with the threshold 1 in every channel."""
         if self.threshold is None:
@@ -250,6 +256,7 @@ class Arrangement:
             threshold=None if threshold is None else float(threshold),
             fires_at=self._fires_at,
             members=tuple(members) if len(members) > 1 else (),
+            nodes=tuple(dict.fromkeys(node for p in beside for node in p.nodes)),
         )
         return layer, Layout(shape, tuple(members))
 

@@ -13,18 +13,23 @@ What has no such form is refused, all of it at once.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import nir
 import numpy as np
 
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.dynamics import discretise, parameters
+from snn_deploy.graph.passes.protocol import Change, Made, Pass
+from snn_deploy.graph.passes.to_chip.keeps import populations_placed, wired_as_before
 from snn_deploy.graph.passes.to_chip.layers import NETX, Chain, ChipLayer, ReadoutKind
 from snn_deploy.graph.passes.to_chip.levels import Arrangement, Population
 from snn_deploy.graph.passes.to_chip.neurons import CubaForm, per_channel
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply
 from snn_deploy.graph.passes.to_chip.windows import Matrix, identity, scaled
+from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import INTEGRATOR_NODES, Plan
 
@@ -32,30 +37,41 @@ _WINDOWS = (nir.Conv2d, nir.AvgPool2d, nir.SumPool2d)
 _LEAKY = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 
 
-def lower(plan: Plan) -> Chain:
-    """The chain of ``plan``.
+@dataclass(frozen=True)
+class Lower(Pass[nir.NIRGraph, Chain]):
+    """The hub graph as a chain of CUBA layers."""
 
-    Raises:
-        UnsupportedError: with every node that cannot be said in a ``.net`` file, the rule, and what to try.
-    """
-    lowering = _Lowering(plan)
-    for name in plan.order:
-        lowering.take(name)
-    layers = lowering.layers()
-    if lowering.problems:
-        count = len(lowering.problems)
-        raise UnsupportedError(
-            f"{count} part{'s' if count > 1 else ''} of the network cannot be written for Lava.",
-            problems=lowering.problems,
+    name: ClassVar[str] = "lower to a chain of CUBA layers"
+
+    def apply(self, before: nir.NIRGraph) -> Made[Chain]:
+        """The chain; ``steps`` says what was merged, divided and relayed.
+
+        Raises:
+            UnsupportedError: with every node that cannot be said in a ``.net`` file, the rule, and what to
+                try.
+        """
+        plan = make_plan(before)
+        lowering = _Lowering(plan)
+        for name in plan.order:
+            lowering.take(name)
+        layers = lowering.layers()
+        if lowering.problems:
+            count = len(lowering.problems)
+            raise UnsupportedError(
+                f"{count} part{'s' if count > 1 else ''} of the network cannot be written for Lava.",
+                problems=lowering.problems,
+            )
+        chain = Chain(
+            tuple(layers), plan.input, plan.shapes[plan.input], lowering.readout, lowering.semantics
         )
-    return Chain(
-        layers=tuple(layers),
-        input_name=plan.input,
-        input_shape=plan.shapes[plan.input],
-        readout=lowering.readout,
-        semantics=lowering.semantics,
-        passes=tuple(dict.fromkeys(lowering.passes)),
-    )
+        origins = {layer.name: tuple(n for n in layer.nodes if n in plan.graph.nodes) for layer in layers}
+        origins[layers[-1].name] += (plan.output,)
+        return Made(chain, origins, {"steps": list(dict.fromkeys(lowering.steps))})
+
+    def ensures(self, change: Change[nir.NIRGraph, Chain]) -> Iterable[Problem]:
+        """Every population is in one layer with its neurons, and is fed by the populations that fed it."""
+        yield from populations_placed(change.before, change.after)
+        yield from wired_as_before(change.before, change.after)
 
 
 class _Lowering:
@@ -65,7 +81,7 @@ class _Lowering:
         self._plan = plan
         self.semantics = read_semantics(plan.graph)
         self.problems: list[Problem] = []
-        self.passes: list[str] = []
+        self.steps: list[str] = []
         self.readout: ReadoutKind | None = None
         self._values: dict[str, Value | None] = {}
         self._populations: list[Population] = []
@@ -87,7 +103,7 @@ class _Lowering:
         self.problems += arrangement.problems
         for layer in layers:
             if relayed := dict.fromkeys(member.source for member in layer.members if member.relay):
-                self.passes.append(f"relay {', '.join(relayed)} through '{layer.name}'")
+                self.steps.append(f"relay {', '.join(relayed)} through '{layer.name}'")
         return layers
 
     def _problem(self, name: str, what: str, rule: str, try_instead: str = "") -> None:
@@ -137,9 +153,9 @@ class _Lowering:
         if value is None:
             return None
         if isinstance(node, _WINDOWS) and any(term.map is not None for term in value):
-            self.passes.append(f"merge '{name}' with the weights beside it")
+            self.steps.append(f"merge '{name}' with the weights beside it")
         elif isinstance(node, nir.Affine | nir.Linear) and any(term.pools for term in value):
-            self.passes.append(f"merge the pooling before '{name}' into its weights")
+            self.steps.append(f"merge the pooling before '{name}' into its weights")
         return found
 
     def _neuron(self, name: str, node: nir.NIRNode, value: Value | None) -> None:
@@ -211,7 +227,7 @@ class _Lowering:
         )
         if cuba.threshold is not None and cuba.threshold.ndim:
             population = population.normalised()
-            self.passes.append(f"divide the weights of '{name}' by its thresholds")
+            self.steps.append(f"divide the weights of '{name}' by its thresholds")
         self._populations.append(population)
 
     def _finish(self, value: Value | None) -> None:

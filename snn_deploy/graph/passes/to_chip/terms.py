@@ -47,6 +47,7 @@ class Term:
         map: None is s itself.
         flat: whether s is flattened on the way.
         weights: hub name of the weights in the map, empty without any.
+        nodes: hub names of everything that was merged into the map.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Term:
     map: Window | Matrix | None = None
     flat: bool = False
     weights: str = ""
+    nodes: tuple[str, ...] = ()
 
     @property
     def pools(self) -> bool:
@@ -70,9 +72,10 @@ def apply(node: nir.NIRNode, name: str, value: Value, before: Shape, after: Shap
     Raises:
         RefusalError: it cannot be one map per population.
     """
-    return tuple(
+    applied = (
         _apply(node, name, term, before, after, biased=position == 0) for position, term in enumerate(value)
     )
+    return tuple(replace(term, nodes=(*term.nodes, name)) for term in applied)
 
 
 def _apply(node: nir.NIRNode, name: str, term: Term, before: Shape, after: Shape, *, biased: bool) -> Term:

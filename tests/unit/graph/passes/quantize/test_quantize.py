@@ -18,9 +18,9 @@ from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.lava.net import NEVER_FIRES, Conv, Dense, layer_bound
 from snn_deploy.graph.lava.rules import chip_problems, simulation_problems
 from snn_deploy.graph.passes.quantize.candidates import round_threshold, round_weights
-from snn_deploy.graph.passes.quantize.quantize import Quantized, quantize
+from snn_deploy.graph.passes.quantize.quantize import Quantize, Quantized
 from snn_deploy.graph.passes.to_chip.input_grid import input_grid
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics, write_semantics
@@ -30,7 +30,7 @@ from snn_deploy.simulate.reference import Reference
 
 def _quantized(net: nir.NIRGraph, x: torch.Tensor, bits: int = 8) -> Quantized:
     plan = make_plan(net)
-    return quantize(lower(plan), x, Reference(plan).run(x, record=True).records, bits=bits)
+    return Quantize(x, Reference(plan).run(x, record=True).records, bits=bits)(Lower()(plan.graph))
 
 
 def _random_net(seed: int, timesteps: int = 6) -> nir.NIRGraph:
@@ -132,7 +132,7 @@ def test_weights_on_the_grid_lose_nothing(fires_at: str, bits: int) -> None:
 @given(theta=st.floats(0.01, 50), scale=st.floats(1, 500), strict=st.booleans())
 def test_threshold_of_a_state_in_whole_units_is_exact(theta: float, scale: float, strict: bool) -> None:
     net = _random_net(0)
-    layer = next(x for x in lower(make_plan(net)).layers if x.threshold is not None)
+    layer = next(x for x in Lower()(net).layers if x.threshold is not None)
     layer = replace(
         layer,
         threshold=theta,

@@ -13,9 +13,8 @@ from snn_deploy.graph.passes.quantize import scale_search
 from snn_deploy.graph.passes.quantize.candidates import LayerTask, current_errors, integers
 from snn_deploy.graph.passes.quantize.columns import apply_map, columns, currents
 from snn_deploy.graph.passes.quantize.scale_search import best_candidate
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.passes.to_chip.windows import Matrix, Window
-from snn_deploy.graph.plan import make_plan
 
 
 def _window(groups: int = 1) -> Window:
@@ -48,7 +47,6 @@ def _task(seed: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> LayerTas
     node = conv(channels, 12, 8, seed=seed)
     node.weight = rng.standard_t(3, node.weight.shape) * rng.lognormal(0, 1, (channels, 1, 1, 1))
     net = chain(node, lif((channels, 8, 8)), source=(12, 8, 8), target=(channels, 8, 8))
-    plan = make_plan(net)
     x = (torch.rand(12, 12, 12, 8, 8, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
     found: list[LayerTask] = []
 
@@ -57,7 +55,7 @@ def _task(seed: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> LayerTas
 
     monkeypatch.setattr(quantizing, "best_candidate", keep)
     with pytest.raises(Exception, match="No scale"):
-        quantizing.quantize(lower(plan), x, {})
+        quantizing.Quantize(x, {})(Lower()(net))
     return found[0]
 
 

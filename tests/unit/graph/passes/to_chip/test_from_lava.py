@@ -12,7 +12,7 @@ from support.lava_nets import random_input, random_net
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.lava.net import NEVER_FIRES, Conv, Cuba, Dense, Flatten, Input, LavaNet, Readout
-from snn_deploy.graph.passes.to_chip.from_lava import to_graph
+from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
@@ -44,7 +44,7 @@ def _net(decay: int, voltage: int) -> LavaNet:
 def test_graph_fires_as_the_file_does(decay: int, voltage: int, kind: type[nir.NIRNode]) -> None:
     net = _net(decay, voltage)
     x = 0.5 * torch.randint(0, 4, (8, 16, 1, 4, 4)).float() * (torch.rand(8, 16, 1, 4, 4) < 0.5)
-    graph = to_graph(net, scales=(50.0, 60.0, 40.0), weights_names=("c", "d", "read"))
+    graph = FromLava((50.0, 60.0, 40.0), ("c", "d", "read"))(net)
     assert isinstance(graph.nodes["conv"], kind)
     plan = make_plan(graph)
     assert plan.shapes["conv"] == (3, 4, 4) and plan.shapes[plan.output] == (2,)
@@ -60,7 +60,7 @@ def test_graph_fires_as_the_file_does(decay: int, voltage: int, kind: type[nir.N
 
 def test_weights_are_those_of_the_file_over_their_scale() -> None:
     net = _net(4096, 2048)
-    graph = to_graph(net, scales=(50.0, 60.0, 40.0))
+    graph = FromLava((50.0, 60.0, 40.0))(net)
     first, second = net.populations[:2]
     assert isinstance(first, Conv) and isinstance(second, Dense)
     np.testing.assert_allclose(graph.nodes["conv.weights"].weight, first.weight / (50.0 * 0.5), rtol=1e-6)
@@ -76,7 +76,7 @@ def test_foreign_networks_get_a_graph_in_weight_units(seed: int) -> None:
         for layer in net.layers
     ]
     net = replace(net, layers=tuple(layers))
-    plan = make_plan(to_graph(net))
+    plan = make_plan(FromLava()(net))
     x = torch.from_numpy(random_input(net, seed, 6, 8)).float()
     found = Reference(plan, dtype=torch.float64).run(x.double(), record=True)
     expected = Loihi(net).run(x, record=True)
@@ -98,7 +98,7 @@ def test_recurrence_analog_input_and_biases_beside_memory_fire_alike(kind: str, 
         if net.analog and len(net.input_shape) < 3:
             continue
         x = torch.from_numpy(random_input(net, seed, 8, 4)).float()
-        found = Reference(make_plan(to_graph(net)), dtype=torch.float64).run(x.double(), record=True)
+        found = Reference(make_plan(FromLava()(net)), dtype=torch.float64).run(x.double(), record=True)
         expected = Loihi(net).run(x, record=True)
         name = net.names[0]
         fired += float(expected.records[name].mean())
@@ -119,5 +119,5 @@ def test_what_the_hub_cannot_say_is_refused() -> None:
         readout=Readout("membrane", 64.0),
     )
     with pytest.raises(UnsupportedError, match="no NIR graph") as caught:
-        to_graph(net)
+        FromLava()(net)
     assert [problem.where for problem in caught.value.problems] == ["driven", "late", "endless", "read"]

@@ -18,9 +18,9 @@ from support.residuals import Builder, residual
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.lava.io import read_net, write_net
-from snn_deploy.graph.passes.quantize.quantize import Scales, quantize
+from snn_deploy.graph.passes.quantize.quantize import Quantize, Scales
 from snn_deploy.graph.passes.to_chip.layers import Chain
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
@@ -112,7 +112,7 @@ def test_populations_side_by_side_may_differ_in_leak_and_threshold() -> None:
 
 def _refused(net: nir.NIRGraph) -> list[str]:
     with pytest.raises(UnsupportedError) as caught:
-        lower(make_plan(net))
+        Lower()(net)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -182,8 +182,8 @@ def test_relays_in_integers_pass_on_every_spike(kind: str, seed: int, bits: int,
 def _assert_relays_pass_on(graph: nir.NIRGraph, bits: int, scales: Scales, seed: int) -> None:
     """Every relay of the written and read integer network holds the spikes of its source."""
     plan = make_plan(graph)
-    chain, x = lower(plan), _spikes(plan.graph, seed)
-    quantized = quantize(chain, x, Reference(plan).run(x, record=True).records, bits=bits, scales=scales)
+    chain, x = Lower()(plan.graph), _spikes(plan.graph, seed)
+    quantized = Quantize(x, Reference(plan).run(x, record=True).records, bits=bits, scales=scales)(chain)
     net = quantized.net
     with tempfile.TemporaryDirectory() as folder:
         write_net(net, Path(folder) / "model.net")

@@ -13,9 +13,8 @@ from support.graphs import conv, graph, lif
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.core.errors import UnsupportedError
-from snn_deploy.graph.passes.to_chip.loihi import lower
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.passes.to_chip.windows import Matrix, Window
-from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics, write_semantics
 
@@ -29,7 +28,7 @@ def test_every_neuron_with_hard_reset_is_lowered_exactly(name: str, pool: bool) 
     chain = assert_exact(net, spikes_in())
     assert chain.readout is None
     assert len(chain.layers) == 4
-    assert len(chain.passes) == (1 if pool else 0)
+    assert len(Lower().apply(net).facts["steps"]) == (1 if pool else 0)
 
 
 def test_cuba_without_bias_is_lowered_exactly() -> None:
@@ -66,7 +65,7 @@ def test_thresholds_and_gains_per_channel_go_into_the_weights() -> None:
     net = graph(nodes, [("input", "conv"), ("conv", "lif"), ("lif", "output")], (2, 4, 4), (3, 4, 4))
     chain = assert_exact(net, (torch.rand(7, 3, 2, 4, 4) < 0.6).float())
     assert chain.layers[0].threshold == 1.0
-    assert chain.passes == ("divide the weights of 'lif' by its thresholds",)
+    assert Lower().apply(net).facts["steps"] == ["divide the weights of 'lif' by its thresholds"]
 
 
 def test_leaks_may_differ_between_channels() -> None:
@@ -129,7 +128,7 @@ def test_neurons_right_behind_the_input_get_identity_weights() -> None:
 
 def _problems(net: nir.NIRGraph) -> list[str]:
     with pytest.raises(UnsupportedError) as caught:
-        lower(make_plan(net))
+        Lower()(net)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -226,5 +225,5 @@ def test_a_refused_merge_is_reported_and_not_closed() -> None:
     names = list(nodes)
     graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), type_check=False)
     with pytest.raises(UnsupportedError) as refusal:
-        lower(make_plan(graph))
+        Lower()(graph)
     assert [problem.where for problem in refusal.value.problems] == ["conv"]
