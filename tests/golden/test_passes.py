@@ -13,21 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nir
 import pytest
 from support.pass_cases import CASES
+from support.pass_texts import text
 
 import snn_deploy.export
 import snn_deploy.graph
 from snn_deploy.graph.passes.protocol import Pass, Stage
-from snn_deploy.graph.text import graph_text
 
 FOLDER = Path(__file__).parent / "passes"
-
-
-def text(subject: Any) -> str:
-    assert isinstance(subject, nir.NIRGraph)
-    return graph_text(subject)
 
 
 def golden(name: str) -> tuple[str, str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import nir
 import numpy as np
+import torch
 
+from snn_deploy.graph.lava.net import Cuba, Dense, Input, LavaNet
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
 from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
@@ -16,7 +18,12 @@ from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions
 from snn_deploy.graph.passes.for_readers.pooling import Pooling
 from snn_deploy.graph.passes.for_readers.thresholds import ThresholdBelow
 from snn_deploy.graph.passes.protocol import Pass
+from snn_deploy.graph.passes.quantize.quantize import Quantize
+from snn_deploy.graph.passes.to_chip.from_lava import FromLava
+from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
+from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.semantics import Semantics, write_semantics
+from snn_deploy.graph.trained_form import TrainedForm
 from support.graphs import graph, lif
 
 
@@ -80,6 +87,47 @@ def _lif_of_gain_1() -> nir.LIF:
     return nir.LIF(**{name: np.full(2, value) for name, value in values.items()})
 
 
+def _if(shape: tuple[int, ...], threshold: float) -> nir.IF:
+    """Adds its input as it is: r dt = 1."""
+    return nir.IF(np.full(shape, 1e4), np.full(shape, float(threshold)), np.zeros(shape))
+
+
+def _pooled() -> nir.NIRGraph:
+    nodes = {
+        "pool": pool2d(nir.AvgPool2d),
+        "conv": conv2d([[[[4]]]], [1]),
+        "n": _if((1, 2, 2), 2),
+        "flat": flat(),
+        "fc": dense([1, 2, 3, 4]),
+    }
+    return row(nodes, (1, 4, 4), (1,), fires_at=">=", timesteps=2)
+
+
+def _skip() -> nir.NIRGraph:
+    nodes = {
+        "in": dense([1, 0], [0, 1]),
+        "a": _if((2,), 1),
+        "fc": dense([2, 0], [0, 3]),
+        "b": _if((2,), 1),
+        "short": dense([5, 6]),
+        "long": dense([1, 1]),
+        "c": _if((1,), 4),
+    }
+    edges = [("input", "in"), ("in", "a"), ("a", "fc"), ("fc", "b"), ("b", "long"), ("long", "c")]
+    made = graph(nodes, [*edges, ("a", "short"), ("short", "c"), ("c", "output")], (2,), (1,))
+    write_semantics(made, Semantics(fires_at=">="))
+    return made
+
+
+def _net() -> LavaNet:
+    """Two dense layers; the second leaks half of its voltage per step and feeds itself."""
+    first = Dense(np.array([[2, 4], [-2, 6]]), Cuba.of(4096, 0, 5), bias=np.array([1, 0]))
+    second = Dense(np.array([[8, 2]]), Cuba.of(4096, 2048, 9), recurrent=np.array([[4]]))
+    return LavaNet((Input((2,)), first, second), ("a", "b"), timesteps=3)
+
+
+TRAINED = TrainedForm("loihi2", 8, {"n": 8.0}, {"fc": 2.0}, InputGrid(1.0, (0, 1), 0.0))
+QUANTIZE = Quantize(torch.ones(2, 1, 1, 4, 4), {"n": torch.ones(2, 1, 1, 2, 2)}, trained=TRAINED)
 GROUPED = conv2d([[[[1]]], [[[2]]], [[[3]]], [[[4]]]], [5, 6, 7, 8], groups=2)
 WIDE = conv2d([[[[1, 2, 3]]]], [0], padding=(0, 1))
 CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
@@ -142,6 +190,10 @@ CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
         ForReader("norse"),
         row({"fc": dense([1, 2], [3, 4]), "n": _lif_of_gain_1()}, (2,), (2,), fires_at=">="),
     ),
+    "lower_pooling": (Lower(), _pooled()),
+    "lower_skip_path": (Lower(), _skip()),
+    "quantise": (QUANTIZE, Lower()(_pooled())),
+    "graph_of_a_net_file": (FromLava(), _net()),
     "flavour_sinabs": (
         ForReader("sinabs"),
         row({"fc": dense([1, 2]), "n": _cuba()}, (2,), (1,), fires_at=">="),
