@@ -113,7 +113,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         def report(event: Any) -> None:
             nonlocal task, state
             if isinstance(event, PhaseStarted):
-                bars.console.print(str(event), style="dim")
+                render.note(str(event))
                 if task is not None:
                     bars.remove_task(task)
                 state = ""
@@ -122,8 +122,8 @@ def _progress() -> Iterator[Callable[[Any], None]]:
                 bars.update(task, completed=event.step, state=f"loss {event.loss:.3f}{state}")
             elif isinstance(event, EpochDone):
                 state = f"  val {100 * event.validation_accuracy:.1f} %"
-                bars.console.print(str(event), style="dim")
+                render.note(str(event))
             else:
-                bars.console.print(str(event), style="dim")
+                render.note(str(event))
 
         yield report

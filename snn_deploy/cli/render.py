@@ -5,19 +5,31 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from snn_deploy.core.errors import Problem, SnnDeployError
+from snn_deploy.core.text import visible
 
 PIPED_WIDTH = 120
 
-out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False)
+
+class VisibleConsole(Console):
+    """A console on which no text moves the cursor, sets colours or turns the direction of writing: control
+    characters of what is printed appear as escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+out = VisibleConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
+err = VisibleConsole(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False)
 
 
 def first_process() -> bool:
@@ -27,12 +39,12 @@ def first_process() -> bool:
 
 def say(text: str = "") -> None:
     """Print one plain line to standard output; markup in ``text`` is not interpreted."""
-    out.print(escape(text), soft_wrap=True)
+    out.print(escape(visible(text)), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print one progress line to standard error."""
-    err.print(escape(text), soft_wrap=True, style="dim")
+    err.print(escape(visible(text)), soft_wrap=True, style="dim")
 
 
 def emit_json(value: Any) -> None:
@@ -60,14 +72,14 @@ def table(
             overflow="fold",
         )
     for row in rows:
-        view.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        view.add_row(*(escape("" if cell is None else visible(str(cell))) for cell in row))
     console.print(view)
 
 
 def problems(items: Sequence[Problem], console: Console = err) -> None:
     """Print all problems in one table; columns that are empty throughout are left out."""
     columns = {
-        "where": [p.where for p in items],
+        "where": [visible(p.where, one_line=True) for p in items],
         "what": [p.what for p in items],
         "rule": [f"{p.rule} [{p.source}]" if p.source else p.rule for p in items],
         "try": [p.try_instead for p in items],
@@ -97,8 +109,8 @@ def error(failure: SnnDeployError, *, as_json: bool) -> None:
             }
         )
         return
-    err.print(f"[bold red]error:[/] {escape(failure.message)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(visible(failure.message))}", soft_wrap=True)
     if failure.problems:
         problems(failure.problems)
     if failure.hint:
-        err.print(f"[bold]hint:[/] {escape(failure.hint)}", soft_wrap=True)
+        err.print(f"[bold]hint:[/] {escape(visible(failure.hint))}", soft_wrap=True)

@@ -122,7 +122,7 @@ def _progress(trials: int) -> Iterator[Callable[[Any, int], None]]:
         task = bars.add_task("trials", total=trials)
 
         def report(trial: Any, done: int) -> None:
-            bars.console.print(line(trial, done), style="dim")
+            render.note(line(trial, done))
             bars.update(task, completed=done)
 
         yield report

@@ -12,26 +12,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from snn_deploy.core.errors import ConfigError, Problem, did_you_mean
+from snn_deploy.core.strict_yaml import StrictDumper, StrictLoader
 
-MAX_DOCUMENT_BYTES = 1 << 20
+MAX_DOCUMENT_BYTES = 1 << 18
+"""Read in about 3 s at worst; the largest that ships has 9 kB."""
 
-
-class StrictLoader(yaml.SafeLoader):
-    """Safe YAML without aliases (they can blow up) and without duplicate keys (they hide values)."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.YAMLError(f"aliases are not allowed (line {event.start_mark.line + 1})")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = {str(key) for key in keys if keys.count(key) > 1}
-        if repeated:
-            line = node.start_mark.line + 1
-            raise yaml.YAMLError(f"key given twice: {', '.join(sorted(repeated))} (near line {line})")
-        return super().construct_mapping(node, deep)
+_SHOWN = 80
+"""Characters of a wrong value that a message repeats."""
 
 
 def parse_yaml(text: bytes | str, origin: str, what: str) -> Any:
@@ -44,8 +31,15 @@ def parse_yaml(text: bytes | str, origin: str, what: str) -> Any:
         raise ConfigError(f"{origin}: {len(text)} bytes; a {what} has at most {MAX_DOCUMENT_BYTES}.")
     try:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader subclass
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError(f"{origin}: not valid YAML: lists in lists without end") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # some of the library's own faults leak
         raise ConfigError(f"{origin}: not valid YAML: {error}") from None
+
+
+def dump_yaml(value: Any) -> str:
+    """Plain values as a YAML document that :func:`parse_yaml` reads back as they are."""
+    return str(yaml.dump(value, Dumper=StrictDumper, sort_keys=False))
 
 
 def validation_problems(
@@ -59,8 +53,16 @@ def validation_problems(
             fields = _fields_at(model, fault["loc"][:-1])
             what = f"unknown key.{did_you_mean(str(fault['loc'][-1]), fields)}"
         elif fault["type"] != "missing" and not isinstance(fault["input"], dict | list):
-            what = f"{what} (given: {fault['input']!r})"
+            what = f"{what} (given: {_shown(fault['input'])})"
         yield Problem(where or "document", what)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python writes
+        return "a number of very many digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..., {len(text)} characters"
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

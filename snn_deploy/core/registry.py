@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 
 class Options(BaseModel):
-    """Base of the typed options of a registered component: frozen, unknown keys refused."""
+    """Base of the typed options of a registered component: frozen; unknown keys and numbers that are not
+    finite are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from snn_deploy.core.text import markdown, visible
+
 _RUN = {
     "nir": "python -m pip install -r requirements-nir.txt\npython run_nir.py",
     "c": "sh run_c.sh      # a C99 compiler, nothing else; on a microcontroller: DEVICES.md",
@@ -15,7 +17,7 @@ _RUN = {
 def model_card(manifest: dict[str, Any]) -> str:
     """Markdown model card of a bundle."""
     lines = [
-        f"# {manifest['name']}",
+        f"# {markdown(manifest['name'])}",
         "",
         f"Spiking network, {manifest['timesteps']} time steps, input {_shape(manifest['input_shape'])}, "
         f"output {_shape(manifest['output_shape'])}. Exported by snn-deploy {manifest['snn_deploy']}; "
@@ -41,8 +43,8 @@ def model_card(manifest: dict[str, Any]) -> str:
             lines += [*(f"- {sentence}" for sentence in content["approximations"]), ""]
         lines += ["```sh", _RUN.get(name, ""), "```", ""]
     if manifest["classes"]:
-        lines += [f"Classes, in order: {', '.join(manifest['classes'])}.", ""]
-    return "\n".join(lines)
+        lines += [f"Classes, in order: {', '.join(map(markdown, manifest['classes']))}.", ""]
+    return visible("\n".join(lines))
 
 
 def _shape(shape: list[int]) -> str:
@@ -55,4 +57,4 @@ def _parity_row(parity: dict[str, Any]) -> str:
     if parity["verdict"] == "not run":
         counts = ["-", "-", "-"]
     verdict = parity["verdict"] + (f" ({parity['reason']})" if parity["reason"] else "")
-    return "| " + " | ".join(str(cell) for cell in [*cells, *counts, verdict]) + " |"
+    return "| " + " | ".join(str(cell) for cell in [*cells, *counts, markdown(verdict)]) + " |"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from snn_deploy.core.damage import plain_json, read_bytes, reading
 from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.core.text import csv_text
 from snn_deploy.core.version import __version__
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
@@ -149,19 +148,19 @@ def build_manifest(
 
 def parity_csv(parities: Sequence[Parity]) -> str:
     """One row per check and layer; a check without visible layers has one row for the output."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    return csv_text(_COLUMNS, _parity_rows(parities))
+
+
+def _parity_rows(parities: Sequence[Parity]) -> Iterator[list[object]]:
     for p in parities:
         head = [p.format, p.runtime, p.reference, p.verdict]
         for layer in p.layers:
             first = layer.first or ("", "", "")
-            table.writerow(
-                [*head, layer.layer, layer.compared, layer.differing, layer.ties, layer.after_ties,
-                 layer.unexplained, layer.free_differing, *first]
-            )  # fmt: skip
-        table.writerow(
-            [*head, "(output)", p.output_compared, p.output_differing, 0, 0, p.output_differing,
-             p.output_differing, "", "", ""]
-        )  # fmt: skip
-    return stream.getvalue()
+            yield [
+                *head, layer.layer, layer.compared, layer.differing, layer.ties, layer.after_ties,
+                layer.unexplained, layer.free_differing, *first,
+            ]  # fmt: skip
+        yield [
+            *head, "(output)", p.output_compared, p.output_differing, 0, 0, p.output_differing,
+            p.output_differing, "", "", "",
+        ]  # fmt: skip

@@ -13,26 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from snn_deploy.core.assets import find_asset
-from snn_deploy.core.documents import StrictLoader, parse_yaml, validation_problems
+from snn_deploy.core.documents import parse_yaml, validation_problems
 from snn_deploy.core.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.core.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
 from snn_deploy.recipes.search_space import Axes
 
 
 class Frozen(BaseModel):
-    """Immutable model that refuses unknown keys."""
+    """Immutable model that refuses unknown keys and numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Component(BaseModel):
     """Something chosen by ``name`` from a registry, with that entry's own options beside the name."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), allow_inf_nan=False)
 
     name: str
 
@@ -237,9 +236,9 @@ def _apply_override(content: dict[str, Any], override: str) -> Problem | None:
     if not equals or not path:
         return Problem(override, "not of the form key=value", try_instead="train.epochs=2")
     try:
-        value = yaml.load(raw, Loader=StrictLoader)  # noqa: S506 - a SafeLoader subclass
-    except yaml.YAMLError:
-        return Problem(path, f"'{raw}' is not a YAML value")
+        value = parse_yaml(raw, path, "value")
+    except ConfigError as error:
+        return Problem(path, f"'{raw}' is not a YAML value ({error.message})")
     keys = path.split(".")
     here: Any = content
     for key in keys[:-1]:

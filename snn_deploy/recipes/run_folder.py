@@ -30,10 +30,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from snn_deploy.core.damage import read_bytes, read_json, reading, require_sealed, seal
-from snn_deploy.core.documents import MAX_DOCUMENT_BYTES
+from snn_deploy.core.documents import MAX_DOCUMENT_BYTES, dump_yaml
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import clear_leftovers, sha256_file, write_json, write_text
 from snn_deploy.core.locks import Note, locked
@@ -71,7 +69,7 @@ class Run:
         run = cls(path)
         write_json(run.environment_file, environment())
         run.set_status("created")
-        write_text(run.recipe_file, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
+        write_text(run.recipe_file, dump_yaml(recipe.to_dict()))
         return run
 
     @classmethod

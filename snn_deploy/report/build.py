@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from snn_deploy.core.errors import ConfigError, did_you_mean
 from snn_deploy.core.files import write_text
+from snn_deploy.core.text import visible
 from snn_deploy.report import format as fmt
 from snn_deploy.report.markdown import markdown
 from snn_deploy.report.model import ReportData
@@ -92,11 +93,17 @@ def render_html(data: ReportData) -> str:
     )
 
 
+def shown(value: object) -> object:
+    """``value`` for a template: control characters of plain text as escapes."""
+    return visible(value) if type(value) is str else value
+
+
 def _environment() -> Environment:
     """Templates with every value escaped: names come from files of strangers."""
     return Environment(
         loader=PackageLoader("snn_deploy.report"),
         autoescape=True,
+        finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

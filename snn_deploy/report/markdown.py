@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator, Sequence
 
+from snn_deploy.core.text import markdown as escaped
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.view.overview import headline, lede
@@ -30,12 +29,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose columns but the first are numbers; cells are Markdown already."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, rule, *rows))
-
-
-def escaped(text: str) -> str:
-    """``text`` without any meaning in Markdown or HTML; line breaks become spaces."""
-    plain = html.escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]|#~!])", r"\\\1", plain)
 
 
 def _layers(data: ReportData) -> Iterator[tuple[str, ...]]:

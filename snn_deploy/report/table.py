@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
+from snn_deploy.core.text import csv_text
 from snn_deploy.hardware.interval import Interval
 from snn_deploy.report.model import LayerRow, ProfilePrice, ReportData
 
@@ -18,11 +17,7 @@ COLUMNS = (
 
 def layers_csv(data: ReportData) -> str:
     """CSV text; a network without prices has one row per layer."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows([_safe(cell) for cell in row] for row in _rows(data))
-    return stream.getvalue()
+    return csv_text(COLUMNS, _rows(data))
 
 
 def _rows(data: ReportData) -> Iterator[list[object]]:
@@ -61,8 +56,3 @@ def _energy(price: ProfilePrice, layer: str) -> list[object]:
     if energy is None:
         return ["", "", "", partial]
     return [energy.low, energy.mid, energy.high, partial]
-
-
-def _safe(cell: object) -> object:
-    """Text that a spreadsheet would take for a formula is quoted: names come from files of strangers."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell

@@ -14,9 +14,11 @@ from typing import Any
 import jinja2
 
 from snn_deploy.core.files import write_text
+from snn_deploy.core.text import visible
 from snn_deploy.hardware.interval import Interval
 from snn_deploy.recipes.run_folder import environment
 from snn_deploy.report import format as fmt
+from snn_deploy.report.build import shown
 from snn_deploy.report.charts import LinearAxis, LogAxis
 from snn_deploy.sweep.plan import Plan
 from snn_deploy.sweep.study import Done
@@ -36,7 +38,7 @@ def write_report(
     every = [_row(plan, trial, trial in front) for trial in trials]
     template = resources.files("snn_deploy.sweep").joinpath("page.html").read_text()
     page = (
-        jinja2.Environment(autoescape=True)
+        jinja2.Environment(autoescape=True, finalize=shown)
         .from_string(template)
         .render(
             title=f"Sweep of {plan.recipe.name}",
@@ -177,7 +179,7 @@ def _energy_ticks(axis: LogAxis) -> list[tuple[float, str]]:
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#545c66") -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{html.escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}">{html.escape(visible(text))}</text>'
 
 
 def _markdown(
@@ -202,4 +204,4 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+    return html.escape(visible(" ".join(text.split())), quote=False).replace("|", "\\|")

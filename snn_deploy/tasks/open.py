@@ -16,6 +16,7 @@ import torch
 from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.core.files import sha256_file
+from snn_deploy.core.parsing import named_damage
 from snn_deploy.core.places import Kind, kind_at
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.sets.splits import spread
@@ -258,7 +259,7 @@ def load_samples(source: Source, data: str | None, count: int | None) -> LoadedS
         count: how many test samples; None for all.
     """
     if data is not None and data.endswith(".npz"):
-        loaded = _npz_samples(Path(data), source.semantics.decode, count)
+        loaded = read_samples(Path(data), source.semantics.decode, count)
     else:
         loaded = _dataset_samples(source, data, count)
     expected = source.plan.shapes[source.plan.input]
@@ -306,8 +307,15 @@ def _dataset_samples(source: Source, name: str | None, count: int | None) -> Loa
     )
 
 
-def _npz_samples(path: Path, decode: str, count: int | None) -> LoadedSamples:
-    try:
+def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples:
+    """Samples of a ``.npz`` file, the first ``count`` of them to test; see :func:`load_samples`.
+
+    Raises:
+        DataError: it is missing or damaged, or is no ``x [T, N, *shape]`` with ``y [N]``.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no file '{path}'.")
+    with named_damage(f"'{path}' cannot be read as samples", unreadable=f"'{path}' cannot be read"):
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > MAX_SAMPLES_BYTES:
@@ -315,10 +323,6 @@ def _npz_samples(path: Path, decode: str, count: int | None) -> LoadedSamples:
         with np.load(path, allow_pickle=False) as content:
             x = torch.from_numpy(np.asarray(content["x"], dtype=np.float32))
             y = torch.from_numpy(np.asarray(content["y"], dtype=np.int64)) if "y" in content else None
-    except FileNotFoundError:
-        raise DataError(f"There is no file '{path}'.") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"'{path}' cannot be read as samples: {error}") from None
     if x.ndim < 3 or not bool(torch.isfinite(x).all()) or (y is not None and y.shape != x.shape[1:2]):
         raise DataError(f"'{path}': x must be finite, [T, N, ...], and y [N]; x has shape {tuple(x.shape)}.")
     calibration = Calibration(x[:, :CALIBRATION_SAMPLES], None if y is None else y[:CALIBRATION_SAMPLES])

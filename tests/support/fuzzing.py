@@ -1,10 +1,7 @@
-"""Valid files of the three formats, and what the commands do with a file of each: the targets of fuzzing."""
+"""Valid networks in three formats and what the commands do with a file of each; all targets of fuzzing."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
 from pathlib import Path
@@ -24,8 +21,12 @@ from snn_deploy.simulate.onnx.models import MODELS
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import open_source
+from support.fuzz_data import DATA
+from support.fuzz_documents import DOCUMENTS
+from support.fuzz_events import EVENTS
+from support.fuzz_target import Target
 from support.lava_nets import KINDS, random_net
-from support.mutation import Mutation, blind, in_hdf5, in_onnx
+from support.mutation import blind, in_hdf5, in_onnx
 
 STEPS = 3
 MAX_RUN = 10**6
@@ -97,21 +98,6 @@ def run_net(path: Path) -> None:
         source.executable.run(torch.ones(STEPS, 1, *net.input_shape), record=True)
 
 
-@dataclass(frozen=True)
-class Target:
-    """A format: its valid files, how they are damaged, and who reads them."""
-
-    suffix: str
-    seeds: Callable[[], list[bytes]]
-    mutations: tuple[Mutation, ...]
-    run: Callable[[Path], None]
-
-    def case(self, number: int) -> bytes:
-        """The damaged file of this number; always the same."""
-        rng = random.Random(f"{self.suffix} {number}")
-        return rng.choice(self.mutations)(rng.choice(self.seeds()), rng)
-
-
 @cache
 def _written(kind: str) -> list[bytes]:
     with TemporaryDirectory() as name:
@@ -127,8 +113,10 @@ def _written(kind: str) -> list[bytes]:
         return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
-TARGETS = {
+NETWORKS = {
     "nir": Target(".nir", partial(_written, "nir"), (blind, in_hdf5), run_nir),
     "onnx": Target(".onnx", partial(_written, "onnx"), (blind, in_onnx), run_onnx),
     "net": Target(".net", partial(_written, "net"), (blind, in_hdf5), run_net),
 }
+
+TARGETS = {**NETWORKS, **EVENTS, **DOCUMENTS, **DATA}

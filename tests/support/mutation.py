@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,9 @@ TEXTS = ("", "x", "../x", "/", ".", "a/b", "\n", "é" * 40, "x" * 3000, "LIF", "
 
 MAX_READ = 2**16
 """Elements of a dataset that is read to be changed: an earlier change may have declared any number."""
+
+MAX_TEXT = 2**18
+"""Bytes of a changed text."""
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -254,3 +258,38 @@ def _change_model(model: onnx.ModelProto, _graph: onnx.GraphProto, rng: random.R
         model.ir_version = rng.choice(NUMBERS)
     elif model.metadata_props:
         model.metadata_props[0].value = _change_text(model.metadata_props[0].value, rng)
+
+
+_TOKEN = re.compile(rb"[\w.+-]+|\s+|.", re.DOTALL)
+_WORDS = (
+    *".inf .nan nan 1e400 ~ true off !!int &a *a << [[[[ { ] ' - : # | > ? , = =1+1".split(),  # noqa: SIM905
+    *('"', "\\ud800", '"\\UFFFFFFFF"', ": ", "# ", "- - -", "9" * 5000, f"0x{'f' * 500}"),
+)
+_NASTY = (
+    *(str(number).encode() for number in NUMBERS),
+    *(text.encode() for text in (*TEXTS, *_WORDS)),
+    *(b"\xff", b"\x00", b"\x1b[31m", b"\t", b"\r"),
+)
+
+
+def in_text(content: bytes, rng: random.Random) -> bytes:
+    """One to four words or lines of a text changed, repeated or left out."""
+    for _ in range(rng.randint(1, 4)):
+        pattern = _TOKEN if rng.random() < 0.7 else re.compile(rb"[^\n]*\n?")
+        parts = pattern.findall(content)
+        if not parts:
+            break
+        at, to = rng.randrange(len(parts)), rng.randrange(len(parts))
+        kind = rng.choice(["nasty", "nasty", "nasty", "delete", "repeat", "many", "swap", "copy"])
+        if kind == "nasty":
+            parts[at] = rng.choice(_NASTY)
+        elif kind == "delete":
+            del parts[at]
+        elif kind in {"repeat", "many"}:
+            parts[at] *= 2 if kind == "repeat" else rng.choice([9, 100, 3000])
+        elif kind == "swap":
+            parts[at], parts[to] = parts[to], parts[at]
+        else:
+            parts[at] = parts[to]
+        content = b"".join(parts)[:MAX_TEXT]
+    return content

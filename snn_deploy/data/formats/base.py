@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.events.recording import Events, Sensor, make_events
 
 PART = 1 << 18
@@ -43,19 +44,26 @@ def checked(parts: Iterable[Columns], sensor: Sensor) -> Iterator[Events]:
         DataError: a part cannot be read or is damaged, or there is no event at all.
     """
     empty = True
-    try:
-        for columns in parts:
-            if not np.size(columns.t):
-                continue
-            empty = False
-            yield make_events(*columns, sensor, sort=True)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}") from None
+    for columns in _guarded(parts):
+        if not np.size(columns.t):
+            continue
+        empty = False
+        yield make_events(*columns, sensor, sort=True)
     if empty:
         raise DataError("there is no event in it")
 
 
-def read_exactly(file: BinaryIO, count: int, what: str) -> bytes:
+def _guarded(parts: Iterable[Columns]) -> Iterator[Columns]:
+    source = iter(parts)
+    while True:
+        with named_damage("cannot be read"):
+            columns = next(source, None)
+        if columns is None:
+            return
+        yield columns
+
+
+def read_exactly(file: IO[bytes], count: int, what: str) -> bytes:
     """The next ``count`` bytes.
 
     Raises:

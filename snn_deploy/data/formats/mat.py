@@ -1,4 +1,4 @@
-"""Recordings in MATLAB files (version 5 to 7.2), read by scipy: ``.mat``.
+"""Recordings in MATLAB files (version 5 to 7.2): ``.mat``.
 
 Two layouts are known, both from conversions of AEDAT 2.0 (CIFAR10-DVS, ASL-DVS): a matrix ``out1`` with the
 columns t, x, y, p, or vectors ``ts``, ``x``, ``y`` and ``pol``. Polarity may be 0 and 1, or -1 and 1.
@@ -6,8 +6,6 @@ columns t, x, y, p, or vectors ``ts``, ``x``, ``y`` and ``pol``. Polarity may be
 
 from __future__ import annotations
 
-import math
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,41 +14,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.data.formats.base import Columns
+from snn_deploy.core.parsing import named_damage
+from snn_deploy.data.formats.base import PART, Columns
+from snn_deploy.data.formats.mat5 import Found, read_arrays
 from snn_deploy.data.formats.numpy_files import whole_numbers
-
-MAX_VALUES = 1 << 28
 
 _MATRIX = "out1"
 _VECTORS = ("x", "y", "ts", "pol")
 
 
 def read_mat(path: Path) -> Iterator[Columns]:
-    """The events of a file."""
-    from scipy.io.matlab import MatReadError
+    """The events of a file, in parts."""
+    with named_damage("it is no readable MATLAB file of version 5 to 7.2"):
+        columns = _columns(read_arrays(path, frozenset({_MATRIX, *_VECTORS})))
+    signed = bool((columns[3] == -1).any())
+    for start in range(0, len(columns[2]), PART):
+        x, y, t, p = (
+            whole_numbers(column[start : start + PART], name)
+            for column, name in zip(columns, ("x", "y", "t", "p"), strict=True)
+        )
+        yield Columns(x, y, t, np.maximum(p, 0) if signed else p)
 
-    faults = (ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError, zlib.error)
-    try:
-        columns = _columns(path)
-    except (*faults, MatReadError) as error:
-        raise DataError(f"it is no readable MATLAB file of version 5 to 7.2: {error}") from None
-    x, y, t, p = (whole_numbers(c, n) for c, n in zip(columns, ("x", "y", "t", "p"), strict=True))
-    yield Columns(x, y, t, np.maximum(p, 0) if (p == -1).any() else p)
 
-
-def _columns(path: Path) -> tuple[NDArray[Any], ...]:
-    from scipy.io import loadmat, whosmat
-
-    shapes = {name: shape for name, shape, _ in whosmat(path)}
-    names = [_MATRIX] if _MATRIX in shapes else list(_VECTORS)
-    if lacking := sorted(set(names) - shapes.keys()):
+def _columns(found: dict[str, Found]) -> tuple[NDArray[Any], ...]:
+    names = [_MATRIX] if _MATRIX in found else list(_VECTORS)
+    if lacking := sorted(set(names) - found.keys()):
         raise DataError(f"it lacks {', '.join(lacking)}; known: {_MATRIX}, or {', '.join(_VECTORS)}")
-    if any(math.prod(shapes[name]) > MAX_VALUES for name in names):
-        raise DataError(f"more than {MAX_VALUES} values")
-    values = loadmat(path, variable_names=names)
+    values = [v for name in names if (v := found[name].values) is not None]
     if names != [_MATRIX]:
-        return tuple(np.asarray(values[name]).reshape(-1) for name in names)
-    matrix = np.asarray(values[_MATRIX])
-    if matrix.ndim != 2 or matrix.shape[1] != 4:
-        raise DataError(f"'{_MATRIX}' of shape {matrix.shape}; known: the columns t, x, y, p")
-    return matrix[:, 1], matrix[:, 2], matrix[:, 0], matrix[:, 3]
+        if len({len(vector) for vector in values}) > 1:
+            sizes = ", ".join(f"{name} {len(v)}" for name, v in zip(names, values, strict=True))
+            raise DataError(f"its vectors differ in length: {sizes}")
+        return tuple(values)
+    shape = found[_MATRIX].shape
+    if len(shape) != 2 or shape[1] != 4:
+        raise DataError(f"'{_MATRIX}' of shape {shape}; known: the columns t, x, y, p")
+    t, x, y, p = values[0].reshape(4, shape[0])
+    return x, y, t, p

@@ -9,16 +9,19 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.data.formats.base import PART, Columns
+from snn_deploy.core.parsing import named_damage
+from snn_deploy.data.formats.base import PART, Columns, read_exactly
 
 MAX_ARCHIVE_BYTES = 4 << 30
-"""Of the unpacked vectors of an ``.npz`` file, which are read as a whole."""
+"""Of the unpacked vectors of an ``.npz`` file."""
+
+_ARCHIVE = b"PK\x03\x04"
 
 FIELDS = ("x", "y", "p", "t")
 
@@ -32,12 +35,11 @@ def read_npy(path: Path, *, milliseconds: bool = False) -> Iterator[Columns]:
         path: the file.
         milliseconds: whether its time stamps are milliseconds, not microseconds.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"it is no array of numbers: {_first_line(error)}") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError("it is an archive, not an array; name it .npz")
+    with path.open("rb") as file:
+        if file.read(len(_ARCHIVE)) == _ARCHIVE:
+            raise DataError("it is an archive, not an array; name it .npz")
+    with named_damage("it is no array of numbers"):
+        array = np.lib.format.open_memmap(path, "r")
     for start in range(0, len(array) if array.ndim else 0, PART):
         yield from_array(np.asarray(array[start : start + PART]), milliseconds=milliseconds)
 
@@ -49,6 +51,11 @@ def from_array(array: NDArray[Any], *, milliseconds: bool = False) -> Columns:
         DataError: it is neither, or holds values that are no whole numbers.
     """
     if array.dtype.names is not None:
+        shaped = [name for name in FIELDS if name in array.dtype.names and array.dtype[name].subdtype]
+        if shaped:
+            raise DataError(
+                f"{', '.join(shaped)} of several numbers per event; events have {', '.join(FIELDS)}"
+            )
         if array.ndim != 1 or (lacking := sorted(set(FIELDS) - set(array.dtype.names))):
             missing = f", without {', '.join(lacking)}" if array.ndim == 1 else ""
             raise DataError(f"an array of shape {array.shape}{missing}; events have {', '.join(FIELDS)}")
@@ -76,20 +83,47 @@ def whole_numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def read_npz(path: Path) -> Iterator[Columns]:
-    """The events of an archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
+    """The events of an archive, in parts."""
+    with (
+        named_damage("it is no archive of vectors"),
+        path.open("rb") as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
         if lacking := sorted(set(FIELDS) - sizes.keys()):
             raise DataError(f"it lacks {', '.join(lacking)}; events have {', '.join(FIELDS)}")
         if (total := sum(sizes[name] for name in FIELDS)) > MAX_ARCHIVE_BYTES:
             raise DataError(f"{total} bytes unpacked; the limit is {MAX_ARCHIVE_BYTES}")
-        with np.load(path, allow_pickle=False) as arrays:
-            columns = {name: whole_numbers(np.asarray(arrays[name]), name) for name in FIELDS}
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"it is no archive of vectors: {_first_line(error)}") from None
-    yield Columns(columns["x"], columns["y"], columns["t"], columns["p"])
+        vectors = {name: _Vector(archive.open(f"{name}.npy"), name) for name in FIELDS}
+        if len(counts := {vector.count for vector in vectors.values()}) > 1:
+            raise DataError(f"its vectors differ in length: {sorted(counts)}")
+        for _ in range(0, counts.pop(), PART):
+            columns = {name: whole_numbers(vector.part(), name) for name, vector in vectors.items()}
+            yield Columns(columns["x"], columns["y"], columns["t"], columns["p"])
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
+class _Vector:
+    """A vector of numbers in an archive, unpacked part by part."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        try:
+            version = np.lib.format.read_magic(file)
+        except ValueError:
+            raise DataError(f"{name} is of type bytes, no array") from None
+        head = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, self._dtype = head(file)
+        if len(shape) != 1:
+            raise DataError(f"{name} of shape {shape} is no vector")
+        if self._dtype.kind not in "iubf":
+            raise DataError(f"it is no archive of vectors: {name} is of type {self._dtype}")
+        self._file, self._name = file, name
+        self.count = self._left = int(shape[0])
+
+    def part(self) -> NDArray[Any]:
+        """The next values, :data:`PART` of them until few are left."""
+        count = min(PART, self._left)
+        self._left -= count
+        data = read_exactly(self._file, count * self._dtype.itemsize, self._name)
+        return np.frombuffer(data, self._dtype)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.core.parsing import named_damage
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 1 << 26
@@ -80,18 +79,21 @@ def decode_image(path: Path, size: int, resize: int) -> Pixels:
     Raises:
         DataError: the file cannot be read, is damaged, or has more than 2^26 pixels.
     """
+    text = "cannot be decoded"
+    with named_damage(text, unreadable=text), _opened(path) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise DataError(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+        # Pillow warns when it drops the transparency of a palette, so that goes by way of RGBA.
+        opaque = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
+        half = min(width, height) * size / resize / 2
+        box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
+        shown = opaque.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(shown).transpose(2, 0, 1)
+
+
+def _opened(path: Path) -> Image.Image:
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
-            # Pillow warns when it drops the transparency of a palette, so that goes by way of RGBA.
-            opaque = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-            half = min(width, height) * size / resize / 2
-            box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
-            shown = opaque.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        return Image.open(path, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"its header announces too many pixels; the limit is {MAX_PIXELS}") from None
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
-        raise DataError(f"cannot be decoded: {error}") from None
-    return np.asarray(shown).transpose(2, 0, 1)

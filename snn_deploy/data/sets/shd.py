@@ -23,11 +23,12 @@ import h5py
 import numpy as np
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.core.parsing import named_damage
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.base import Columns, checked
-from snn_deploy.data.formats.hdf5 import dataset, open_hdf5
+from snn_deploy.data.formats.hdf5 import dataset, open_hdf5, vector
 from snn_deploy.data.formats.numpy_files import whole_numbers
 from snn_deploy.data.options.sets import ShdOptions
 from snn_deploy.data.sets.download import Remote, obtain
@@ -139,10 +140,12 @@ class _SpikeFile:
         """Names of the classes, or their numbers where the file has no names."""
         with _naming(self.path), open_hdf5(self.path) as file:
             try:
-                names = np.asarray(dataset(file, "extra/keys")[()]).reshape(-1).tolist()
+                keys = dataset(file, "extra/keys")
+                rows = range(CLASSES if keys.shape == (CLASSES,) else 0)
+                names = [vector(keys, row).tobytes() for row in rows]
             except DataError:
                 names = []
-        texts = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names]
+        texts = [name.decode("utf-8", "replace") for name in names]
         return texts if len(texts) == CLASSES else [str(label) for label in range(CLASSES)]
 
     def recordings(self) -> Iterator[Recording]:
@@ -156,7 +159,7 @@ class _SpikeFile:
 
     def _columns(self, index: int) -> Iterator[Columns]:
         with open_hdf5(self.path) as file:
-            times, units = (np.asarray(vectors[index]) for vectors in self._spikes(file))
+            times, units = (vector(vectors, index) for vectors in self._spikes(file))
         x = whole_numbers(units, "units")
         t = whole_numbers(np.rint(times.astype(np.float64) * 1e6), "times")
         zero = np.zeros(len(t), np.int8)
@@ -177,6 +180,7 @@ class _SpikeFile:
 def _naming(path: Path) -> Iterator[None]:
     """Says which file an error is about."""
     try:
-        yield
+        with named_damage("it cannot be read"):
+            yield
     except DataError as error:
         raise DataError(f"'{path}' is damaged: {error.message}.", hint=_WHERE_TO_GET) from None

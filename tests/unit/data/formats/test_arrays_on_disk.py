@@ -14,7 +14,7 @@ from support.recordings import some_events
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.data.events.recording import Sensor
-from snn_deploy.data.formats import hdf5, mat, numpy_files
+from snn_deploy.data.formats import hdf5, mat5, numpy_files
 from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.hdf5 import read_hdf5
 from snn_deploy.data.formats.mat import read_mat
@@ -232,6 +232,28 @@ def test_damaged_mat_files_are_refused(tmp_path, monkeypatch):
         with pytest.raises(DataError, match=r"it is no readable MATLAB file|cannot be read: could not read"):
             read(path, read_mat)
     path.write_bytes(whole)
-    monkeypatch.setattr(mat, "MAX_VALUES", 10)
+    monkeypatch.setattr(mat5, "MAX_VALUES", 10)
     with pytest.raises(DataError, match="more than 10 values"):
         read(path, read_mat)
+
+
+@pytest.mark.parametrize("chunks", [None, (2,), (5,)])
+def test_a_vector_that_announces_more_than_the_file_holds_is_refused(tmp_path, chunks):
+    path = tmp_path / "a.h5"
+    values = [np.arange(n, dtype=np.uint16) for n in (3, 0, 5, 2, 4)]
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("units", (5,), h5py.vlen_dtype(np.uint16), chunks=chunks)
+        for row, value in enumerate(values):
+            data[row] = value
+    content = path.read_bytes()
+    with hdf5.open_hdf5(path) as file:
+        for row, value in enumerate(values):
+            np.testing.assert_array_equal(hdf5.vector(file["units"], row), value)
+        place = hdf5._place(file["units"], 3)
+    assert content[place : place + 4] == b"\2\0\0\0"
+    path.write_bytes(content[:place] + b"\xff\xff\xff\x0c" + content[place + 4 :])
+    with (
+        hdf5.open_hdf5(path) as file,
+        pytest.raises(DataError, match="announces 218103807 numbers and has 4 bytes"),
+    ):
+        hdf5.vector(file["units"], 3)
