@@ -86,7 +86,9 @@ def load_weights(network: nn.Module, path: Path, *, ours: bool = False) -> None:
             with safetensors.safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
             weights = safetensors.torch.load_file(path)
-        except safetensors.SafetensorError as error:
+        except FileNotFoundError:
+            raise
+        except (safetensors.SafetensorError, OSError) as error:
             raise DataError(f"'{path}' is not a readable safetensors file: {error}") from None
         if (ours or _DIGEST in metadata) and metadata.get(_DIGEST) != _digest(weights):
             raise DataError(

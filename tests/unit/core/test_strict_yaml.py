@@ -66,13 +66,13 @@ def test_faults_are_named(text, what):
 
 def test_many_keys_take_linear_time():
     def seconds(count):
-        begin = time.perf_counter()
+        begin = time.process_time()
         with pytest.raises(ConfigError, match=f"key given twice: k{count - 1} "):
             parse_yaml("".join(f"k{i}: 1\n" for i in range(count)) + f"k{count - 1}: 2", "origin", "recipe")
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     few = min(seconds(2_000) for _ in range(3))
-    assert seconds(20_000) < 40 * few
+    assert min(seconds(20_000) for _ in range(2)) < 40 * few
 
 
 @pytest.mark.parametrize(
