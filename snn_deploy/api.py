@@ -75,7 +75,8 @@ def export_bundle(
         UnsupportedError: a format cannot express the network.
         ParityError: a proof failed; the bundle is there, marked ``failed``.
     """
-    target = require_place(Path(out))
+    target = Path(out)
+    require_place(target)
     options = BundleOptions(
         tuple(formats),
         bits=bits,

@@ -15,7 +15,7 @@ from snn_deploy.core.version import __version__
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
 from snn_deploy.export.parity import OUTPUT_TOLERANCE, TIE_WIDTH, Parity
-from snn_deploy.export.seal import MANIFEST, require_whole
+from snn_deploy.export.seal import AGAIN, MANIFEST, require_whole
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import Plan
@@ -71,7 +71,7 @@ def _read(bundle: Path) -> dict[str, Any]:
     file = bundle / MANIFEST
     if not file.exists():
         raise DataError(f"'{bundle}' is not a bundle (it has no {MANIFEST}).")
-    with reading(file, "manifest of the bundle", hint="Export it again."):
+    with reading(file, "manifest of the bundle", hint=AGAIN):
         data = read_bytes(file)
         content: dict[str, Any] = plain_json(data)
         if isinstance(content, dict) and content.get("version", MANIFEST_VERSION) != MANIFEST_VERSION:
@@ -93,9 +93,7 @@ def _require_consistent(content: Mapping[str, Any], file: Path) -> None:
     if (verdict := verdict_of(parities)) != content["verdict"]:
         problems.append(Problem("verdict", f"is '{content['verdict']}'", f"its checks give '{verdict}'"))
     if problems:
-        raise DataError(
-            f"The manifest of the bundle '{file}' is damaged.", problems=problems, hint="Export it again."
-        )
+        raise DataError(f"The manifest of the bundle '{file}' is damaged.", problems=problems, hint=AGAIN)
 
 
 def verdict_of(parities: Sequence[Parity]) -> str:

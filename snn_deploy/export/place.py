@@ -14,8 +14,8 @@ from snn_deploy.export.manifest import read_listed
 from snn_deploy.export.seal import MANIFEST, require_replaceable
 
 
-def require_place(out: Path) -> Path:
-    """The folder that a bundle at ``out`` will be: links are followed, never replaced.
+def require_place(out: Path) -> None:
+    """Check that a bundle can be put at ``out``. Links are followed, never replaced.
 
     Raises:
         ConfigError: something is there that is not an unchanged bundle; everything at fault by name.
@@ -23,8 +23,7 @@ def require_place(out: Path) -> Path:
     target = out.resolve()
     if target == Path.cwd() or target in Path.cwd().parents:
         raise ConfigError(f"'{out}' is the folder you are in, or above it.", hint="Name a folder to make.")
-    _check(target, target)
-    return target
+    _check(out, target)
 
 
 def require_no_bundle(folder: Path) -> None:
@@ -42,35 +41,36 @@ def require_no_bundle(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_bundle(target: Path, note: Note) -> Iterator[Path]:
-    """Yield an empty folder that becomes the bundle at ``target``, in place of one that may be there.
+def new_bundle(out: Path, note: Note) -> Iterator[Path]:
+    """Yield an empty folder that becomes the bundle at ``out``, in place of one that may be there.
 
     Raises:
         ConfigError: another process exports there, or see :func:`require_place`.
     """
-    with locked(target.with_name(f".{target.name}.lock"), str(target), note):
+    target = out.resolve()
+    with locked(target.with_name(f".{target.name}.lock"), str(out), note):
         clear_leftovers(target.parent)
-        _check(target, target)
-        with atomic_dir(target, functools.partial(_check, target)) as folder:
+        _check(out, target)
+        with atomic_dir(target, functools.partial(_check, out)) as folder:
             yield folder
 
 
-def _check(target: Path, folder: Path) -> None:
-    """Refuse to replace ``target``, whose content lies in ``folder``."""
+def _check(out: Path, folder: Path) -> None:
+    """Refuse to replace ``out``, whose content lies in ``folder``."""
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
-        raise ConfigError(f"'{target}' exists and is not a folder; it is not overwritten.")
+        raise ConfigError(f"'{out}' exists and is not a folder; it is not overwritten.")
     if not any(folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
-        raise ConfigError(f"'{target}' exists and is not a bundle; it is not overwritten.")
+        raise ConfigError(f"'{out}' exists and is not a bundle; it is not overwritten.")
     try:
         listed = read_listed(folder)
     except DataError as error:
         raise ConfigError(
-            f"'{target}' exists and its manifest is not one of ours; it is not overwritten.",
+            f"'{out}' exists and its manifest is not one of ours; it is not overwritten.",
             problems=error.problems,
             hint="Move the folder away, or choose another --out.",
         ) from None
-    require_replaceable(folder, target, listed)
+    require_replaceable(folder, out, listed)

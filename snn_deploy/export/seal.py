@@ -12,6 +12,8 @@ from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import sha256_file
 
 MANIFEST = "manifest.json"
+AGAIN = "Move it away, or name another --out, and export again."
+"""What helps a damaged bundle: it is not replaced as it is, since somebody may want what was changed."""
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -55,7 +57,7 @@ def require_whole(bundle: Path, listed: Mapping[str, str], named: Iterable[str])
         elif sha256_file(path) != expected:
             problems.append(Problem(name, "has changed since it was verified"))
     if problems:
-        raise DataError(f"The bundle '{bundle}' is damaged.", problems=problems, hint="Export it again.")
+        raise DataError(f"The bundle '{bundle}' is damaged.", problems=problems, hint=AGAIN)
 
 
 def strangers(bundle: Path, listed: Mapping[str, str]) -> list[str]:
@@ -70,9 +72,9 @@ def strangers(bundle: Path, listed: Mapping[str, str]) -> list[str]:
     ]
 
 
-def require_replaceable(folder: Path, target: Path, listed: Mapping[str, str]) -> None:
-    """Refuse to replace a bundle, ``target`` whose content lies in ``folder``, that holds anything but its
-    own files, unchanged.
+def require_replaceable(folder: Path, out: Path, listed: Mapping[str, str]) -> None:
+    """Refuse to replace a bundle, ``out`` whose content lies in ``folder``, that holds anything but its own
+    files, unchanged.
 
     Raises:
         ConfigError: whatever else is there, by name; nothing was touched.
@@ -85,7 +87,7 @@ def require_replaceable(folder: Path, target: Path, listed: Mapping[str, str]) -
     ]
     if problems:
         raise ConfigError(
-            f"'{target}' holds more than the bundle that was written there; nothing was touched.",
+            f"'{out}' holds more than the bundle that was written there; nothing was touched.",
             problems=problems,
             hint="Move these files elsewhere, or choose another --out.",
         )

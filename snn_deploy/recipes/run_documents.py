@@ -111,7 +111,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """
     with reading(path, "metrics file"), path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            with reading(path, f"line {number} of the metrics file"):
+            with reading(path, f"record in line {number} of"):
                 record: dict[str, Any] = plain_json(line)
                 _RECORD.validate_json(line)
             yield record

@@ -12,9 +12,9 @@ import safetensors.torch
 from support.kills import go
 from support.tiny_runs import write_recipe
 
-from snn_deploy import api
 from snn_deploy.cli.main import exit_code
 from snn_deploy.core.locks import locked
+from snn_deploy.tasks.distill import distill_student
 
 PROFILE = ("--profile", "horowitz-45nm-fp32")
 
@@ -104,7 +104,7 @@ def test_an_export_while_a_training_ends(trained: Path, tmp_path: Path) -> None:
         out = tmp_path / f"bundle{len(codes)}"
         codes.append(exit_code(["export", str(run), "--to", "nir", "--out", str(out), *PROFILE]))
 
-    api.distill_student(str(recipe), run, device="cpu", report=look)
+    distill_student(str(recipe), run, device="cpu", report=look)
     look(None)
     assert {*codes[:-1]} == {7}
     assert codes[-1] == 0

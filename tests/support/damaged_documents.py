@@ -8,9 +8,9 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from snn_deploy import api
 from snn_deploy.cli.main import exit_code
 from snn_deploy.core.errors import InterruptedRunError
+from snn_deploy.tasks.distill import distill_student
 from support.mutation import Mutation, blind, in_json, in_yaml
 from support.tiny_runs import write_recipe
 
@@ -78,7 +78,7 @@ def build(folder: Path) -> Path:
                 signal.raise_signal(signal.SIGTERM)
 
         try:
-            api.distill_student(str(recipe), folder / run, device="cpu", report=interrupt)
+            distill_student(str(recipe), folder / run, device="cpu", report=interrupt)
         except InterruptedRunError:
             return
         raise AssertionError(f"the run was not stopped at {event}")
