@@ -19,6 +19,9 @@ from snn_deploy.cli.main import exit_code
 from snn_deploy.core.registry import FORMATS, METHODS
 from snn_deploy.distill.methods.method import DistillBatch, StudentPass
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
+from snn_deploy.graph.readers.dialects.chosen import DIALECTS
+from snn_deploy.graph.readers.reading import read_plan
+from snn_deploy.graph.timing import Reading
 from snn_deploy.hardware.profile import load_profile
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend.md"
@@ -52,7 +55,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def network(inputs: int, outputs: int) -> nir.NIRGraph:
-    weight = (np.arange(outputs * inputs).reshape(outputs, inputs) % 5 - 5.5).astype(np.float32) / 4
+    weight = (np.arange(outputs * inputs).reshape(outputs, inputs) % 5 + 1).astype(np.float32) / 4
     return chain(nir.Linear(weight), lif((outputs,)), source=(inputs,), target=(outputs,))
 
 
@@ -83,13 +86,28 @@ def test_a_format(tmp_path: Path) -> None:
     assert exit_code(["check", "net.nir", "--target", "mine", *time]) == 0
 
 
-def test_a_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CONSUMERS, "plain", None)  # the example takes its place, until the test is over
-    exec(BLOCKS["consumers.py"], {})
+def milliseconds(tau: float) -> nir.NIRGraph:
     graph = network(4, 3)
     one = np.ones(3, np.float32)
-    graph.nodes["n1"] = nir.LIF(tau=2e-3 * one, r=2 * one, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
-    nir.write(tmp_path / "net.nir", graph)
+    graph.nodes["n1"] = nir.LIF(tau=tau * one, r=2 * one, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
+    return graph
+
+
+def test_a_dialect_of_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DIALECTS, "plain", None)  # the example takes its place, until the test is over
+    exec(BLOCKS["plain_writer.py"], {})
+    nir.write(tmp_path / "net.nir", milliseconds(2.0))
+    np.savez("x.npz", x=X)
+    plan, assumed = read_plan(tmp_path / "net.nir", Reading(writer="plain"))
+    np.testing.assert_allclose(plan.node("n1").tau, 2e-3)
+    assert "tau is taken for milliseconds." in assumed
+    assert exit_code(["simulate", "net.nir", "--from", "plain", "--data", "x.npz"]) == 0
+
+
+def test_a_dialect_of_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONSUMERS, "plain", None)
+    exec(BLOCKS["plain_reader.py"], {})
+    nir.write(tmp_path / "net.nir", milliseconds(2e-3))
     np.savez("x.npz", x=X)
     time = ["--dt", "1e-3", "--integrator", "euler", "--fires-at", ">=", "--reset", "zero"]
     assert exit_code(["check", "net.nir", "--target", "nir:plain", *time]) == 0
