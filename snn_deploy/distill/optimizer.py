@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -50,7 +50,7 @@ def make_optimizer(spec: TrainSpec, modules: Iterable[nn.Module]) -> torch.optim
 
 
 @cache
-def _never_compiled(kind: type[torch.optim.Optimizer]) -> Any:
+def _never_compiled(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """``kind`` without what it does for ``torch.compile``.
 
     torch wraps five methods of its optimisers so that the compiler leaves them alone, and the wrappers load
