@@ -61,12 +61,13 @@ def export_bundle(
     samples: int | None = 64,
     data: str | None = None,
     profiles: Sequence[str] | None = None,
+    lava_budget: float = 120.0,
     reading: Reading = NOTHING_STATED,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
 
-    ``bits``, ``scales``, ``models``, ``reader``, ``nir_version``, ``allow``: see
+    ``bits``, ``scales``, ``models``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
     :class:`snn_deploy.export.bundle.BundleOptions`.
 
     Raises:
@@ -85,6 +86,7 @@ def export_bundle(
         reader=reader,
         nir_version=nir_version,
         allow=tuple(allow),
+        lava_budget=lava_budget,
     )
     opened = _opened(source, reading)
     if opened.kind == "net" and "lava" in formats:

@@ -52,6 +52,9 @@ def export(
         Literal["layer", "channel"],
         typer.Option(help="One weight scale per layer, or per channel (lava format; simulation only)."),
     ] = "layer",
+    lava_budget: Annotated[
+        float, typer.Option(min=1, help="Seconds that Lava, which is slow, may take of the proof.")
+    ] = 120,
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Annotated[
         str | None,
@@ -83,6 +86,7 @@ def export(
             samples=sample_count(samples),
             data=data,
             profiles=profile,
+            lava_budget=lava_budget,
             reading=reading,
             report=render.note,
         )
@@ -165,6 +169,8 @@ def _show(bundle: Any, json: bool) -> None:
     for p in bundle.manifest["parity"]:
         if p["verdict"] == "not run":
             render.say(f"{p['format']} in {p['runtime']} was not run: {p['reason']}")
+        elif p["runtime"] == "lava" and p["reason"]:
+            render.say(f"{p['format']} in {p['runtime']}: {p['reason']}")
 
 
 def parity_row(parity: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from snn_deploy.core.files import sha256_file, write_json, write_text
 from snn_deploy.core.registry import BACKENDS, FORMATS
 from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
+from snn_deploy.export.lava_part import LavaPart, lava_part
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.seal import MANIFEST, hashes, require_unchanged
-from snn_deploy.export.verify import verify
+from snn_deploy.export.verify import Samples, verify
 from snn_deploy.simulate.base import Executable
 
 EXAMPLE_SAMPLES = 4
@@ -56,6 +57,8 @@ class BundleOptions:
         reader: the reader that the NIR file is for; None for the portable form.
         nir_version: the oldest NIR library that must read the file.
         allow: names of the rules of ``ALLOWABLE`` that may be broken.
+        lava_samples: Lava runs at most so many.
+        lava_budget: seconds that Lava may take.
     """
 
     formats: tuple[str, ...] = ("nir", "onnx", "lava")
@@ -66,6 +69,7 @@ class BundleOptions:
     nir_version: str = "1.0.8"
     allow: tuple[str, ...] = ()
     lava_samples: int = 64
+    lava_budget: float = 120.0
     max_accuracy_drop: float = 0.02
 
 
@@ -167,26 +171,36 @@ def _verify_format(
         reference = _reference(check, network, path)
         if reference is None:
             continue
-        samples = network.samples if check.backend != "lava" else network.samples.first(options.lava_samples)
+        part = _part(check, path, network.samples, options, report)
         blank = Parity(
             format=_label(name, check),
             runtime=check.backend,
             reference=check.reference,
             exact=check.exact,
-            samples=len(samples),
+            samples=len(part.samples),
         )
-        report(f"running {written.files[check.role]} in {check.backend} on {len(samples)} samples")
-        results.append(
-            verify(
-                blank,
-                reference,
-                lambda path=path, check=check: _backend(check.backend, path),  # type: ignore[misc]
-                samples,
-                plan=network.plan if check.reference == "network" and check.exact else None,
-                max_accuracy_drop=options.max_accuracy_drop,
-            )
+        report(f"comparing {written.files[check.role]} in {check.backend} on {len(part.samples)} samples")
+        judged = verify(
+            blank,
+            reference,
+            part.opened,
+            part.samples,
+            plan=network.plan if check.reference == "network" and check.exact else None,
+            max_accuracy_drop=options.max_accuracy_drop,
         )
+        if part.shown and judged.verdict != "not run":
+            judged = replace(judged, reason="; ".join(filter(None, (judged.reason, part.shown))))
+        results.append(judged)
     return results
+
+
+def _part(check: Check, path: Path, samples: Samples, options: BundleOptions, report: Report) -> LavaPart:
+    """Samples for a check and what runs them; only Lava is given less than all."""
+    if check.backend != "lava":
+        return LavaPart(samples, lambda: _backend(check.backend, path))
+    asked = samples.first(options.lava_samples)
+    report(f"running {path.name} in lava on up to {len(asked)} samples, {options.lava_budget:g} s at most")
+    return lava_part(path, asked, options.lava_budget, report)
 
 
 def _reference(check: Check, network: Network, path: Path) -> Executable | None:

@@ -25,8 +25,8 @@ from snn_deploy.graph.passes.quantize.quantize import Quantize, Quantized, Scale
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.passes.to_chip.layers import Chain
 from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
-from snn_deploy.simulate.lava.client import WORKER
 from snn_deploy.simulate.lava.install import INSTALLER, SHIMS
+from snn_deploy.simulate.lava.jobs import WORKER
 from snn_deploy.simulate.reference import Reference
 
 FILE = "model.net"

@@ -89,7 +89,7 @@ def _detail(row: ParityRow) -> str:
     if row.accuracy is not None and row.accuracy_reference is not None:
         before, after = fmt.percent(row.accuracy_reference), fmt.percent(row.accuracy)
         parts.append(f"accuracy {after}" if before == after else f"accuracy {before} → {after}")
-    if row.verdict == "failed" and row.reason:
+    if row.verdict in {"failed", "equal"} and row.reason:
         parts.append(row.reason)
     return " · ".join(parts)
 
