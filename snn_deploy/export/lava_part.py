@@ -1,11 +1,12 @@
 """The part of a proof that runs in Lava, within a budget of time.
 
 Lava needs up to seconds for a step of one sample. So as many samples are run as the budget allows, and where
-not even one is finished in half of it, single layers are shown in the other half.
+not even one is finished in half of it, single layers are shown in what is left.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,6 @@ from snn_deploy.export.verify import Samples
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.lava.by_layer import STEPS, LavaByLayer
 from snn_deploy.simulate.lava.client import Lava
-from snn_deploy.simulate.lava.schedule import FIRST_SHARE
 
 Report = Callable[[str], None]
 
@@ -44,6 +44,7 @@ def lava_part(path: Path, samples: Samples, seconds: float, report: Report) -> L
     Raises:
         LavaError: Lava failed.
     """
+    began = time.monotonic()
     try:
         lava = Lava(path)
         if done := lava.run_ahead(samples.x, seconds, report):
@@ -51,7 +52,8 @@ def lava_part(path: Path, samples: Samples, seconds: float, report: Report) -> L
             return LavaPart(chosen, lambda: lava, _of_samples(len(done), len(samples), seconds))
         report("not one sample was finished in Lava in time; running single layers")
         begin = Samples(samples.x[:STEPS, :1], None, samples.decode)
-        layers = LavaByLayer(lava.net, begin.x, seconds * (1 - FIRST_SHARE), report=report)
+        left = seconds - (time.monotonic() - began)
+        layers = LavaByLayer(lava.net, begin.x, max(left, 0.0), report=report)
         shown = _of_layers(layers.shown, lava.net.names, len(begin.x), seconds)
         return LavaPart(begin, lambda: layers, shown)
     except MissingOptionalError as error:

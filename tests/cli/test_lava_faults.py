@@ -17,6 +17,7 @@ from snn_deploy.cli.main import exit_code
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.lava import client as lava
+from snn_deploy.simulate.lava import jobs
 
 Change = Callable[[h5py.File], None]
 
@@ -181,7 +182,7 @@ def test_input_that_is_no_spikes(file: Path, tmp_path: Path, capsys: pytest.Capt
 
 def _use_worker(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "worker.py").write_text(text)
-    monkeypatch.setattr(lava, "WORKER", folder / "worker.py")
+    monkeypatch.setattr(jobs, "WORKER", folder / "worker.py")
     monkeypatch.setenv("SNN_DEPLOY_LAVA_PYTHON", sys.executable)
 
 

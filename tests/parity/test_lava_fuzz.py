@@ -15,8 +15,9 @@ import torch
 from support.lava_nets import KINDS, random_input, random_net
 
 from snn_deploy.graph.lava.net import LavaNet
-from snn_deploy.simulate.lava.client import WORKER, Lava
+from snn_deploy.simulate.lava.client import Lava
 from snn_deploy.simulate.lava.environment import lava_environment
+from snn_deploy.simulate.lava.jobs import WORKER
 from snn_deploy.simulate.loihi import Loihi
 
 NETWORKS = 300
