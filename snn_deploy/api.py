@@ -8,7 +8,7 @@ file needs no training library, and comparing two reports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from snn_deploy.core.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import read_manifest
 from snn_deploy.export.place import new_bundle, require_no_bundle, require_place
+from snn_deploy.graph.reach import ALLOW as LEAVE_OUT
 from snn_deploy.graph.readers.reading import NOTHING_STATED
 from snn_deploy.graph.timing import Reading
 from snn_deploy.processes.world import joined
@@ -88,7 +89,7 @@ def export_bundle(
         allow=tuple(allow),
         lava_budget=lava_budget,
     )
-    opened = _opened(source, reading)
+    opened = _opened(source, replace(reading, leave_out=True) if LEAVE_OUT in allow else reading)
     if opened.kind == "net" and "lava" in formats:
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"

@@ -51,6 +51,10 @@ _OPTIONS: dict[str, Any] = {
         bool | None,
         _option("--norm-input/--no-norm-input", "sinabs: as its layers were made (True is its default)."),
     ],
+    "allow": Annotated[
+        list[str] | None,
+        _option("--allow", "unreachable: leave out nodes that no input reaches or that reach no output."),
+    ],
 }
 
 
@@ -62,13 +66,14 @@ def reading_options(command: Command) -> Command:
     """
     signature = inspect.signature(command, eval_str=True)
     given = [p for p in signature.parameters.values() if p.name != "reading"]
+    taken = {name: option for name, option in _OPTIONS.items() if name not in signature.parameters}
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in _OPTIONS.items()
+        for name, option in taken.items()
     ]
 
     def run(**values: Any) -> Any:
-        options = {name: values.pop(name) for name in _OPTIONS}
+        options = {name: values.pop(name) for name in taken}
         return command(**values, reading=stated(**options))
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
@@ -89,14 +94,16 @@ def stated(**options: Any) -> Reading:
 
     from snn_deploy.core.errors import ConfigError, Problem
     from snn_deploy.graph import semantics
+    from snn_deploy.graph.reach import ALLOW
     from snn_deploy.graph.timing import Reading
 
-    dt, v_min = options["dt"], options["v_min"]
+    dt, v_min, allow = options["dt"], options["v_min"], options.pop("allow", None) or ()
     problems = (
         [] if dt is None or 0 < dt < semantics.MAX_DT else [Problem("--dt", f"{dt:g}", "a time in seconds")]
     )
     if v_min is not None and not math.isfinite(v_min):
         problems.append(Problem("--min-membrane", f"{v_min:g}", "a number"))
+    problems += [Problem(f"--allow {rule}", "unknown rule", ALLOW) for rule in allow if rule != ALLOW]
     options["reset"], resets = _resets(options["reset"])
     known: list[tuple[str, str | None, Any]] = [
         ("--integrator", options["integrator"], semantics.Integrator),
@@ -111,7 +118,7 @@ def stated(**options: Any) -> Reading:
         raise ConfigError(
             "The discrete time of the file is stated in a way we do not know.", problems=problems
         )
-    return Reading(**options, resets=tuple(resets))  # type: ignore[arg-type]
+    return Reading(**options, resets=tuple(resets), leave_out=ALLOW in allow)  # type: ignore[arg-type]
 
 
 def _resets(text: str | None) -> tuple[str | None, list[tuple[str, str]]]:

@@ -14,6 +14,7 @@ from snn_deploy.graph.trained_form import read_trained_form
 
 ALLOWABLE = {
     "early-bias": "write a bias that a reader adds before the layer's first input arrives",
+    "unreachable": "leave out nodes of a NIR file that no input reaches or that reach no output",
     "reset-in-metadata": "write a reset that the format or its reader knows only from our metadata",
 }
 """What ``--allow`` takes: rules that may be broken by name; each use is written in the manifest."""

@@ -16,6 +16,7 @@ from snn_deploy.graph.dynamics import DynamicsError, delay_steps, discretise, pa
 from snn_deploy.graph.faults import Faults
 from snn_deploy.graph.flatten import flatten
 from snn_deploy.graph.loops import AlgebraicLoopError, Edge, execution_groups, feedback_edges
+from snn_deploy.graph.reach import unreached
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, ShapeError, declared_shape, intrinsic_shape, output_shape
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, STATEFUL_NODES, WEIGHT_NODES, Plan
@@ -29,8 +30,8 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
     """Flatten ``graph``, find its order and loops, infer and check every shape and neuron parameter.
 
     Raises:
-        DataError: dangling or repeated edges, nodes that nothing feeds, shapes that do not fit, neuron
-            parameters without meaning, loops without a neuron.
+        DataError: dangling or repeated edges, nodes that no input reaches or that reach no output, shapes
+            that do not fit, neuron parameters without meaning, loops without a neuron.
         UnsupportedError: node types without execution, several inputs or outputs.
     """
     faults = Faults()
@@ -60,6 +61,7 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
     inputs = {name: (*sources[name], *feedback.get(name, ())) for name in order}
     shapes = _infer(nodes, order, inputs, faults)
     _check_parameters(nodes, semantics, faults)
+    faults.damage += unreached(nodes, edges)
     faults.raise_if_any()
 
     flat = nir.NIRGraph(

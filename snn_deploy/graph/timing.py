@@ -49,6 +49,7 @@ class Reading:
         reset_delay: whether the writer's resets come a step late (snnTorch's argument of that name).
         norm_input: whether the writer's neurons weight their input with the share of a step (sinabs' argument
             of that name).
+        leave_out: leave out nodes that no input reaches or that reach no output.
     """
 
     dt: float | None = None
@@ -61,6 +62,7 @@ class Reading:
     writer: str | None = None
     reset_delay: bool | None = None
     norm_input: bool | None = None
+    leave_out: bool = False
 
     def stated(self) -> dict[str, object]:
         """The fields of the graph's semantics that are stated."""
@@ -70,7 +72,7 @@ class Reading:
 
     def given(self) -> tuple[str, ...]:
         """The names of all fields that are stated."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, ()))
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) not in (None, (), False))
 
 
 _UNSAID = {"spikes": "one", "v_min": None}

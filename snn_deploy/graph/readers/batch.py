@@ -41,9 +41,12 @@ def plan_without_batch(graph: nir.NIRGraph) -> tuple[Plan, list[str]]:
             if changed is None:
                 continue
             try:
-                found.append((make_plan(changed[0]), kinds, changed[1]))
+                plan = make_plan(changed[0])
             except SnnDeployError as error:
                 refusals.append(error)
+                continue
+            if _ends_as_declared(graph, plan):
+                found.append((plan, kinds, changed[1]))
         if len(found) > 1:
             raise refusals[0]
         if found:
@@ -72,13 +75,19 @@ def _input(node: nir.NIRNode) -> nir.NIRNode | None:
 
 
 def _output(node: nir.NIRNode) -> nir.NIRNode | None:
-    """Without its leading axes of one sample and step; then without its first axis."""
+    """Without a shape of its own; see :func:`_ends_as_declared`."""
     declared = node.output_type["output"] if isinstance(node, nir.Output) else None
-    shape = np.zeros(0) if declared is None else np.asarray(declared)
-    if shape.size < 2:
+    if declared is None or np.size(declared) < 2:
         return None
-    ones = int(np.argmax(shape[:-1] != 1)) if (shape[:-1] != 1).any() else shape.size - 1
-    return nir.Output({"output": shape[max(ones, 1) :]}, metadata=dict(node.metadata))
+    return nir.Output({"output": None}, metadata=dict(node.metadata))
+
+
+def _ends_as_declared(graph: nir.NIRGraph, plan: Plan) -> bool:
+    """Whether the output has the last axes of the shape that ``graph`` declares for it."""
+    node = graph.nodes.get(plan.output)
+    declared = node.output_type["output"] if isinstance(node, nir.Output) else None
+    shape = plan.shapes[plan.output]
+    return declared is None or tuple(np.asarray(declared).reshape(-1)[-len(shape) :]) == shape
 
 
 def _neuron(node: nir.NIRNode) -> nir.NIRNode | None:

@@ -72,8 +72,19 @@ def read_nir(path: Path | str) -> nir.NIRGraph:
 def read_nir_and_shapes(path: Path | str) -> tuple[nir.NIRGraph, dict[str, Shape]]:
     """Like :func:`read_nir`; besides, the input shapes that convolutions and Flatten nodes say they have."""
     with open_untrusted(Path(path), "NIR") as (file, access):
+        _check_root(file)
         reader = _Reader(access)
         return reader.graph(access.group(file, "node", "node"), "", 0), reader.shapes
+
+
+def _check_root(file: h5py.File) -> None:
+    """NIR 1.0 keeps a graph under ``node``, with its type beside its nodes and edges."""
+    again = "write it again with nir.write of NIR 1.0"
+    if "node" not in file:
+        held = ", ".join(list(file)[:5]) or "nothing"
+        raise DamageError("file", f"has no 'node', where NIR 1.0 keeps a graph; it holds {held}", again)
+    if isinstance(file["node"], h5py.Group) and "type" not in file["node"]:
+        raise DamageError("node", "says no type, as in files of NIR before 1.0", again)
 
 
 class _Reader:

@@ -18,6 +18,9 @@ import nir
 import numpy as np
 
 from snn_deploy.core.errors import DataError, Problem
+from snn_deploy.graph.faults import Faults
+from snn_deploy.graph.flatten import flatten
+from snn_deploy.graph.reach import unreached
 from snn_deploy.graph.readers.batch import plan_without_batch
 from snn_deploy.graph.readers.dialects.chosen import DIALECTS, as_written
 from snn_deploy.graph.readers.io import read_nir_and_shapes
@@ -44,8 +47,13 @@ def read_plan(path: Path | str, reading: Reading = NOTHING_STATED) -> tuple[Plan
         ConfigError: ``reading`` contradicts what the file states.
     """
     graph, shapes = read_nir_and_shapes(path)
+    if not graph.nodes:
+        raise DataError(f"'{path}' holds a graph without nodes.", hint="Its export failed; write it again.")
     notes = _add_doors(graph, shapes)
     told, written = as_written(graph, reading, shapes)
+    if reading.leave_out:
+        graph, left_out = _connected(graph)
+        notes += left_out
     semantics, timed = timing(graph, told)
     write_semantics(graph, semantics)
     try:
@@ -83,6 +91,22 @@ def _add_doors(graph: nir.NIRGraph, shapes: Mapping[str, Shape]) -> list[str]:
         graph.edges.append((last, name))
         notes.append(f"The file has no Output node; '{last}', which feeds nothing, gives the output.")
     return notes
+
+
+def _connected(graph: nir.NIRGraph) -> tuple[nir.NIRGraph, list[str]]:
+    """``graph`` without nesting and without the nodes that no input reaches or that reach no output."""
+    faults = Faults()
+    nodes, edges = flatten(graph, faults)
+    faults.raise_if_any()
+    gone = {problem.where: problem.what for problem in unreached(nodes, edges)}
+    kept = {name: node for name, node in nodes.items() if name not in gone}
+    flat = nir.NIRGraph(
+        kept,
+        [(a, b) for a, b in edges if a in kept and b in kept],
+        metadata=dict(graph.metadata),
+        type_check=False,
+    )
+    return flat, [f"Left out, as allowed: '{name}' ({what})." for name, what in gone.items()]
 
 
 def _only(graph: nir.NIRGraph, door: str, what: str, joined: set[str]) -> str:
