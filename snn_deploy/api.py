@@ -94,9 +94,8 @@ def export_bundle(
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
         )
-    for line in opened.assumptions:
-        report(line)
     network = opened.network(data, samples)
+    _say(opened, report, int(network.samples.x.shape[0]))
     with new_bundle(target, report) as folder:
 
         def explain(manifest: dict[str, Any]) -> None:
@@ -127,6 +126,12 @@ def _opened(source: Source | Path | str, reading: Reading) -> Source:
     return open_source(Path(source), reading) if isinstance(source, Path | str) else source
 
 
+def _say(source: Source, report: Report, steps: int | None = None) -> None:
+    """Report what was assumed of ``source``, and what makes a run of ``steps`` steps doubtful."""
+    for line in (*source.assumptions, *(source.warnings(steps) if steps is not None else ())):
+        report(line)
+
+
 def open_bundle(path: Path | str) -> Bundle:
     """Open a bundle after checking that its files are those that were verified."""
     return Bundle(Path(path), read_manifest(Path(path)))
@@ -143,6 +148,7 @@ def write_report(
     against: Path | str | None = None,
     measure: bool = False,
     reading: Reading = NOTHING_STATED,
+    report: Report = lambda line: None,
 ) -> dict[str, Path]:
     """Count, price and explain a run, a bundle, a ``.nir`` or a ``.net`` file; write the report into ``out``.
 
@@ -156,6 +162,7 @@ def write_report(
         against: a report to compare with: its ``report.json``, its folder, or that of a run or bundle.
         measure: also measure the energy of this machine while it runs the network.
         reading: what a file leaves open.
+        report: is told what was assumed.
 
     Returns:
         The files written, by format.
@@ -166,6 +173,7 @@ def write_report(
     require_no_bundle(Path(out))
     opened = _opened(source, reading)
     network = opened.network(data, samples)
+    _say(opened, report, int(network.samples.x.shape[0]))
     return report_source(
         opened,
         network.samples,
@@ -180,10 +188,14 @@ def write_report(
 
 
 def check_network(
-    source: Source | Path | str, targets: Sequence[str], *, reading: Reading = NOTHING_STATED
+    source: Source | Path | str,
+    targets: Sequence[str],
+    *,
+    reading: Reading = NOTHING_STATED,
+    report: Report = lambda line: None,
 ) -> tuple[Answer, ...]:
     """Say for every target (chip profiles, formats) whether a run, a bundle, a ``.nir`` or a ``.net`` file
-    can go there.
+    can go there; ``report`` is told what was assumed.
 
     Raises:
         ConfigError: unknown targets; all of them at once.
@@ -192,6 +204,7 @@ def check_network(
     if not isinstance(source, Source) and Path(source).suffix == ".net":
         return check_net(Path(source), wanted)
     opened = _opened(source, reading)
+    _say(opened, report)
     return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
 
 
@@ -220,6 +233,7 @@ def simulate_network(
     *,
     data: str | None = None,
     samples: int | None = 64,
+    overrides: Sequence[str] = (),
     reading: Reading = NOTHING_STATED,
 ) -> Simulation:
     """Run a network in ``backend`` on real samples and compare it, layer by layer, with what it should do.
@@ -230,4 +244,4 @@ def simulate_network(
     opened = _opened(source, reading)
     chosen = backend or default_backend(opened.path)
     with joined() as world:
-        return simulate_source(opened, chosen, data=data, samples=samples, world=world)
+        return simulate_source(opened, chosen, data=data, samples=samples, overrides=overrides, world=world)

@@ -36,7 +36,7 @@ def check(
     from snn_deploy.tasks.check import exit_code
 
     names = [part.strip() for part in target.split(",") if part.strip()]
-    answers = api.check_network(source, names, reading=reading)
+    answers = api.check_network(source, names, reading=reading, report=render.note)
     code = exit_code(answers)
     if json:
         render.emit_json([_as_dict(answer) for answer in answers])

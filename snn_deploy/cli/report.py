@@ -54,6 +54,7 @@ def report(
         against=against,
         measure=measure,
         reading=reading,
+        report=render.note,
     )
     if json:
         typer.echo(written["json"].read_text())

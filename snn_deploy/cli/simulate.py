@@ -33,6 +33,10 @@ def simulate(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Spikes of each layer, and how many differ.")
     ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--override", metavar="KEY=VALUE", help="data.KEY=VALUE, timesteps=T."),
+    ] = None,
     reading: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -48,10 +52,13 @@ def simulate(
         backend,
         data=data,
         samples=sample_count(samples),
+        overrides=override or (),
         reading=reading,
     )
     if not render.first_process():
         return
+    for line in result.notes:
+        render.note(line)
     if json:
         render.emit_json(asdict(result))
     else:

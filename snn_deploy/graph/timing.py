@@ -23,6 +23,7 @@ import nir
 import numpy as np
 
 from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.graph.pace import gain_words
 from snn_deploy.graph.semantics import (
     MAX_DT,
     Comparison,
@@ -95,25 +96,24 @@ def timing(graph: nir.NIRGraph, reading: Reading) -> tuple[Semantics, list[str]]
     if problems:
         raise ConfigError("The file says what its discrete time is.", problems=problems)
     semantics = semantics.stating(**given)
-    nodes = list(_all_nodes(graph))
+    named = dict(_all_nodes(graph))
+    nodes = list(named.values())
     notes = []
     if "dt" in semantics.assumed and (found := _step_of(nodes)) is not None:
         semantics = semantics.stating(dt=found)
-        notes.append(
-            f"The step is {found:g} s: with it every neuron adds its input unscaled, as exporters write."
-        )
+        notes.append(f"The step is {found:g} s: {gain_words(named, semantics)}")
     mattering = _mattering(nodes)
     return semantics.stating(
         **{name: getattr(semantics, name) for name in semantics.assumed if name not in mattering}
     ), notes
 
 
-def _all_nodes(graph: nir.NIRGraph) -> Iterator[nir.NIRNode]:
-    for node in graph.nodes.values():
+def _all_nodes(graph: nir.NIRGraph, prefix: str = "") -> Iterator[tuple[str, nir.NIRNode]]:
+    for name, node in graph.nodes.items():
         if isinstance(node, nir.NIRGraph):
-            yield from _all_nodes(node)
+            yield from _all_nodes(node, f"{prefix}{name}.")
         else:
-            yield node
+            yield prefix + name, node
 
 
 def _mattering(nodes: list[nir.NIRNode]) -> set[str]:

@@ -216,7 +216,7 @@ def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: st
     content = parse_yaml(text, origin, "recipe")
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
-    problems = [p for o in overrides if (p := _apply_override(content, o)) is not None]
+    problems = [p for o in overrides if (p := apply_override(content, o)) is not None]
     problems += _component_problems(content)
     try:
         recipe = Recipe.model_validate(content)
@@ -230,7 +230,7 @@ def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: st
     return recipe
 
 
-def _apply_override(content: dict[str, Any], override: str) -> Problem | None:
+def apply_override(content: dict[str, Any], override: str) -> Problem | None:
     """Set ``a.b.c=value`` in ``content``; list items are addressed by number."""
     path, equals, raw = override.partition("=")
     if not equals or not path:

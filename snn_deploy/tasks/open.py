@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from snn_deploy.export.seal import strangers
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
+from snn_deploy.graph.pace import slow_warnings, step_warnings
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
@@ -41,6 +42,7 @@ from snn_deploy.recipes.run_folder import Run
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.data_options import chosen_data
 
 CALIBRATION_SAMPLES = 128
 GRAPH_OF_NET = (
@@ -94,11 +96,16 @@ class Source:
         if self.extra:
             found += (f"In the folder '{self.path}', but not part of the bundle: {', '.join(self.extra)}.",)
         semantics = self.semantics
+        found += tuple(step_warnings(self.plan, semantics))
         if not semantics.assumed:
             return found
         taken = ", ".join(f"{name} = {getattr(semantics, name)}" for name in semantics.assumed)
         default = f"The NIR file does not state its discrete-time semantics; assumed by default: {taken}."
         return (*found, default)
+
+    def warnings(self, steps: int) -> tuple[str, ...]:
+        """What makes a run of ``steps`` steps doubtful, a sentence each."""
+        return tuple(slow_warnings(self.plan, self.semantics, steps))
 
     def network(self, data: str | None, samples: int | None) -> Network:
         """This network with real samples of the test split and calibration samples of the training split.
@@ -249,7 +256,9 @@ def _recipe_of(file: Path, provenance: Mapping[str, Any]) -> Recipe | None:
         return recipe
 
 
-def load_samples(source: Source, data: str | None, count: int | None) -> LoadedSamples:
+def load_samples(
+    source: Source, data: str | None, count: int | None, overrides: Sequence[str] = ()
+) -> LoadedSamples:
     """Samples for ``source``: its recipe's data set, a data set by name, or a ``.npz`` file.
 
     Args:
@@ -257,11 +266,14 @@ def load_samples(source: Source, data: str | None, count: int | None) -> LoadedS
         data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``, or None
             for the data set the network was trained on.
         count: how many test samples; None for all.
+        overrides: options of a data set; see :func:`snn_deploy.tasks.data_options.chosen_data`.
     """
     if data is not None and data.endswith(".npz"):
+        if overrides:
+            raise ConfigError(f"'{data}' holds frames; -o is for data sets by name.")
         loaded = read_samples(Path(data), source.semantics.decode, count)
     else:
-        loaded = _dataset_samples(source, data, count)
+        loaded = _dataset_samples(source, data, count, overrides)
     expected = source.plan.shapes[source.plan.input]
     given = tuple(loaded.test.x.shape[2:])
     if given != expected:
@@ -277,19 +289,19 @@ def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
     return dataset
 
 
-def _dataset_samples(source: Source, name: str | None, count: int | None) -> LoadedSamples:
-    if source.recipe is not None:
-        dataset = load_data(source.recipe, name)
-    elif name is None:
+def _dataset_samples(
+    source: Source, name: str | None, count: int | None, overrides: Sequence[str]
+) -> LoadedSamples:
+    recipe = source.recipe
+    if name is None and recipe is not None:
+        name = recipe.data.name
+    if name is None:
         raise ConfigError(
             f"'{source.name}' does not say which data it is for.",
             hint="Add --data NAME (see: snn-deploy ls data) or --data FILE.npz with x [T, N, ...] and y [N].",
         )
-    else:
-        timesteps = source.semantics.timesteps or 8
-        component = Component(name=name)
-        options = component.resolve(DATASETS)
-        dataset = DATASETS.get(name).factory(options, timesteps=timesteps, cache=None)
+    steps = recipe.timesteps if recipe is not None else source.semantics.timesteps or 8
+    dataset, how = chosen_data(recipe, name, steps, overrides)
     total = len(dataset.test)
     chosen = spread(total, count)
     calibration = spread(len(dataset.train), CALIBRATION_SAMPLES)
@@ -303,6 +315,7 @@ def _dataset_samples(source: Source, name: str | None, count: int | None) -> Loa
             "samples": len(chosen),
             "of": total,
             "notes": list(dataset.notes),
+            "frames": how,
         },
     )
 
@@ -334,5 +347,6 @@ def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples
         "samples": len(chosen),
         "of": int(x.shape[1]),
         "notes": [],
+        "frames": f"Data: {path.name}, {len(chosen)} of {x.shape[1]} samples of {x.shape[0]} frames.",
     }
     return LoadedSamples(chosen, calibration, description)

@@ -60,7 +60,8 @@ class LayerSpikes:
 class Simulation:
     """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction.
 
-    ``against`` says what it is compared with: ``reference``, ``loihi``, or nothing.
+    ``against`` says what it is compared with: ``reference``, ``loihi``, or nothing; ``notes`` what was
+    assumed of the network, how the data became frames, and what makes the run doubtful.
     """
 
     backend: str
@@ -74,6 +75,7 @@ class Simulation:
     spikes_differing: int
     rates: dict[str, float]
     layers: tuple[LayerSpikes, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def require_equal(self) -> None:
         """Lava and our simulator must agree in every spike.
@@ -92,7 +94,13 @@ class Simulation:
 
 
 def simulate_source(
-    source: Source, backend: str, *, data: str | None, samples: int | None, world: World = ALONE
+    source: Source,
+    backend: str,
+    *,
+    data: str | None,
+    samples: int | None,
+    overrides: Sequence[str] = (),
+    world: World = ALONE,
 ) -> Simulation:
     """Run ``source`` in ``backend`` on test samples; see the module text. The processes of ``world`` run
     every ``size``-th part of the samples each; all get the figures of the whole.
@@ -102,7 +110,8 @@ def simulate_source(
     """
     candidate = open_backend(source, backend)
     judge, against = _judge(source, backend)
-    loaded = load_samples(source, data, samples).test
+    given = load_samples(source, data, samples, overrides)
+    loaded = given.test
     decided = torch.zeros((2, len(loaded)), dtype=torch.int64)
     layers: list[LayerSpikes] | None = None
     begin = 0
@@ -131,6 +140,11 @@ def simulate_source(
         spikes_differing=sum(row.differing or 0 for row in rows),
         rates={row.layer: row.spikes / row.elements for row in rows},
         layers=rows,
+        notes=(
+            *source.assumptions,
+            given.description["frames"],
+            *source.warnings(int(loaded.x.shape[0])),
+        ),
     )
 
 

@@ -48,8 +48,8 @@ def tornado(price: ProfilePrice, activity: Activity | None) -> Tornado | None:
         parts = [t.energy for layer in price.layers for t in layer.terms if t.term == term and t.energy]
         energy = total(parts)
         if energy.high > energy.low:
-            rest = middle - energy.mid
-            found.append((LABELS[term], Interval(rest + energy.low, middle, rest + energy.high)))
+            low, high = energy.low - energy.mid, energy.high - energy.mid
+            found.append((LABELS[term], Interval(middle + low, middle, middle + high)))
     if activity is not None and activity.sops and activity.samples > 1:
         low, _, high = (quantile / activity.sops for quantile in activity.sample_quantiles)
         events = total(
