@@ -17,10 +17,11 @@ from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.core.files import write_bytes
 from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
-from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table, quantize
-from snn_deploy.export.onnx_models import OPSET, Integers, scan_model, step_model, unrolled_model
+from snn_deploy.export.onnx_int8 import approximations, int8_problems, quantisation_table
+from snn_deploy.export.onnx_models import Integers, scan_model, step_model, unrolled_model
 from snn_deploy.export.onnx_step import build_step
 from snn_deploy.export.options import OnnxOptions
+from snn_deploy.export.pipelines import for_onnx
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
@@ -55,9 +56,9 @@ class OnnxWriter:
         plan = make_plan(graph)
         if problems := self._problems(plan):
             raise UnsupportedError("The graph cannot be written as ONNX.", problems=problems)
-        steps, samples = calibration.x.shape[:2]
-        quantized = quantize(plan, calibration.x) if self._int8 else {}
-        int8 = [{"pass": "int8 QDQ", "calibration samples": samples, "steps": steps}] if quantized else []
+        steps = calibration.x.shape[0]
+        stage = for_onnx(plan.graph, calibration.x if self._int8 else None)
+        quantized = stage.subject.layers
         files = {name: f"model.{name}.onnx" for name in self._models}
         for name, file in files.items():
             integers = quantized if name.endswith(INT8) else None
@@ -69,7 +70,7 @@ class OnnxWriter:
                 *(Check(name, "onnxruntime", exact=not name.endswith(INT8)) for name in files),
                 *student_check(graph, self._models[-1], "onnxruntime", exact=False),
             ),
-            passes=({"pass": "onnx_operators", "opset": OPSET}, *int8),
+            passes=stage.passes,
             approximations=(*real_numbers_note(graph), *(approximations(quantized) if quantized else ())),
             tables={"quantisation": quantisation_table(plan, quantized)} if quantized else {},
         )

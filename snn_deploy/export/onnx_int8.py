@@ -17,10 +17,10 @@ is lost. Other inputs (graded values, membranes) get s_x = max |x| / 127.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import nir
 import numpy as np
@@ -28,6 +28,8 @@ import numpy.typing as npt
 import torch
 
 from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
+from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
 from snn_deploy.simulate.reference import Reference
 
@@ -45,6 +47,9 @@ GRID_TOLERANCE = 1e-3
 """Of one step of the grid; our choice."""
 CALIBRATION_ELEMENTS = 2**24
 """Elements of all activations of one run of the calibration, which bounds its memory."""
+_HALF = 0.5 + 1e-4
+_FLOAT32 = 2.0**-22
+"""Half a step, and what scales in float32 add to it in relation to the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +102,76 @@ class _Range:
         return self.largest / LEVELS, False
 
 
-def quantize(plan: Plan, x: torch.Tensor) -> dict[str, Quantized]:
-    """Integers and scales of every layer of weights, calibrated by running ``x [T, B, *shape]``.
+@dataclass(frozen=True, slots=True, eq=False)
+class Int8Graph:
+    """A graph, and its layers of weights in integers beside it: neurons stay in float32."""
 
-    Raises:
-        UnsupportedError: no weights, or a bias that 32 bits at the accumulator's scale cannot hold.
-    """
-    if problems := int8_problems(plan):
-        raise UnsupportedError("The network cannot be quantized.", problems=problems)
-    problems, found = [], {}
-    for name, seen in _calibrate(plan, x).items():
-        quantized = _layer(plan.node(name), *seen.scale())
-        if quantized is None:
-            problems.append(
-                Problem(
-                    name,
-                    "a bias that is too large beside its weights",
-                    rule="the bias in 32 bits at the scale of input times weights",
-                    try_instead="the float models",
+    graph: nir.NIRGraph
+    layers: Mapping[str, Quantized]
+
+
+@parts.register
+def _(form: Int8Graph) -> Mapping[str, object]:
+    return {**form.graph.nodes, **form.layers}
+
+
+@dataclass(frozen=True, eq=False)
+class Int8(Pass[nir.NIRGraph, Int8Graph]):
+    """Integers and scales of every layer of weights, calibrated by running ``x [T, B, *shape]``."""
+
+    name: ClassVar[str] = "int8 QDQ"
+    refusal: ClassVar[str] = "The network cannot be quantized."
+    x: torch.Tensor = field(metadata={"journal": False})
+
+    def requires(self, before: nir.NIRGraph) -> Iterable[Problem]:
+        """There are weights."""
+        return int8_problems(make_plan(before))
+
+    def apply(self, before: nir.NIRGraph) -> Made[Int8Graph]:
+        """The layers in integers.
+
+        Raises:
+            UnsupportedError: a bias that 32 bits at the accumulator's scale cannot hold.
+        """
+        problems, found = [], {}
+        for name, seen in _calibrate(make_plan(before), self.x).items():
+            quantized = _layer(before.nodes[name], *seen.scale())
+            if quantized is None:
+                problems.append(
+                    Problem(
+                        name,
+                        "a bias that is too large beside its weights",
+                        rule="the bias in 32 bits at the scale of input times weights",
+                        try_instead="the float models",
+                    )
                 )
-            )
-        else:
-            found[name] = quantized
-    if problems:
-        raise UnsupportedError("The network cannot be quantized.", problems=problems)
-    return found
+            else:
+                found[name] = quantized
+        if problems:
+            raise UnsupportedError(self.refusal, problems=problems)
+        steps, samples = self.x.shape[:2]
+        return Made(Int8Graph(before, found), facts={"calibration samples": samples, "steps": steps})
+
+    def ensures(self, change: Change[nir.NIRGraph, Int8Graph]) -> Iterable[Problem]:
+        """Every layer of weights is rounded to the nearest integers, and nothing else is touched."""
+        if change.after.graph is not change.before:
+            yield Problem("graph", "another graph", "only weights are rounded")
+        for name, node in change.before.nodes.items():
+            if not isinstance(node, WEIGHT_NODES):
+                continue
+            layer = change.after.layers.get(name)
+            if layer is None or layer.weight.shape != np.shape(node.weight):
+                yield Problem(name, "has no integers of its shape", "every layer of weights is rounded")
+                continue
+            step = layer.weight_scales.astype(np.float64)
+            wide = step.reshape(-1, *[1] * (layer.weight.ndim - 1))
+            if not (np.abs(layer.weight * wide - node.weight) <= _HALF * wide).all():
+                yield Problem(name, "weights further than half a step away", "the nearest integers")
+            held = np.zeros(len(step)) if layer.bias is None else layer.bias.astype(np.float64)
+            step = step * np.float32(layer.x_scale)
+            away = np.abs(held * step - getattr(node, "bias", 0.0))
+            if not (away <= (_HALF + _FLOAT32 * np.abs(held)) * step).all():
+                yield Problem(name, "a bias further than half a step away", "the nearest integers")
 
 
 def int8_problems(plan: Plan) -> list[Problem]:

@@ -9,6 +9,7 @@ import nir
 import numpy as np
 import torch
 
+from snn_deploy.export.onnx_int8 import Int8
 from snn_deploy.graph.lava.net import Cuba, Dense, Input, LavaNet
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
 from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
@@ -194,6 +195,10 @@ CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
     "lower_skip_path": (Lower(), _skip()),
     "quantise": (QUANTIZE, Lower()(_pooled())),
     "graph_of_a_net_file": (FromLava(), _net()),
+    "int8": (
+        Int8(torch.tensor([[[0.0, 0.5]], [[1.0, 1.5]]])),
+        row({"fc": dense([127, -1], [0.5, 254], bias=[10, 1.5])}, (2,), (2,)),
+    ),
     "flavour_sinabs": (
         ForReader("sinabs"),
         row({"fc": dense([1, 2]), "n": _cuba()}, (2,), (1,), fires_at=">="),

@@ -8,6 +8,7 @@ from functools import singledispatch
 import nir
 import numpy as np
 
+from snn_deploy.export.onnx_int8 import Int8Graph
 from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.lava.text import net_text
 from snn_deploy.graph.passes.quantize.quantize import Quantized
@@ -33,6 +34,17 @@ def _(quantized: Quantized) -> str:
         for name, scale in zip(quantized.net.names, quantized.scales, strict=True)
     )
     return net_text(quantized.net) + "\n".join(scales) + "\n"
+
+
+@text.register
+def _(form: Int8Graph) -> str:
+    lines = [graph_text(form.graph)]
+    for name, layer in form.layers.items():
+        x = f"{_number(layer.x_scale)}{' exactly' if layer.exact else ''}"
+        lines.append(f"{name} in integers: {value_text(layer.weight)} times {_number(layer.weight_scales)}\n")
+        bias = "no bias" if layer.bias is None else f"bias {value_text(layer.bias)}"
+        lines.append(f"    input in steps of {x}, {bias}\n")
+    return "".join(lines)
 
 
 @text.register

@@ -178,6 +178,10 @@ class Stage(Generic[A]):
             stage = stage.then(step)
         return stage
 
+    def noted(self, name: str, **facts: Any) -> Stage[A]:
+        """With an entry for what comes after the last pass: a conversion to a file's own form."""
+        return replace(self, journal=(*self.journal, Entry(name, facts=facts)))
+
     @property
     def passes(self) -> tuple[dict[str, Any], ...]:
         """The journal as the manifest has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import nir
@@ -23,18 +24,22 @@ from snn_deploy.export.base import Calibration
 from snn_deploy.export.bundle import BundleOptions, write_bundle
 from snn_deploy.export.manifest import Network
 from snn_deploy.export.onnx import OnnxWriter
-from snn_deploy.export.onnx_int8 import LEVELS, quantize
+from snn_deploy.export.onnx_int8 import LEVELS, Int8, Quantized
 from snn_deploy.export.options import OnnxOptions
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.graph.types import WEIGHT_NODES
+from snn_deploy.graph.types import WEIGHT_NODES, Plan
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
 NAMES = ("step-int8", "scan-int8", "unrolled-int8")
 ALL = OnnxOptions(models=NAMES)
+
+
+def quantize(plan: Plan, x: torch.Tensor) -> Mapping[str, Quantized]:
+    return Int8(x)(plan.graph).layers
 
 
 def write(net: nir.NIRGraph, folder, x: torch.Tensor) -> dict[str, OnnxRuntime]:
