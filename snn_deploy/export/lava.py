@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nir
 
@@ -21,6 +22,7 @@ from snn_deploy.export.options import LavaOptions
 from snn_deploy.export.pipelines import lowered
 from snn_deploy.graph.lava.io import write_net
 from snn_deploy.graph.lava.rules import chip_problems
+from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.passes.quantize.quantize import Quantize, Quantized, Scales
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.passes.to_chip.layers import Chain
@@ -81,8 +83,8 @@ class LavaWriter:
                 Check("net", "lava", reference="loihi"),
             ),
             passes=stage.passes,
-            approximations=(*quantized.notes, *_beyond_the_chip(quantized)),
-            tables={"quantisation": quantized.table},
+            approximations=(*quantized.notes, *_beyond_the_chip(stage)),
+            tables={"quantisation": _table(stage)},
             lowered=_lowered(chain.subject, quantized),
         )
 
@@ -103,9 +105,15 @@ def _not_as_trained(trained: TrainedForm | None, bits: int | None, scales: Scale
         yield Problem("weights", what, rule, try_instead="leave the scales out")
 
 
-def _beyond_the_chip(quantized: Quantized) -> list[str]:
+def _beyond_the_chip(stage: Stage[Quantized]) -> list[str]:
     """Published limits of the chip that the network exceeds, although Lava's simulation runs it."""
-    return [f"Beyond the published limits of Loihi: {problem}." for problem in chip_problems(quantized.net)]
+    problems = map(stage.named, chip_problems(stage.subject.net))
+    return [f"Beyond the published limits of Loihi: {problem}." for problem in problems]
+
+
+def _table(stage: Stage[Quantized]) -> list[dict[str, Any]]:
+    """The table of rounding errors, with the author's nodes that every layer was made of."""
+    return [{**row, "made of": list(stage.authors[row["layer"]])} for row in stage.subject.table]
 
 
 def _lowered(chain: Chain, quantized: Quantized) -> nir.NIRGraph | None:

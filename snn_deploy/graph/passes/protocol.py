@@ -145,7 +145,7 @@ class Stage(Generic[A]):
                 raise UnsupportedError(step.refusal, problems=problems)
             made = step.apply(self.subject)
         except UnsupportedError as error:
-            named = [replace(p, where=self._author(p.where)) for p in error.problems]
+            named = [self.named(problem) for problem in error.problems]
             raise UnsupportedError(error.message, hint=error.hint, problems=named) from None
         if made.subject is self.subject:
             return cast("Stage[B]", self)
@@ -187,9 +187,10 @@ class Stage(Generic[A]):
         """The journal as the manifest has it."""
         return tuple(entry.to_dict() for entry in self.journal)
 
-    def _author(self, where: str) -> str:
-        names = self.authors.get(where, (where,))
-        return where if where in names else ", ".join(names)
+    def named(self, problem: Problem) -> Problem:
+        """``problem`` of a part of the subject, by the names of the author's nodes that it comes from."""
+        names = self.authors.get(problem.where, (problem.where,))
+        return problem if problem.where in names else replace(problem, where=", ".join(names))
 
 
 def _untraced(

@@ -70,8 +70,8 @@ class Lower(Pass[nir.NIRGraph, Chain]):
 
     def ensures(self, change: Change[nir.NIRGraph, Chain]) -> Iterable[Problem]:
         """Every population is in one layer with its neurons, and is fed by the populations that fed it."""
-        yield from populations_placed(change.before, change.after)
-        yield from wired_as_before(change.before, change.after)
+        misplaced = list(populations_placed(change.before, change.after))
+        return misplaced or wired_as_before(change.before, change.after)
 
 
 class _Lowering:

@@ -1,4 +1,4 @@
-"""The pass that ``docs/extend.md`` shows how to write: it works, keeps its promises, and is in the journal."""
+"""The pass that ``docs/extend.md`` shows how to write works, keeps its promises and is in the journal."""
 
 from __future__ import annotations
 
