@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import nir
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from support.graphs import graph, lif
 
 from snn_deploy.graph.passes.keeps import GraphPass
-from snn_deploy.graph.passes.protocol import BrokenPassError, Made, Stage
+from snn_deploy.graph.passes.protocol import BrokenPassError, Stage
 from snn_deploy.simulate.reference import Reference
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "extend.md"
