@@ -89,16 +89,17 @@ def atomic_dir(path: Path, check: Callable[[Path], None] = lambda old: None) -> 
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def clear_leftovers(folder: Path) -> None:
     """Put things in order in ``folder`` after processes of this machine that were killed while they wrote
     there: half-written files and folders are removed, and a folder that was about to be replaced is back.
 
-    What a running process, or one of another machine, is writing stays.
+    What a running process, or one of another machine, is writing stays; so does what cannot be removed.
     """
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(OSError):
         for entry in [*folder.iterdir()]:
             if (match := _TEMPORARY.fullmatch(entry.name)) is None:
                 continue
@@ -106,8 +107,7 @@ def clear_leftovers(folder: Path) -> None:
             if state_of(int(pid), start, place) != "ended":
                 continue
             if rest == _OLD and not os.path.lexists(folder / name):
-                with contextlib.suppress(FileNotFoundError):
-                    entry.rename(folder / name)
+                entry.rename(folder / name)
             elif entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:

@@ -12,7 +12,7 @@
                   "rounded_validation_accuracy", of its weights rounded without further training; or null
       "teacher": {"origin", "validation_accuracy", "test_accuracy", "test_correct", "epochs", "seconds",
                   "parameters", "sha256"} or null,
-      "sha256":  of everything above
+      "metrics_sha256", "sha256": of metrics.jsonl, and of everything above
     }
 
 Accuracies are fractions. The test split is read once, at the end, with the best weights by validation.

@@ -74,6 +74,7 @@ class Result(Document):
     student: Figures
     real_student: Figures | None = None
     teacher: Figures | None
+    metrics_sha256: Sha256
     sha256: Sha256
 
 

@@ -173,8 +173,8 @@ class Run:
         return content
 
     def finished(self) -> tuple[Recipe, dict[str, Any]]:
-        """Recipe and result of a finished run, after checking that its recipe and the student's weights are
-        those that the result is of.
+        """Recipe and result of a finished run, after checking that its recipe, metrics and the student's
+        weights are those that the result is of.
 
         Raises:
             DataError: the run has not finished, or has changed since.
@@ -183,10 +183,15 @@ class Run:
         problems = []
         if recipe.digest() != result["recipe_digest"]:
             problems.append(Problem(self.recipe_file.name, "is not the recipe that was trained"))
-        if not self.student_file.is_file():
-            problems.append(Problem(self.student_file.name, "is missing"))
-        elif sha256_file(self.student_file) != result["student"]["sha256"]:
-            problems.append(Problem(self.student_file.name, "has changed since it was tested"))
+        files = {
+            self.student_file: result["student"]["sha256"],
+            self.metrics_file: result["metrics_sha256"],
+        }
+        for file, expected in files.items():
+            if not file.is_file():
+                problems.append(Problem(file.name, "is missing"))
+            elif sha256_file(file) != expected:
+                problems.append(Problem(file.name, "has changed since the run finished"))
         if problems:
             raise DataError(
                 f"The run '{self.path}' is not what it was when it finished.",
@@ -196,8 +201,9 @@ class Run:
         return recipe, result
 
     def write_result(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Record final figures, sealed; they are returned with their seal."""
-        sealed = {**result, "sha256": seal(result)}
+        """Record final figures with the hash of the metrics, sealed; they are returned as recorded."""
+        content = {**result, "metrics_sha256": sha256_file(self.metrics_file)}
+        sealed = {**content, "sha256": seal(content)}
         write_json(self.result_file, sealed)
         return sealed
 

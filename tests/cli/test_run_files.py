@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,10 +55,14 @@ def reword(file: Path, old: str, new: str) -> None:
 
 
 SWAPPED: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "weights": ("student.safetensors has changed since it was tested", negate),
+    "weights": ("student.safetensors has changed since the run finished", negate),
     "recipe": (
         "recipe.yaml is not the recipe that was trained",
         lambda run: reword(run / "recipe.yaml", "seed: 0", "seed: 1"),
+    ),
+    "metrics": (
+        "metrics.jsonl has changed since the run finished",
+        lambda run: reword(run / "metrics.jsonl", '"best": true', '"best":  true'),
     ),
     "classes cut": (
         "result.json' is damaged",
@@ -93,6 +99,22 @@ def test_two_trainings_in_one_folder(trained: Path, run: Path, capsys: pytest.Ca
         assert "is in use by process" in capsys.readouterr().err
         assert tree(run) == before
     assert exit_code(resume) == 0
+
+
+def test_two_trainings_that_start_at_once(trained: Path, tmp_path: Path) -> None:
+    """One trains, the other one is refused, or finds the run finished; the result is that of one alone."""
+    command = [sys.executable, "-m", "snn_deploy", "distill", str(trained / "tiny.yaml"), "--resume"]
+    both = [
+        subprocess.Popen([*command, "--run-dir", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate()[1] for process in both]
+    codes = sorted(process.returncode for process in both)
+    assert codes in ([0, 2], [0, 0]), said
+    assert codes == [0, 0] or any("is in use by process" in text for text in said)
+    for name in ("student.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained / "run" / name).read_bytes()
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 def test_an_export_while_a_training_ends(trained: Path, tmp_path: Path) -> None:

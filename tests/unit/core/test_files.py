@@ -148,5 +148,27 @@ def test_what_a_check_refuses_stays(tmp_path: Path) -> None:
     assert (target / "file").read_text() == "old"
 
 
+def test_an_old_folder_that_cannot_be_put_back_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    write_dir(target, "old")
+    replace = Path.replace
+
+    def once(self: Path, to: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", broken)
+        return replace(self, to)
+
+    def broken(self: Path, to: Path) -> Path:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(to))
+
+    monkeypatch.setattr(Path, "replace", once)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_dir(target, "new")
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".old")
+    assert (left / "file").read_text() == "old"
+
+
 def test_leftovers_of_no_folder_are_none(tmp_path: Path) -> None:
     clear_leftovers(tmp_path / "nowhere")
