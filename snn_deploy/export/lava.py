@@ -18,6 +18,7 @@ import nir
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import Calibration, Check, Written, student_check
+from snn_deploy.export.calibration import recorded_spikes
 from snn_deploy.export.options import LavaOptions
 from snn_deploy.export.pipelines import lowered
 from snn_deploy.graph.lava.io import write_net
@@ -29,7 +30,6 @@ from snn_deploy.graph.passes.to_chip.layers import Chain
 from snn_deploy.graph.trained_form import TrainedForm, read_trained_form
 from snn_deploy.simulate.lava.install import INSTALLER, SHIMS
 from snn_deploy.simulate.lava.jobs import WORKER
-from snn_deploy.simulate.reference import Reference
 
 FILE = "model.net"
 RUNTIME = {WORKER: "lava_worker.py", SHIMS: "lava_shims.py", INSTALLER: "install_lava.py"}
@@ -64,7 +64,7 @@ class LavaWriter:
         bits = self._bits or (8 if trained is None else trained.bits)
         chain = lowered(graph)
         x = calibration.x[:, :CALIBRATION_SAMPLES].float()
-        spikes = Reference(graph).run(x, record=True).records
+        spikes = recorded_spikes(graph, x)
         stage = chain.then(Quantize(x, spikes, bits=bits, scales=self._scales, trained=trained))
         quantized = stage.subject
         write_net(quantized.net, folder / FILE)

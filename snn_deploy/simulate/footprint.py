@@ -20,3 +20,8 @@ def recorded_elements(plan: Plan) -> int:
 def trace_bytes(plan: Plan, timesteps: int, *, itemsize: int = FLOAT) -> int:
     """Bytes that the trace of one sample takes, ``T x elements x itemsize``."""
     return timesteps * recorded_elements(plan) * itemsize
+
+
+def block_bytes(plan: Plan) -> int:
+    """Bytes that a step of one sample takes while all nodes are recorded: what each gives, and its input."""
+    return 2 * FLOAT * sum(prod(plan.shapes[name]) for name in plan.order)

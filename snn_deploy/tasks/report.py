@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.version import __version__
 from snn_deploy.energy.count import Counter
 from snn_deploy.energy.counts import Counts, concatenate
 from snn_deploy.energy.measure import measure_energy
 from snn_deploy.energy.price import price
 from snn_deploy.energy.store import save_counts
-from snn_deploy.export.verify import Samples
+from snn_deploy.export.verify import CHUNK, Samples
 from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.recipes.run_documents import read_metrics
@@ -24,6 +25,7 @@ from snn_deploy.report.compare import compare
 from snn_deploy.report.model import Accuracy, Header, ReportData
 from snn_deploy.report.neurobench import neurobench
 from snn_deploy.report.read import find_report, read_report
+from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import Source
 
@@ -31,9 +33,15 @@ DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "lo
 
 
 def count_source(source: Source, samples: Samples) -> Counts:
-    """Run the hub graph on ``samples`` and count every synaptic event, chunk by chunk."""
+    """Run the hub graph on ``samples`` and count every synaptic event, as many samples at once as fit.
+
+    Raises:
+        OutOfMemoryError: memory does not suffice for one sample.
+    """
     reference, counter = Reference(source.plan), Counter(source.plan)
-    return concatenate([counter.run(reference, chunk.x) for chunk in samples.chunks()])
+    at_once = samples_at_once(block_bytes(source.plan), at_most=CHUNK)
+    counted = in_chunks(len(samples), at_once, lambda part: counter.run(reference, samples.x[:, part]))
+    return concatenate([counts for _, counts in counted])
 
 
 def report_source(
@@ -82,13 +90,14 @@ def _cores(found: Fit | None) -> int | None:
 
 def measured(reference: Reference, samples: Samples) -> tuple[Measurement, ...]:
     """Energy of this machine while the reference simulator runs the samples, by every meter there is."""
-    chunks = list(samples.chunks())
-    what = f"reference simulator, batches of {len(chunks[0])}"
+    at_once = samples_at_once(block_bytes(reference.plan), at_most=min(CHUNK, len(samples)))
+    what = f"reference simulator, batches of {at_once}"
 
     def run() -> int:
-        for chunk in chunks:
-            reference.run(chunk.x)
-        return len(samples)
+        return sum(
+            trace.output.shape[1]
+            for _, trace in in_chunks(len(samples), at_once, lambda part: reference.run(samples.x[:, part]))
+        )
 
     return tuple(
         Measurement(

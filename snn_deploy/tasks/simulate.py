@@ -6,22 +6,29 @@ numbers with that simulator too; everything else with the student or its graph.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.export.parity import compared_layers, decisions
-from snn_deploy.export.verify import Samples
+from snn_deploy.export.verify import CHUNK, Samples
 from snn_deploy.graph.types import Trace
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.simulate.base import Executable
+from snn_deploy.simulate.footprint import FLOAT, trace_bytes
+from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.onnx.models import MODELS
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.open import Source, load_samples
+
+COPIES = 4
+"""Traces that there are at one time: two runs' own, and what they are made of and compared in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +110,38 @@ def simulate_source(
     world: World = ALONE,
 ) -> Simulation:
     """Run ``source`` in ``backend`` on test samples; see the module text. The processes of ``world`` run
-    every ``size``-th part of the samples each; all get the figures of the whole.
+    successive parts of the samples; all get the figures of the whole. Memory holds as many samples at once as
+    :func:`snn_deploy.core.memory.budget` allows; results do not depend on it.
 
     Raises:
         ConfigError: the source holds no file for that backend.
+        OutOfMemoryError: memory does not suffice for one sample.
     """
     candidate = open_backend(source, backend)
     judge, against = _judge(source, backend)
     given = load_samples(source, data, samples, overrides)
     loaded = given.test
-    decided = torch.zeros((2, len(loaded)), dtype=torch.int64)
-    layers: list[LayerSpikes] | None = None
-    begin = 0
-    for number, chunk in enumerate(loaded.chunks()):
-        here, begin = slice(begin, begin + len(chunk)), begin + len(chunk)
-        if number % world.size != world.rank:
-            continue
-        trace = candidate.run(chunk.x, record=True)
-        wanted = judge.run(chunk.x, record=True) if judge is not None else None
-        seen = [_layer(name, trace, wanted, here.start) for name in candidate.layers]
-        layers = seen if layers is None else [a + b for a, b in zip(layers, seen, strict=True)]
-        decided[0, here] = decisions(trace.output, loaded.decode)
+    first, end = (len(loaded) * (world.rank + n) // world.size for n in (0, 1))
+
+    def part(chosen: slice) -> tuple[list[LayerSpikes], torch.Tensor]:
+        x = loaded.x[:, first + chosen.start : first + chosen.stop]
+        trace = candidate.run(x, record=True)
+        decided = [decisions(trace.output, loaded.decode)]
+        spikes = {name: trace.records[name].bool() for name in candidate.layers}
+        del trace
+        wanted = judge.run(x, record=True) if judge is not None else None
         if wanted is not None:
-            decided[1, here] = decisions(wanted.output, loaded.decode)
-    found, expected = world.sum(decided)
+            decided.append(decisions(wanted.output, loaded.decode))
+        rows = [_layer(name, spikes[name], wanted, first + chosen.start) for name in candidate.layers]
+        return rows, torch.stack(decided)
+
+    decided = torch.zeros((1 if judge is None else 2, len(loaded)), dtype=torch.int64)
+    layers: list[LayerSpikes] | None = None
+    at_once = samples_at_once(COPIES * _trace_bytes(source, len(loaded.x)), at_most=CHUNK)
+    for chosen, (seen, classes) in in_chunks(end - first, at_once, part):
+        layers = seen if layers is None else [a + b for a, b in zip(layers, seen, strict=True)]
+        decided[:, first + chosen.start : first + chosen.stop] = classes
+    found, *expected = world.sum(decided)
     rows = tuple(_of_all(layers, candidate.layers, world))
     return Simulation(
         backend=backend,
@@ -134,8 +149,8 @@ def simulate_source(
         samples=len(loaded),
         timesteps=int(loaded.x.shape[0]),
         accuracy=_accuracy(found, loaded),
-        accuracy_reference=_accuracy(expected, loaded) if judge is not None else None,
-        same_decision=int((found == expected).sum()) if judge is not None else None,
+        accuracy_reference=_accuracy(expected[0], loaded) if expected else None,
+        same_decision=int((found == expected[0]).sum()) if expected else None,
         spikes_compared=sum(row.elements for row in rows if row.differing is not None),
         spikes_differing=sum(row.differing or 0 for row in rows),
         rates={row.layer: row.spikes / row.elements for row in rows},
@@ -203,12 +218,20 @@ def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]
     return source.executable, "reference"
 
 
-def _layer(name: str, trace: Trace, wanted: Trace | None, earlier: int) -> LayerSpikes:
-    spikes = trace.records[name]
+def _trace_bytes(source: Source, timesteps: int) -> int:
+    """Bytes of one sample's trace."""
+    if isinstance(source.executable, Loihi):
+        net = source.executable.net
+        return timesteps * FLOAT * sum(math.prod(layer.shape) for layer in net.populations)
+    return trace_bytes(source.plan, timesteps)
+
+
+def _layer(name: str, spikes: torch.Tensor, wanted: Trace | None, earlier: int) -> LayerSpikes:
+    """The row of a layer that fired ``spikes [T, B, *shape]``, as bits."""
     row = LayerSpikes(name, spikes.numel(), int(spikes.sum()))
     if wanted is None or not compared_layers(wanted.records, {name: spikes}, [name]):
         return row
-    expected = wanted.records[name]
+    expected = wanted.records[name].bool()
     flips = (spikes != expected).flatten(2).transpose(0, 1).nonzero()
     first = None
     if len(flips):

@@ -180,7 +180,8 @@ class Quantize(Pass[Chain, Quantized]):
 
 
 def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Spikes ``[T, B, *shape]`` of a layer, out of those of the populations it holds or relays."""
+    """Spikes ``[T, B, *shape]`` of a layer, out of those of the populations it holds or relays, on samples
+    that are known of all of them."""
     if not layer.members:
         return spikes[layer.name]
     parts = []
@@ -194,7 +195,8 @@ def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor
             missing = [layer.shape[axis] - part.shape[axis + 2] for axis in (2, 1)]
             part = torch.nn.functional.pad(part, (0, missing[0], 0, missing[1]))
         parts.append(part)
-    return torch.cat(parts, 2)
+    common = min(part.shape[1] for part in parts)
+    return torch.cat([part[:, :common] for part in parts], 2)
 
 
 def _prepare(
