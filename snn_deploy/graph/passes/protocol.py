@@ -26,6 +26,7 @@ import nir
 import numpy as np
 
 from snn_deploy.core.errors import Problem, SnnDeployError, UnsupportedError
+from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.passes.journal import Entry, Names, read_journal
 from snn_deploy.graph.shapes import ShapeError
 
@@ -111,6 +112,11 @@ def parts(subject: object) -> Mapping[str, object]:
 @parts.register
 def _(subject: nir.NIRGraph) -> Mapping[str, object]:
     return cast(Mapping[str, object], subject.nodes)
+
+
+@parts.register
+def _(net: LavaNet) -> Mapping[str, object]:
+    return {net.input_name: net.input_shape, **dict(zip(net.names, net.populations, strict=True))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

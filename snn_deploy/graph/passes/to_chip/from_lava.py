@@ -9,7 +9,7 @@ that does, so that float rounding cannot turn one into the other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -33,18 +33,13 @@ from snn_deploy.graph.lava.net import (
 from snn_deploy.graph.lava.rules import structure_problems
 from snn_deploy.graph.passes.journal import Names
 from snn_deploy.graph.passes.keeps import POPULATIONS, paths
-from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
+from snn_deploy.graph.passes.protocol import Change, Made, Pass
 from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
 from snn_deploy.graph.shapes import shapes_from_input
 
 DT = 1e-3
 FloatArray = npt.NDArray[np.floating[Any]]
 Scale = float | FloatArray
-
-
-@parts.register
-def _(net: LavaNet) -> Mapping[str, object]:
-    return {net.input_name: net.input_shape, **dict(zip(net.names, net.populations, strict=True))}
 
 
 @dataclass(frozen=True, eq=False)
