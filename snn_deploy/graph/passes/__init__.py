@@ -1,1 +1,1 @@
-"""Passes over the hub graph; each is one function from graph to graph."""
+"""Passes from one form of a network to another: :mod:`snn_deploy.graph.passes.protocol`."""
