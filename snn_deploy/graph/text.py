@@ -19,13 +19,13 @@ Precisions are float32 unless they are named (``f64``). A dilation of 1 and one 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import nir
 import numpy as np
 
+from snn_deploy.core.text import visible
 from snn_deploy.graph.plan import execution_order
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import NEURON_FIELDS, Shape, ShapeError, shapes_from_input
@@ -68,10 +68,11 @@ def graph_text(graph: nir.NIRGraph) -> str:
 
 
 def part_lines(name: str, kind: str, sources: Iterable[str], fields: Iterable[str]) -> list[str]:
-    """One part of a network: what it is and comes from, then its fields, wrapped between them."""
+    """One part of a network: what it is and comes from, then its fields, wrapped between them; strangers'
+    names and texts with escapes."""
     arrow = ", ".join(sources)
-    lines = [f"{name}: {kind}" + (f" <- {arrow}" if arrow else "")]
-    for field in fields:
+    lines = [visible(f"{name}: {kind}" + (f" <- {arrow}" if arrow else ""), one_line=True)]
+    for field in (visible(field, one_line=True) for field in fields):
         if lines[1:] and len(lines[-1]) + len(field) + 2 < WIDTH:
             lines[-1] += f", {field}"
         else:
@@ -130,7 +131,7 @@ def _fields(node: nir.NIRNode, shape: Shape | None) -> Iterator[str]:
         if name not in _ONES or np.not_equal(value, 1).any():
             yield f"{name} {value_text(value, (shape or ())[:1] if name == 'bias' else shape)}"
     for key, value in sorted((node.metadata or {}).items()):
-        text = json.dumps(value) if isinstance(value, str) else value_text(value)
+        text = value_text(value)
         yield f"metadata {key} {text if len(text) < WIDTH else text[: WIDTH - 3] + '...'}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from snn_deploy.core.text import visible
 from snn_deploy.graph.lava.net import Conv, Dense, Flatten, Input, LavaNet, Population, neuron_of
 from snn_deploy.graph.text import part_lines, shape_text, value_text
 
@@ -12,7 +13,7 @@ def net_text(net: LavaNet) -> str:
     """The text of ``net``; a layer comes from the one before it."""
     low, high = net.input_range
     given = f"{low}..{high}" + ("" if net.input_scale == 1 else f" times {value_text(net.input_scale)}")
-    lines = [f"{net.input_name}: Input {shape_text(net.input_shape)}", f"    integers {given}"]
+    lines = part_lines(net.input_name, f"Input {shape_text(net.input_shape)}", (), [f"integers {given}"])
     names, previous = iter(net.names), net.input_name
     fields: Iterable[str]
     for layer in net.layers:
@@ -25,10 +26,13 @@ def net_text(net: LavaNet) -> str:
         lines += part_lines(name, f"{type(layer).__name__} {shape_text(layer.shape)}", [previous], fields)
         previous = name
     for name, spans in zip(net.names, net.spans, strict=False):
-        lines += [f"{name} holds {s.name}: {s.first}..{s.first + s.count - 1}" for s in spans]
+        held = (f"{name} holds {s.name}: {s.first}..{s.first + s.count - 1}" for s in spans)
+        lines += [visible(line, one_line=True) for line in held]
     readout = "spikes" if net.readout is None else f"{net.readout.kind} / {value_text(net.readout.scale)}"
     steps = "" if net.timesteps is None else f", {net.timesteps} steps"
-    return "\n".join([*lines, f"read as {readout}, decode {net.decode}{steps}"]) + "\n"
+    return (
+        "\n".join([*lines, f"read as {readout}, decode {visible(net.decode, one_line=True)}{steps}"]) + "\n"
+    )
 
 
 def _fields(layer: Population) -> Iterator[str]:

@@ -59,6 +59,14 @@ def test_random_net_files_have_one_text(kind, tmp_path):
         assert all(f"{name}: " in text for name in net.names)
 
 
+def test_names_of_strangers_are_shown_with_escapes(tmp_path, capsys):
+    neuron = Cuba.of(4096, 0, 5)
+    net = LavaNet((Input((2,)), Dense(np.array([[2, 4]]), neuron)), ("a\x1b[2J\nb",))
+    write_net(net, tmp_path / "model.net")
+    assert exit_code(["show", str(tmp_path / "model.net")]) == 0
+    assert "a\\x1b[2J\\nb: Dense (1) <- input\n" in capsys.readouterr().out
+
+
 def test_a_missing_file_is_said(tmp_path, capsys):
     assert exit_code(["show", str(tmp_path / "none.nir")]) == 7
     assert "none.nir" in capsys.readouterr().err
