@@ -135,9 +135,10 @@ class Stage(Generic[A]):
 
     @classmethod
     def of(cls, subject: A) -> Stage[A]:
-        """The start: the names that ``subject`` has now are the author's."""
+        """The start: the names that ``subject`` has now are the author's, unless it carries a journal."""
         journal = read_journal(subject) if isinstance(subject, nir.NIRGraph) else ()
-        return cls(subject, journal, {name: (name,) for name in parts(subject)})
+        made = {name: authors for entry in journal for name, authors in entry.made.items()}
+        return cls(subject, journal, {name: made.get(name, (name,)) for name in parts(subject)})
 
     def then(self, step: Pass[A, B]) -> Stage[B]:
         """The network after ``step``.

@@ -11,13 +11,16 @@ import nir
 import numpy as np
 import pytest
 from support.graphs import conv, graph, lif, pool
+from support.students import IN_SHAPE, NEURONS, student
 
 from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.export.pipelines import PORTABLE
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.passes.for_readers.pooling import Pooling
 from snn_deploy.graph.passes.journal import read_journal, write_journal
 from snn_deploy.graph.passes.keeps import GraphPass
 from snn_deploy.graph.passes.protocol import BrokenPassError, Made, Pass, Stage
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import RESET_KEY, Semantics, write_semantics
 
 
@@ -216,9 +219,18 @@ def test_a_graph_carries_its_journal_but_no_file_does():
     write_journal(made.subject, made.journal)
     again = Stage.of(made.subject)
     assert again.journal == made.journal
+    assert again.authors == made.authors
     encoded = again.then(PortableEncoding())
     assert encoded.passes[0] == made.passes[0]
     assert read_journal(encoded.subject) == ()
+
+
+def test_what_a_traced_module_folds_is_remembered():
+    net = from_torch(student(NEURONS["LIF"], norm=True), IN_SHAPE, semantics=Semantics())
+    made = Stage.of(net).through(*PORTABLE)
+    assert made.authors["block1.conv"] == ("block1.conv", "block1.norm")
+    assert made.passes[0]["pass"] == "fold_batchnorm"
+    assert made.passes[0]["made"]["block2.conv"] == ["block2.conv", "block2.norm"]
 
 
 def test_options_are_the_fields_of_a_frozen_dataclass():
