@@ -33,6 +33,7 @@ _WHERE = {
     "make_plan": "snn_deploy.graph.plan",
     "open_bundle": "snn_deploy.api",
     "price": "snn_deploy.energy.price",
+    "record_trace": "snn_deploy.graph.readers.record_trace",
     "read_nir": "snn_deploy.graph.readers.io",
     "write_report": "snn_deploy.api",
     "run_sweep": "snn_deploy.sweep.run",
@@ -63,6 +64,7 @@ __all__ = [
     "open_stream",
     "price",
     "read_nir",
+    "record_trace",
     "run_sweep",
     "simulate_network",
     "write_report",
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from snn_deploy.graph.plan import make_plan
     from snn_deploy.graph.readers.from_torch import from_torch
     from snn_deploy.graph.readers.io import read_nir
+    from snn_deploy.graph.readers.record_trace import record_trace
     from snn_deploy.graph.semantics import Semantics
     from snn_deploy.hardware.profile import load_profile
     from snn_deploy.recipes.recipe import Recipe, load_recipe

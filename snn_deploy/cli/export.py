@@ -91,6 +91,8 @@ def export(
             report=render.note,
         )
     except ParityError:
+        if not (target / "manifest.json").is_file():
+            raise
         _show(api.open_bundle(target), json)
         raise
     _show(bundle, json)

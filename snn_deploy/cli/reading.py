@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -50,6 +51,10 @@ _OPTIONS: dict[str, Any] = {
     "norm_input": Annotated[
         bool | None,
         _option("--norm-input/--no-norm-input", "sinabs: as its layers were made (True is its default)."),
+    ],
+    "trace": Annotated[
+        Path | None,
+        _option("--trace", "Spikes of the framework that wrote it (npz or NIRData): proves the reading."),
     ],
     "allow": Annotated[
         list[str] | None,

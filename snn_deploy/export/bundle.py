@@ -103,7 +103,7 @@ def write_bundle(
         )
     written: dict[str, Written] = {}
     proven: dict[str, str] = {}
-    parities: list[Parity] = []
+    parities: list[Parity] = [] if network.proof is None else [network.proof]
     example: dict[str, torch.Tensor] = {"x": network.samples.first(EXAMPLE_SAMPLES).x}
     for name, writer in writers.items():
         report(f"writing {name}")

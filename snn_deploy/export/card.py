@@ -37,6 +37,8 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"{_shape(manifest['input_shape'])}.",
         "",
     ]
+    if assumed := manifest["provenance"].get("assumed"):
+        lines += ["Of the file that it was made from:", "", *(f"- {markdown(line)}" for line in assumed), ""]
     for name, content in manifest["formats"].items():
         lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
         if content["approximations"]:

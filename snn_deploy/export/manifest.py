@@ -31,7 +31,8 @@ _COLUMNS = (
 class Network:
     """What is exported: its plan (the hub), what judges it, where it came from, and real samples.
 
-    ``student`` is the network in the arithmetic of a chip, when it was trained in it.
+    ``student`` is the network in the arithmetic of a chip, when it was trained in it; ``proof`` the check of
+    a reading against its source.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Network:
     calibration: Calibration
     student: Executable | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    proof: Parity | None = None
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:

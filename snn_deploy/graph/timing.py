@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import nir
 import numpy as np
@@ -50,6 +51,7 @@ class Reading:
         reset_delay: whether the writer's resets come a step late (snnTorch's argument of that name).
         norm_input: whether the writer's neurons weight their input with the share of a step (sinabs' argument
             of that name).
+        trace: a file with the source's own spikes; see :mod:`snn_deploy.graph.readers.traces`.
         leave_out: leave out nodes that no input reaches or that reach no output.
     """
 
@@ -63,6 +65,7 @@ class Reading:
     writer: str | None = None
     reset_delay: bool | None = None
     norm_input: bool | None = None
+    trace: Path | None = None
     leave_out: bool = False
 
     def stated(self) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,18 +10,17 @@ from typing import Any
 
 import nir
 import numpy as np
-import torch
 
 from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.core.files import sha256_file
-from snn_deploy.core.parsing import named_damage
 from snn_deploy.core.places import Kind, kind_at
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.manifest import Network, read_manifest
+from snn_deploy.export.parity import Parity
 from snn_deploy.export.seal import strangers
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.lava.io import read_net
@@ -31,7 +29,7 @@ from snn_deploy.graph.pace import slow_warnings, step_warnings
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
-from snn_deploy.graph.readers.reading import NOTHING_STATED, read_plan
+from snn_deploy.graph.readers.reading import NOTHING_STATED
 from snn_deploy.graph.semantics import Decode, Semantics, read_semantics, write_semantics
 from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.trained_form import write_trained_form
@@ -43,13 +41,13 @@ from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.data_options import chosen_data
+from snn_deploy.tasks.reading import read_proven
+from snn_deploy.tasks.samples import CALIBRATION_SAMPLES, LoadedSamples, read_samples
 
-CALIBRATION_SAMPLES = 128
 GRAPH_OF_NET = (
     "The graph of a .net file has its synapses and thresholds in real numbers: no rounding toward zero, no "
     "24-bit limits, no delay per layer."
 )
-MAX_SAMPLES_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ class Source:
     manifest: dict[str, Any] | None = None
     refusal: UnsupportedError | None = None
     extra: tuple[str, ...] = ()
+    proof: Parity | None = None
 
     @property
     def semantics(self) -> Semantics:
@@ -126,16 +125,8 @@ class Source:
             samples=loaded.test,
             calibration=loaded.calibration,
             provenance={**self.provenance, "data": loaded.description},
+            proof=self.proof,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSamples:
-    """Test samples, calibration samples, and where they come from."""
-
-    test: Samples
-    calibration: Calibration
-    description: dict[str, Any]
 
 
 def open_source(path: Path, reading: Reading = NOTHING_STATED) -> Source:
@@ -193,9 +184,9 @@ def _open_run(run: Run) -> Source:
 
 
 def _open_nir(path: Path, reading: Reading) -> Source:
-    plan, assumed = read_plan(path, reading)
-    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": list(assumed)}
-    return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance)
+    plan, notes, proof = read_proven(path, reading)
+    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": notes}
+    return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance, proof=proof)
 
 
 def _open_net(path: Path) -> Source:
@@ -318,35 +309,3 @@ def _dataset_samples(
             "frames": how,
         },
     )
-
-
-def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples:
-    """Samples of a ``.npz`` file, the first ``count`` of them to test; see :func:`load_samples`.
-
-    Raises:
-        DataError: it is missing or damaged, or is no ``x [T, N, *shape]`` with ``y [N]``.
-    """
-    if not path.is_file():
-        raise DataError(f"There is no file '{path}'.")
-    with named_damage(f"'{path}' cannot be read as samples", unreadable=f"'{path}' cannot be read"):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > MAX_SAMPLES_BYTES:
-            raise DataError(f"'{path}' unpacks to {size} bytes; at most {MAX_SAMPLES_BYTES} are read.")
-        with np.load(path, allow_pickle=False) as content:
-            x = torch.from_numpy(np.asarray(content["x"], dtype=np.float32))
-            y = torch.from_numpy(np.asarray(content["y"], dtype=np.int64)) if "y" in content else None
-    if x.ndim < 3 or not bool(torch.isfinite(x).all()) or (y is not None and y.shape != x.shape[1:2]):
-        raise DataError(f"'{path}': x must be finite, [T, N, ...], and y [N]; x has shape {tuple(x.shape)}.")
-    calibration = Calibration(x[:, :CALIBRATION_SAMPLES], None if y is None else y[:CALIBRATION_SAMPLES])
-    chosen = Samples(x[:, :count], None if y is None else y[:count], decode)
-    description = {
-        "name": path.name,
-        "digest": sha256_file(path),
-        "split": "file",
-        "samples": len(chosen),
-        "of": int(x.shape[1]),
-        "notes": [],
-        "frames": f"Data: {path.name}, {len(chosen)} of {x.shape[1]} samples of {x.shape[0]} frames.",
-    }
-    return LoadedSamples(chosen, calibration, description)

@@ -72,7 +72,7 @@ class Dialect:
                 try_instead="leave it out",
             )
             for given in reading.given()
-            if given not in {"writer", *self.takes}
+            if given not in {"writer", "trace", "leave_out", *self.takes}
         ]
         wanted = [("--reset", reading.reset), *((node, kind) for node, kind in reading.resets)]
         problems += [
