@@ -37,8 +37,9 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"{_shape(manifest['input_shape'])}.",
         "",
     ]
-    if assumed := manifest["provenance"].get("assumed"):
-        lines += ["Of the file that it was made from:", "", *(f"- {markdown(line)}" for line in assumed), ""]
+    provenance = manifest["provenance"]
+    if said := [*provenance.get("assumed", ()), *filter(None, [provenance.get("reading")])]:
+        lines += ["Of the file that it was made from:", "", *(f"- {markdown(line)}" for line in said), ""]
     for name, content in manifest["formats"].items():
         lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
         if content["approximations"]:

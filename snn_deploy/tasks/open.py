@@ -92,6 +92,7 @@ class Source:
     def assumptions(self) -> tuple[str, ...]:
         """What a NIR file left open and how it is taken, and what is no part of a bundle; a sentence each."""
         found = tuple(self.provenance.get("assumed", ()))
+        found += tuple(filter(None, [self.provenance.get("reading")]))
         if self.extra:
             found += (f"In the folder '{self.path}', but not part of the bundle: {', '.join(self.extra)}.",)
         semantics = self.semantics
@@ -184,8 +185,8 @@ def _open_run(run: Run) -> Source:
 
 
 def _open_nir(path: Path, reading: Reading) -> Source:
-    plan, notes, proof = read_proven(path, reading)
-    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": notes}
+    plan, notes, proven, proof = read_proven(path, reading)
+    provenance = {"file": path.name, "sha256": sha256_file(path), "assumed": notes, "reading": proven}
     return Source(path.stem, "nir", path, plan, Reference(plan), provenance=provenance, proof=proof)
 
 

@@ -18,8 +18,10 @@ UNPROVEN = (
 )
 
 
-def read_proven(path: Path, reading: Reading) -> tuple[Plan, list[str], Parity | None]:
-    """The plan of a NIR file, what was assumed to make it, and the check against ``reading.trace``.
+def read_proven(path: Path, reading: Reading) -> tuple[Plan, list[str], str, Parity | None]:
+    """The plan of a NIR file, what was assumed to make it, how far that is proven, and the check that does.
+
+    A file that states everything, and so is ours, needs no proof: the sentence is empty then.
 
     Raises:
         ParityError: we do not compute what the trace says.
@@ -29,6 +31,6 @@ def read_proven(path: Path, reading: Reading) -> tuple[Plan, list[str], Parity |
     plan, assumed = read_plan(path, reading)
     if reading.trace is not None:
         proof = prove_reading(plan, read_trace(reading.trace, plan))
-        return plan, [*assumed, require_proven(proof, path.name)], proof
+        return plan, list(assumed), require_proven(proof, path.name), proof
     foreign = assumed or reading.given() or read_semantics(plan.graph).assumed
-    return plan, [*assumed, *([UNPROVEN] if foreign else [])], None
+    return plan, list(assumed), UNPROVEN if foreign else "", None

@@ -35,9 +35,9 @@ def test_snntorch(made, kind, delayed, tmp_path):
     path = exported(net, tmp_path / "n.nir", x)
     trace = sd.record_trace(net, x, tmp_path / "n.npz")
     right = Reading(writer="snntorch", reset=kind, reset_delay=delayed, trace=trace)
-    plan, notes, proof = read_proven(path, right)
+    plan, _, said, proof = read_proven(path, right)
     assert proof.verdict == "equal"
-    assert notes[-1].startswith("The reading is proven: 0 of ")
+    assert said.startswith("The reading is proven: 0 of ")
     nodes = NODES.get(made, {"1", "3"})
     assert {layer.layer for layer in proof.layers} == nodes | {f"{name}.v" for name in nodes}
     for other in KINDS:
@@ -56,7 +56,7 @@ def test_norse(made, tmp_path):
     net, x = norse_dense(made, 1e-3), frames()
     path = norse_exported(net, tmp_path / "n.nir", 1e-3)
     trace = sd.record_trace(net, x, tmp_path / "n.npz")
-    assert read_proven(path, Reading(writer="norse", trace=trace))[2].verdict == "equal"
+    assert read_proven(path, Reading(writer="norse", trace=trace))[3].verdict == "equal"
     for wrong in (Reading(dt=2e-6, trace=trace), Reading(writer="norse", dt=5e-4, trace=trace)):
         if made is counting and wrong.writer:
             continue  # an IAF has no time constant
@@ -81,7 +81,7 @@ def test_spikingjelly(mode, tmp_path):
         )
     functional.reset_net(net)
     trace = sd.record_trace(net, x, tmp_path / "n.npz")
-    proof = read_proven(path, Reading(writer="spikingjelly", trace=trace))[2]
+    proof = read_proven(path, Reading(writer="spikingjelly", trace=trace))[3]
     assert proof.verdict == "equal"
     assert [layer.layer for layer in proof.layers] == ["_1", "_3"]
     with pytest.raises(ParityError):
@@ -122,7 +122,7 @@ def test_nirdata_is_a_trace(tmp_path):
         for name, grid in {"input": grids["x"], "1": grids["1"], "3": grids["3"]}.items()
     }
     nir.write_data(str(tmp_path / "t.h5"), nir.NIRGraphData(nodes))
-    proof = read_proven(path, Reading(writer="snntorch", trace=tmp_path / "t.h5"))[2]
+    proof = read_proven(path, Reading(writer="snntorch", trace=tmp_path / "t.h5"))[3]
     assert proof.verdict == "equal"
     assert proof.compared == grids["1"].size + grids["3"].size
     assert x.shape[0] == 40
@@ -130,7 +130,7 @@ def test_nirdata_is_a_trace(tmp_path):
 
 def test_traces_that_do_not_fit_are_refused(tmp_path):
     path, _, trace = small(tmp_path)
-    plan, _, _ = read_proven(path, Reading(writer="snntorch"))
+    plan, *_ = read_proven(path, Reading(writer="snntorch"))
     with np.load(trace) as content:
         values = dict(content)
     for change, text in (
