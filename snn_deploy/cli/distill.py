@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from snn_deploy.distill.events import EpochDone
+
+HEADER = "  epoch     loss     train       val        time   (* best so far)"
 
 
 def distill(
@@ -84,6 +89,15 @@ def _show(result: dict[str, Any]) -> None:
     render.table(columns, rows, title=title, numeric=columns[1:])
 
 
+def _row(event: EpochDone) -> str:
+    """An epoch as a row under ``HEADER``."""
+    star = "*" if event.best else " "
+    return (
+        f"{event.epoch:>3}/{event.epochs:<3}  {event.loss:7.4f}  {100 * event.train_accuracy:6.2f} %  "
+        f"{100 * event.validation_accuracy:6.2f} %{star} {event.seconds:7.1f} s"
+    )
+
+
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[Any], None]]:
     """A live bar on a terminal, plain lines when piped."""
@@ -114,6 +128,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
             nonlocal task, state
             if isinstance(event, PhaseStarted):
                 render.note(str(event))
+                render.note(HEADER)
                 if task is not None:
                     bars.remove_task(task)
                 state = ""
@@ -122,7 +137,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
                 bars.update(task, completed=event.step, state=f"loss {event.loss:.3f}{state}")
             elif isinstance(event, EpochDone):
                 state = f"  val {100 * event.validation_accuracy:.1f} %"
-                render.note(str(event))
+                render.note(_row(event))
             else:
                 render.note(str(event))
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
@@ -28,8 +28,13 @@ class VisibleConsole(Console):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
-out = VisibleConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
-err = VisibleConsole(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False)
+def _width(stream: TextIO) -> int | None:
+    """None where the terminal or ``$COLUMNS`` decides."""
+    return None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPED_WIDTH
+
+
+out = VisibleConsole(width=_width(sys.stdout), highlight=False, soft_wrap=False)
+err = VisibleConsole(stderr=True, width=_width(sys.stderr), highlight=False)
 
 
 def first_process() -> bool:

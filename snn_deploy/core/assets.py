@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from snn_deploy.core.errors import ConfigError, did_you_mean
+from snn_deploy.core.errors import ConfigError, did_you_mean, known_names
 
 AssetKind = Literal["distill", "export", "hardware_profiles"]
 
@@ -57,6 +57,6 @@ def find_asset(kind: AssetKind, name: str, what: str, suffix: str = ".yaml") -> 
     if name not in known:
         raise ConfigError(
             f"Unknown {what} '{name}'.{did_you_mean(name, known)}",
-            hint=f"Known: {', '.join(known)}",
+            hint=known_names(name, known, "snn-deploy ls"),
         )
     return asset_dir(kind) / f"{name}{suffix}"

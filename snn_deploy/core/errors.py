@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 EXIT_OK = 0
+MANY_NAMES = 12
+NEAREST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +120,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``' Did you mean 'x'?'`` for a near miss of ``name`` among ``known``, else an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def known_names(name: str, known: Iterable[str], everything: str = "") -> str:
+    """A hint that lists what is known: all of it, or of more than twelve names the five nearest to ``name``
+    and the command that lists ``everything``."""
+    names = list(known)
+    if len(names) <= MANY_NAMES:
+        return f"Known: {', '.join(names)}"
+    nearest = difflib.get_close_matches(name, names, n=NEAREST, cutoff=0.0)
+    rest = f"; all {len(names)}: {everything}" if everything else f", and {len(names) - NEAREST} more"
+    return f"Nearest: {', '.join(nearest)}{rest}"

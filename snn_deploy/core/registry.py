@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from snn_deploy.core import components
 from snn_deploy.core.components import Component
-from snn_deploy.core.errors import ConfigError, did_you_mean
+from snn_deploy.core.errors import ConfigError, did_you_mean, known_names
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class Registry(Generic[T]):
             known = self.names()
             raise ConfigError(
                 f"Unknown {self.kind} '{name}'.{did_you_mean(name, known)}",
-                hint=f"Known: {', '.join(known)}",
+                hint=known_names(name, known, "snn-deploy ls"),
             )
 
 

@@ -37,7 +37,8 @@ class StepsDone:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """An epoch (from 1) is done. Accuracies are fractions; ``best`` says whether validation improved."""
+    """An epoch (from 1) is done. Accuracies are fractions; ``best`` says whether validation improved, which
+    a line of text marks with a star."""
 
     phase: str
     epoch: int
@@ -51,8 +52,8 @@ class EpochDone:
     def __str__(self) -> str:
         return (
             f"{self.phase} epoch {self.epoch}/{self.epochs}: loss {self.loss:.4f}, "
-            f"training {100 * self.train_accuracy:.2f} %, validation {100 * self.validation_accuracy:.2f} %"
-            f"{' (best)' if self.best else ''}, {self.seconds:.1f} s"
+            f"train {100 * self.train_accuracy:.1f} %, val {100 * self.validation_accuracy:.1f} %"
+            f"{'*' if self.best else ''}, {self.seconds:.1f} s"
         )
 
 

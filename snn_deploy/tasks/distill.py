@@ -75,7 +75,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "samples": f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test",
         "student": f"{recipe.student.name}, {_parameters(student):,} parameters, T = {recipe.timesteps}",
         "method": " + ".join(f"{part.weight:g} {part.name}" for part in recipe.method),
-        "epochs": f"{recipe.train.epochs} of {-(-len(data.train) // recipe.train.batch_size)} steps",
+        "epochs": f"{recipe.train.epochs}, {-(-len(data.train) // recipe.train.batch_size)} steps each",
         "digest": recipe.digest(),
     }
     if recipe.target is not None:
