@@ -56,6 +56,7 @@ def export_bundle(
     bits: int | None = None,
     scales: Literal["layer", "channel"] = "layer",
     models: Sequence[str] = ("step", "scan"),
+    opset: int = 17,
     reader: str | None = None,
     nir_version: str = "1.0.8",
     allow: Sequence[str] = (),
@@ -68,7 +69,7 @@ def export_bundle(
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
 
-    ``bits``, ``scales``, ``models``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
+    ``bits``, ``scales``, ``models``, ``opset``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
     :class:`snn_deploy.export.bundle.BundleOptions`.
 
     Raises:
@@ -84,6 +85,7 @@ def export_bundle(
         bits=bits,
         scales=scales,
         models=tuple(models),
+        opset=opset,
         reader=reader,
         nir_version=nir_version,
         allow=tuple(allow),
@@ -242,6 +244,6 @@ def simulate_network(
     started by ``torchrun`` share the samples.
     """
     opened = _opened(source, reading)
-    chosen = backend or default_backend(opened.path)
+    chosen = backend or default_backend(opened)
     with joined() as world:
         return simulate_source(opened, chosen, data=data, samples=samples, overrides=overrides, world=world)

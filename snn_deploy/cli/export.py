@@ -32,6 +32,7 @@ def export(
     onnx: Annotated[
         str, typer.Option("--onnx", help="ONNX models: step, scan, unrolled; with -int8 for 8-bit weights.")
     ] = "step,scan",
+    opset: Annotated[int, typer.Option(help="ONNX operator set, 17 to 20.")] = 17,
     reader: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +81,7 @@ def export(
             bits=bits,
             scales=scales,
             models=models_of(onnx),
+            opset=opset,
             reader=reader,
             nir_version=nir_compat,
             allow=allow or (),

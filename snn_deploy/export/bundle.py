@@ -30,12 +30,15 @@ from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.lava_part import LavaPart, lava_part
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
+from snn_deploy.export.nir import write_hub
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.seal import MANIFEST, hashes, require_unchanged
 from snn_deploy.export.verify import Samples, verify
 from snn_deploy.simulate.base import Executable
 
 EXAMPLE_SAMPLES = 4
+HUB = "hub.nir"
+"""The graph itself, where no NIR file of the bundle is it."""
 KITS = {
     "nir": ("run_nir.py", "requirements-nir.txt"),
     "onnx": ("run_onnx.py", "requirements-onnx.txt"),
@@ -54,6 +57,7 @@ class BundleOptions:
         bits: weight bits of ``lava``.
         scales: one per ``layer`` of ``lava``, or per ``channel``.
         models: those that ``onnx`` writes.
+        opset: operator set of ``onnx``.
         reader: the reader that the NIR file is for; None for the portable form.
         nir_version: the oldest NIR library that must read the file.
         allow: names of the rules of ``ALLOWABLE`` that may be broken.
@@ -65,6 +69,7 @@ class BundleOptions:
     bits: int | None = None
     scales: str = "layer"
     models: tuple[str, ...] = ("step", "scan")
+    opset: int = 17
     reader: str | None = None
     nir_version: str = "1.0.8"
     allow: tuple[str, ...] = ()
@@ -112,6 +117,10 @@ def write_bundle(
         judged = _verify_format(name, written[name], network, folder, options, report)
         parities += judged
         example |= _example_outputs(name, written[name], folder, example["x"])
+    itself = "nir" in options.formats and options.reader is None
+    hub = not itself and write_hub(network.plan, folder / HUB)
+    if hub:
+        proven[HUB] = sha256_file(folder / HUB)
     _copy_kits(folder, options.formats)
     np.savez_compressed(
         folder / "example.npz",
@@ -120,6 +129,8 @@ def write_bundle(
     )
     write_text(folder / "parity.csv", parity_csv(parities))
     manifest = build_manifest(network, written, parities, options.max_accuracy_drop)
+    if hub:
+        manifest["hub"] = HUB
     write_text(folder / "README.md", model_card(manifest))
     explain(manifest)
     manifest["sha256"] = hashes(folder)

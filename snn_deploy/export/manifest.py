@@ -54,7 +54,8 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     """
     content = _read(bundle)
     _require_consistent(content, bundle / MANIFEST)
-    named = (file for written in content["formats"].values() for file in written["files"].values())
+    named = [file for written in content["formats"].values() for file in written["files"].values()]
+    named += [str(content["hub"])] if "hub" in content else []
     require_whole(bundle, content["sha256"], named)
     return content
 

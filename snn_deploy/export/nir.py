@@ -17,6 +17,7 @@ from snn_deploy.export.options import NirOptions
 from snn_deploy.export.pipelines import PORTABLE, for_reader
 from snn_deploy.graph.dynamics import Fire, discretise
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
+from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.passes.for_readers.for_reader import type_check
 from snn_deploy.graph.passes.for_readers.plain_convs import is_plain
 from snn_deploy.graph.passes.for_readers.rules import early_biases
@@ -37,6 +38,15 @@ def fire_words(fire: Fire) -> str:
     """What the neurons of a layer do at a spike."""
     does = {"zero": "reset to a value", "subtract": "subtract the threshold"}
     return f"its neurons {does[fire.reset] if fire.plain else f'reset so: {fire.words}'}"
+
+
+def write_hub(plan: Plan, path: Path) -> bool:
+    """Write the graph itself, as it is in memory, so that a bundle without a portable NIR file can be opened;
+    False where a node's name cannot be stored."""
+    if name_problems(plan.order):
+        return False
+    write_nir(PortableEncoding()(plan.graph), path)
+    return True
 
 
 class NirWriter:

@@ -37,6 +37,7 @@ class OnnxWriter:
 
     def __init__(self, options: OnnxOptions | None = None) -> None:
         self._models = (options or OnnxOptions()).models
+        self._opset = (options or OnnxOptions()).opset
         self._int8 = any(name.endswith(INT8) for name in self._models)
 
     def check(self, graph: nir.NIRGraph) -> list[Problem]:
@@ -57,12 +58,12 @@ class OnnxWriter:
         if problems := self._problems(plan):
             raise UnsupportedError("The graph cannot be written as ONNX.", problems=problems)
         steps = calibration.x.shape[0]
-        stage = for_onnx(plan.graph, calibration.x if self._int8 else None)
+        stage = for_onnx(plan.graph, calibration.x if self._int8 else None, self._opset)
         quantized = stage.subject.layers
         files = {name: f"model.{name}.onnx" for name in self._models}
         for name, file in files.items():
             integers = quantized if name.endswith(INT8) else None
-            model = _build(name.removesuffix(INT8), plan, steps, integers)
+            model = _build(name.removesuffix(INT8), plan, steps, integers, self._opset)
             write_bytes(folder / file, model.SerializeToString(deterministic=True))
         return Written(
             files=files,
@@ -76,10 +77,10 @@ class OnnxWriter:
         )
 
 
-def _build(kind: str, plan: Plan, steps: int, quantized: Integers) -> onnx.ModelProto:
+def _build(kind: str, plan: Plan, steps: int, quantized: Integers, opset: int) -> onnx.ModelProto:
     if kind == "unrolled":
-        return unrolled_model(plan, steps, quantized)
-    return (step_model if kind == "step" else scan_model)(plan, quantized)
+        return unrolled_model(plan, steps, quantized, opset)
+    return (step_model if kind == "step" else scan_model)(plan, quantized, opset)
 
 
 def _problems(plan: Plan) -> list[Problem]:

@@ -29,15 +29,17 @@ from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.onnx.info import KEY, OnnxInfo, StateValue, Value, at_step
 from snn_deploy.simulate.onnx.models import Kind
 
-OPSET = 20
-IR_VERSION = 10
+OPSET = 17
+"""The lowest operator set that all operators of these models are written for; old runtimes read it, too."""
+_IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9}
+"""Per operator set, the version of the file format that came with it."""
 MAX_OPERATORS = 5_000
 """Of an unrolled model: the time that ONNX Runtime needs to open it grows with the square (4,000: 7 s)."""
 
 Integers = Mapping[str, Quantized] | None
 
 
-def step_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
+def step_model(plan: Plan, quantized: Integers = None, opset: int = OPSET) -> onnx.ModelProto:
     """One time step of ``plan`` with explicit states and a free batch axis."""
     step = build_step(plan, quantized)
     shape, out = plan.shapes[plan.input], plan.shapes[plan.output]
@@ -48,10 +50,10 @@ def step_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
         [_value(step.out, out), *(_value(s.output, s.shape) for s in step.states)],
         initializer=step.constants,
     )
-    return _model(graph, "step", plan, step)
+    return _model(graph, "step", plan, step, opset)
 
 
-def scan_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
+def scan_model(plan: Plan, quantized: Integers = None, opset: int = OPSET) -> onnx.ModelProto:
     """A whole sequence from the start state: a Scan over the step, with free time and batch axes.
 
     The constants lie inside the Scan, where shape inference sees their values and ONNX Runtime packs weights.
@@ -73,10 +75,10 @@ def scan_model(plan: Plan, quantized: Integers = None) -> onnx.ModelProto:
             "Scan", [*starts, outer.x], [*finals, outer.out], name="time", body=body, num_scan_inputs=1
         )
     )
-    return _sequence_model("scan", plan, step, outer, _value(outer.x, shape, "time"), "time")
+    return _sequence_model("scan", plan, step, outer, _value(outer.x, shape, "time"), "time", opset)
 
 
-def unrolled_model(plan: Plan, steps: int, quantized: Integers = None) -> onnx.ModelProto:
+def unrolled_model(plan: Plan, steps: int, quantized: Integers = None, opset: int = OPSET) -> onnx.ModelProto:
     """A sequence of ``steps`` time steps from the start state without control flow; the batch axis is free.
 
     Raises:
@@ -106,7 +108,7 @@ def unrolled_model(plan: Plan, steps: int, quantized: Integers = None) -> onnx.M
         outer.op("Identity", [carried[state.input]], state.output)
     outer.op("Concat", outputs, outer.out, axis=0)
     shape = plan.shapes[plan.input]
-    return _sequence_model("unrolled", plan, step, outer, _value(outer.x, shape, steps), steps)
+    return _sequence_model("unrolled", plan, step, outer, _value(outer.x, shape, steps), steps, opset)
 
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str], t: int) -> onnx.NodeProto:
@@ -119,7 +121,7 @@ def _renamed(node: onnx.NodeProto, names: dict[str, str], t: int) -> onnx.NodePr
 
 
 def _sequence_model(
-    kind: Kind, plan: Plan, step: Step, outer: Step, x: onnx.ValueInfoProto, time: str | int
+    kind: Kind, plan: Plan, step: Step, outer: Step, x: onnx.ValueInfoProto, time: str | int, opset: int
 ) -> onnx.ModelProto:
     out = plan.shapes[plan.output]
     graph = helper.make_graph(
@@ -129,7 +131,7 @@ def _sequence_model(
         [_value(outer.out, out, time), *(_value(s.output, s.shape) for s in step.states)],
         initializer=outer.constants if kind == "scan" else [*outer.constants, *step.constants],
     )
-    return _model(graph, kind, plan, step, time if isinstance(time, int) else None)
+    return _model(graph, kind, plan, step, opset, time if isinstance(time, int) else None)
 
 
 def _starts(outer: Step, states: list[StateValue]) -> list[str]:
@@ -153,15 +155,15 @@ def _value(name: str, shape: Shape, *leading: str | int) -> onnx.ValueInfoProto:
 
 
 def _model(
-    graph: onnx.GraphProto, kind: Kind, plan: Plan, step: Step, steps: int | None = None
+    graph: onnx.GraphProto, kind: Kind, plan: Plan, step: Step, opset: int, steps: int | None = None
 ) -> onnx.ModelProto:
     semantics = read_semantics(plan.graph)
     model = helper.make_model(
         graph,
         producer_name="snn-deploy",
         producer_version=__version__,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=_IR_VERSIONS[opset],
     )
     suffix = "" if kind == "step" else SEQ
     info = OnnxInfo(

@@ -8,7 +8,6 @@ import nir
 import torch
 
 from snn_deploy.export.onnx_int8 import Int8, Int8Graph
-from snn_deploy.export.onnx_models import OPSET
 from snn_deploy.graph.passes.for_readers.channels_last import ChannelsLast
 from snn_deploy.graph.passes.for_readers.consumers import CONSUMERS
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
@@ -48,8 +47,8 @@ def lowered(graph: nir.NIRGraph) -> Stage[Chain]:
     return Stage.of(make_plan(graph).graph).then(Lower())
 
 
-def for_onnx(graph: nir.NIRGraph, x: torch.Tensor | None) -> Stage[Int8Graph]:
+def for_onnx(graph: nir.NIRGraph, x: torch.Tensor | None, opset: int) -> Stage[Int8Graph]:
     """``onnx``: the graph as it is; for ``-int8`` models its weights in integers too, calibrated on ``x``."""
     start = Stage.of(graph)
     made = Stage(Int8Graph(graph, {}), start.journal, start.authors) if x is None else start.then(Int8(x))
-    return made.noted("onnx_operators", opset=OPSET)
+    return made.noted("onnx_operators", opset=opset)

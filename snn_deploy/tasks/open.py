@@ -213,13 +213,13 @@ def _ends(net: LavaNet) -> Plan:
 
 def _open_bundle(path: Path) -> Source:
     manifest = read_manifest(path)
-    files = manifest["formats"].get("nir", {}).get("files", {})
-    if "model" not in files:
+    file = manifest.get("hub") or manifest["formats"].get("nir", {}).get("files", {}).get("model")
+    if file is None:
         raise DataError(
             f"The bundle '{path}' holds no NIR file, which is needed to open it.",
             hint="Export again with --to nir,... included.",
         )
-    plan = make_plan(read_nir(path / Path(files["model"]).name))
+    plan = make_plan(read_nir(path / Path(file).name))
     provenance = dict(manifest["provenance"])
     recipe = _recipe_of(path / "manifest.json", provenance)
     return Source(

@@ -163,9 +163,14 @@ def simulate_source(
     )
 
 
-def default_backend(path: Path) -> str:
-    """``loihi`` for a ``.net`` file, else ``reference``."""
-    return "loihi" if path.suffix == ".net" else "reference"
+def default_backend(source: Source) -> str:
+    """``loihi`` for a ``.net`` file; of a bundle without a NIR file what runs its first file; else
+    ``reference``."""
+    if source.kind == "net":
+        return "loihi"
+    first = next(iter(source.manifest["formats"]), "nir") if source.manifest is not None else "nir"
+    written = source.manifest["formats"] if source.manifest is not None else {"nir": {}}
+    return "reference" if "nir" in written else {"onnx": "onnxruntime", "lava": "loihi"}.get(first, first)
 
 
 def open_backend(source: Source, backend: str) -> Executable:

@@ -48,7 +48,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
 
 def _simulated(source: Source) -> simulate.Simulation:
     data = str(source.path.parent / "data.npz")
-    backend = simulate.default_backend(source.path)
+    backend = simulate.default_backend(source)
     return simulate.simulate_source(source, backend, data=data, samples=None)
 
 
@@ -79,7 +79,7 @@ def test_a_simulation_for_which_memory_ends_goes_on_with_less(
 ) -> None:
     whole, kind = (
         _simulated(source),
-        type(simulate.open_backend(source, simulate.default_backend(source.path))),
+        type(simulate.open_backend(source, simulate.default_backend(source))),
     )
     run = kind.run
     monkeypatch.setattr(kind, "run", _limited(run, 3))
