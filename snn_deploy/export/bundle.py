@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,16 @@ from pydantic import ValidationError
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.core.files import sha256_file, write_json, write_text
-from snn_deploy.core.registry import BACKENDS, FORMATS
+from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.lava_part import LavaPart, lava_part
 from snn_deploy.export.manifest import Network, build_manifest, parity_csv
 from snn_deploy.export.nir import write_hub
-from snn_deploy.export.parity import Parity
+from snn_deploy.export.proof.files import backend, prove_files
+from snn_deploy.export.proof.judge import Limits
 from snn_deploy.export.seal import MANIFEST, hashes, require_unchanged
-from snn_deploy.export.verify import Samples, verify
-from snn_deploy.simulate.base import Executable
+from snn_deploy.export.verify import Samples
 
 EXAMPLE_SAMPLES = 4
 HUB = "hub.nir"
@@ -108,19 +108,26 @@ def write_bundle(
         )
     written: dict[str, Written] = {}
     proven: dict[str, str] = {}
-    parities: list[Parity] = [] if network.proof is None else [network.proof]
     example: dict[str, torch.Tensor] = {"x": network.samples.first(EXAMPLE_SAMPLES).x}
     for name, writer in writers.items():
         report(f"writing {name}")
         written[name] = writer.write(network.plan.graph, folder, network.calibration)
         proven |= {file: sha256_file(folder / file) for file in written[name].files.values()}
-        judged = _verify_format(name, written[name], network, folder, options, report)
-        parities += judged
         example |= _example_outputs(name, written[name], folder, example["x"])
     itself = "nir" in options.formats and options.reader is None
     hub = not itself and write_hub(network.plan, folder / HUB)
     if hub:
         proven[HUB] = sha256_file(folder / HUB)
+    limits = Limits(max_accuracy_drop=options.max_accuracy_drop)
+    parities = [] if network.proof is None else [network.proof]
+    parities += prove_files(
+        network,
+        written,
+        folder,
+        limits,
+        lava=lambda path: _lava(path, network.samples, options, report),
+        report=report,
+    )
     _copy_kits(folder, options.formats)
     np.savez_compressed(
         folder / "example.npz",
@@ -128,7 +135,7 @@ def write_bundle(
         **{key: value.numpy() for key, value in example.items()},
     )
     write_text(folder / "parity.csv", parity_csv(parities))
-    manifest = build_manifest(network, written, parities, options.max_accuracy_drop)
+    manifest = build_manifest(network, written, parities, limits)
     if hub:
         manifest["hub"] = HUB
     write_text(folder / "README.md", model_card(manifest))
@@ -163,66 +170,11 @@ def _writer(name: str, options: BundleOptions) -> Any:
     return entry.factory(given)
 
 
-def _backend(check: str, path: Path) -> Executable:
-    executable: Executable = BACKENDS.get(check).factory(path)
-    return executable
-
-
-def _verify_format(
-    name: str,
-    written: Written,
-    network: Network,
-    folder: Path,
-    options: BundleOptions,
-    report: Report,
-) -> list[Parity]:
-    results = []
-    for check in written.checks:
-        path = folder / written.files[check.role]
-        reference = _reference(check, network, path)
-        if reference is None:
-            continue
-        part = _part(check, path, network.samples, options, report)
-        blank = Parity(
-            format=_label(name, check),
-            runtime=check.backend,
-            reference=check.reference,
-            exact=check.exact,
-            samples=len(part.samples),
-        )
-        report(f"comparing {written.files[check.role]} in {check.backend} on {len(part.samples)} samples")
-        judged = verify(
-            blank,
-            reference,
-            part.opened,
-            part.samples,
-            plan=network.plan if check.reference == "network" and check.exact else None,
-            max_accuracy_drop=options.max_accuracy_drop,
-        )
-        if part.shown and judged.verdict != "not run":
-            judged = replace(judged, reason="; ".join(filter(None, (judged.reason, part.shown))))
-        results.append(judged)
-    return results
-
-
-def _part(check: Check, path: Path, samples: Samples, options: BundleOptions, report: Report) -> LavaPart:
-    """Samples for a check and what runs them; only Lava is given less than all."""
-    if check.backend != "lava":
-        return LavaPart(samples, lambda: _backend(check.backend, path))
+def _lava(path: Path, samples: Samples, options: BundleOptions, report: Report) -> LavaPart:
+    """Samples for Lava, which alone is given less than all, and what runs them."""
     asked = samples.first(options.lava_samples)
     report(f"running {path.name} in lava on up to {len(asked)} samples, {options.lava_budget:g} s at most")
     return lava_part(path, asked, options.lava_budget, report)
-
-
-def _reference(check: Check, network: Network, path: Path) -> Executable | None:
-    """What a check compares with; None for the student of a network that has none."""
-    if check.reference == "network":
-        return network.executable
-    return network.student if check.reference == "student" else _backend(check.reference, path)
-
-
-def _label(name: str, check: Check) -> str:
-    return name if check.role in {"model", "net"} else f"{name} {check.role}"
 
 
 def _example_outputs(name: str, written: Written, folder: Path, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -236,7 +188,7 @@ def _example_outputs(name: str, written: Written, folder: Path, x: torch.Tensor)
     first, *others = own.values()
     wanted = {f"{name}_out": first} | {f"{name}_{c.role}_out": c for c in others if not c.exact}
     return {
-        key: _backend(check.backend, folder / written.files[check.role]).run(x).output
+        key: backend(check.backend, folder / written.files[check.role]).run(x).output
         for key, check in wanted.items()
     }
 

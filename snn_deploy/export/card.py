@@ -27,9 +27,11 @@ def model_card(manifest: dict[str, Any]) -> str:
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
         *(_parity_row(parity) for parity in manifest["parity"]),
         "",
-        "A tie is a flip that float rounding alone explains: the membrane, recomputed in float64, "
-        f"lies within {manifest['tolerance']['tie_width']:g} of the threshold.",
+        *_before_use(manifest),
+        "A tie is a flip that float rounding alone explains: the membrane, recomputed in float64, lies as "
+        "near to the threshold as rounding in its own sum can reach (0 where sums are exact).",
         "",
+        *_evidence(manifest["parity"]),
         "The commands below run in this folder, best in a virtual environment for each format; they need "
         "neither snn-deploy nor torch. Each script compares what it computes with `example.npz` and prints "
         "PASS or FAIL. With a file, as in `python run_nir.py frames.npy`, those in Python give the class "
@@ -50,12 +52,41 @@ def model_card(manifest: dict[str, Any]) -> str:
     return visible("\n".join(lines))
 
 
+def _before_use(manifest: dict[str, Any]) -> list[str]:
+    """What limits the proof, if anything does."""
+    known = [manifest["reason"]] if manifest["reason"] else []
+    known += manifest["provenance"].get("before_use", [])
+    if not known:
+        return []
+    return ["## Know before you use this", "", *(f"- {sentence}" for sentence in known), ""]
+
+
+def _evidence(parities: list[dict[str, Any]]) -> list[str]:
+    """What the proof exercised."""
+    lines = []
+    if cover := next((p["exercised"] for p in parities if p["exercised"]), None):
+        lines.append(
+            f"On the samples {cover['neurons_fired']} of {cover['neurons']} neurons fired, in "
+            f"{cover['channels_fired']} of {cover['channels']} channels and {cover['layers_shown']} of "
+            f"{cover['layers']} layers."
+        )
+        lines += [f"'{layer}' {why} on these samples." for layer, why in cover["not_shown"].items()]
+    for p in parities:
+        if probes := p["probes"]:
+            lines.append(
+                f"Synthetic inputs fed each of the {probes['nodes']} nodes of {p['format']} on its own: "
+                f"{probes['differing']} of {probes['compared']} values differ; {probes['weights_alone']} of "
+                f"{probes['weights']} weights stood alone in some sum."
+            )
+    return ["\n".join(lines), ""] if lines else []
+
+
 def _shape(shape: list[int]) -> str:
     return " x ".join(str(n) for n in shape)
 
 
 def _parity_row(parity: dict[str, Any]) -> str:
-    cells = [parity["format"], parity["runtime"], parity["reference"], parity["samples"]]
+    cells = [parity["format"], parity["runtime"], parity["against"] or parity["reference"], parity["samples"]]
     counts = [parity["compared"], parity["differing"], parity["ties"]]
     if parity["verdict"] == "not run":
         counts = ["-", "-", "-"]

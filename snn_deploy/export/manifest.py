@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from snn_deploy.core.text import csv_text
 from snn_deploy.core.version import __version__
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
-from snn_deploy.export.parity import OUTPUT_TOLERANCE, TIE_WIDTH, Parity
+from snn_deploy.export.parity import Parity
+from snn_deploy.export.proof.judge import Limits, judge, verdict_of
+from snn_deploy.export.proof.rounding import UNIT
 from snn_deploy.export.seal import AGAIN, MANIFEST, require_whole
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import read_semantics
@@ -93,27 +95,32 @@ def _require_consistent(content: Mapping[str, Any], file: Path) -> None:
         for key, value in row.items()
         if value != derived.get(key)
     ]
-    if (verdict := verdict_of(parities)) != content["verdict"]:
-        problems.append(Problem("verdict", f"is '{content['verdict']}'", f"its checks give '{verdict}'"))
+    limits = Limits(**{f.name: content["tolerance"][f.name] for f in fields(Limits)})
+    for number, parity in enumerate(parities):
+        given = parity.verdict if parity.verdict == "not run" else judge(parity, limits).verdict
+        if given != parity.verdict:
+            problems.append(
+                Problem(f"parity.{number}.verdict", f"is '{parity.verdict}'", f"its counts give '{given}'")
+            )
+    for key, value in zip(("verdict", "reason"), verdict_of(parities), strict=True):
+        if value != content[key]:
+            problems.append(Problem(key, f"is '{content[key]}'", f"its checks give '{value}'"))
     if problems:
         raise DataError(f"The manifest of the bundle '{file}' is damaged.", problems=problems, hint=AGAIN)
 
 
-def verdict_of(parities: Sequence[Parity]) -> str:
-    """``failed`` if any check failed, else ``verified``."""
-    return "failed" if any(p.verdict == "failed" for p in parities) else "verified"
-
-
 def build_manifest(
-    network: Network, written: Mapping[str, Written], parities: Sequence[Parity], max_accuracy_drop: float
+    network: Network, written: Mapping[str, Written], parities: Sequence[Parity], limits: Limits
 ) -> dict[str, Any]:
     """Everything a reader of the bundle must know, JSON-ready, without the file hashes."""
     semantics = read_semantics(network.plan.graph)
+    verdict, reason = verdict_of(parities)
     return {
         "version": MANIFEST_VERSION,
         "name": network.name,
         "snn_deploy": __version__,
-        "verdict": verdict_of(parities),
+        "verdict": verdict,
+        "reason": reason,
         "provenance": network.provenance,
         "input_shape": list(network.plan.shapes[network.plan.input]),
         "output_shape": list(network.plan.shapes[network.plan.output]),
@@ -129,11 +136,7 @@ def build_manifest(
             "decode": semantics.decode,
             "assumed": list(semantics.assumed),
         },
-        "tolerance": {
-            "tie_width": TIE_WIDTH,
-            "output": OUTPUT_TOLERANCE,
-            "max_accuracy_drop": max_accuracy_drop,
-        },
+        "tolerance": {"rounding_unit": UNIT, **asdict(limits)},
         "formats": {
             name: {
                 "files": w.files,

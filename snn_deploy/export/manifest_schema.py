@@ -63,6 +63,16 @@ class DiscreteTime(Document):
     assumed: tuple[str, ...]
 
 
+class Tolerance(Document):
+    """What was allowed; see :class:`snn_deploy.export.proof.judge.Limits`."""
+
+    rounding_unit: Finite
+    max_accuracy_drop: Finite
+    max_changed_decisions: Finite
+    min_spike_correlation: Finite
+    min_output_correlation: Finite
+
+
 class Manifest(Document):
     """``manifest.json`` of a bundle; ``sha256`` has every other file, by its path in the bundle."""
 
@@ -70,13 +80,14 @@ class Manifest(Document):
     name: str
     snn_deploy: str
     verdict: str
+    reason: str
     provenance: dict[str, Any]
     input_shape: tuple[Size, ...]
     output_shape: tuple[Size, ...]
     timesteps: Size
     classes: tuple[str, ...]
     semantics: DiscreteTime
-    tolerance: dict[str, Finite]
+    tolerance: Tolerance
     formats: dict[str, Format]
     parity: tuple[Row, ...]
     sha256: dict[FileName, Sha256] = Field(min_length=1)

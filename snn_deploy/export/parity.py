@@ -4,34 +4,41 @@ Every layer is compared twice:
 
 * *free*: both networks run on their own; a flip in an early layer changes everything behind it;
 * *given the reference's input* (``forced``): each layer of the candidate sees what the reference's layer
-  saw, so that one flip is counted once, where it happens.
+  saw, so that one flip is counted once, where it happens. The output of the network is judged in this run.
 
-A flip is a **tie** when float rounding alone explains it: the membrane potential of that neuron at that
-step, recomputed in float64 from the reference's own input and spikes, lies within ``TIE_WIDTH`` of the
-threshold. Once a neuron has tied, its reset history differs, so later flips of the same neuron in the same
-sample are listed as *after a tie*. Everything else is *unexplained* and fails the bundle.
+A flip is a **tie** when float rounding alone explains it, **after a tie** when the neuron's own history,
+parted by a tie, demands it (:mod:`snn_deploy.export.proof.evidence`), else **unexplained**. Outputs may
+differ by twice what rounding can do to them (:mod:`snn_deploy.export.proof.rounding`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 
-TIE_WIDTH = 1e-5
+from snn_deploy.export.proof.coverage import Coverage, summary
+from snn_deploy.export.proof.evidence import Flips
+from snn_deploy.export.proof.probed import Probed
+
 OUTPUT_TOLERANCE = 1e-4
+"""Of the largest output, for runtimes that show no layers and are not held to equality; our choice."""
+READOUT_TOLERANCE = 4 * 2.0**-24
+"""Relative, for the float32 scaling of an integer readout: at most four roundings."""
 
-Verdict = Literal["equal", "ties only", "approximate", "failed", "not run"]
-
-MembraneDistance = Callable[[str, torch.Tensor], torch.Tensor]
-"""``(layer, flips [T, B, *shape] bool) -> |v - threshold|`` in float64 at every element."""
+Verdict = Literal["equal", "ties only", "approximate", "failed", "not shown", "not run"]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerParity:
-    """Spikes of one layer: compared, and differing in which way. ``first`` is (step, sample, element)."""
+    """Spikes of one layer: compared, and differing in which way. ``first`` is (step, sample, element).
+
+    ``spikes_reference``, ``spikes`` and ``spikes_both`` count those of the reference, of the candidate, and
+    of both at once, given the reference's input.
+    """
 
     layer: str
     compared: int
@@ -40,11 +47,20 @@ class LayerParity:
     after_ties: int = 0
     free_differing: int = 0
     first: tuple[int, int, int] | None = None
+    spikes_reference: int = 0
+    spikes: int = 0
+    spikes_both: int = 0
 
     @property
     def unexplained(self) -> int:
         """Flips that no tie explains."""
         return self.differing - self.ties - self.after_ties
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's correlation of both spike trains (phi coefficient); None where one is constant."""
+        n, a, b = float(self.compared), float(self.spikes_reference), float(self.spikes)
+        return correlation((n, a, b, a, b, float(self.spikes_both)))
 
     def __add__(self, other: LayerParity) -> LayerParity:
         """Join the counts of two sets of samples of the same layer."""
@@ -56,6 +72,9 @@ class LayerParity:
             after_ties=self.after_ties + other.after_ties,
             free_differing=self.free_differing + other.free_differing,
             first=self.first or other.first,
+            spikes_reference=self.spikes_reference + other.spikes_reference,
+            spikes=self.spikes + other.spikes,
+            spikes_both=self.spikes_both + other.spikes_both,
         )
 
 
@@ -66,11 +85,17 @@ class Parity:
     Attributes:
         exact: whether the format promises equality; an approximate format (8-bit weights) has its drift
             reported instead and fails only by accuracy.
-        output_differing: output elements that differ (spikes) or lie outside ``OUTPUT_TOLERANCE``.
+        against: in words, what it was compared with.
+        output_differing: output elements that differ beyond rounding, given the reference's spikes.
+        output_free_differing: the same, both running on their own; only where that must be equal.
         output_max_difference: largest absolute difference of the outputs.
         same_decision: samples whose predicted class is the same.
         accuracy_reference, accuracy: fractions correct, None without labels.
-        reason: why it failed or was not run.
+        output_moments: n, sum a, sum b, sum a^2, sum b^2, sum a b over the output elements of reference (a)
+            and candidate (b), both running on their own.
+        coverage: what the samples exercised.
+        probes: what synthetic inputs exercised; of exact checks.
+        reason: why it failed, was not run or shows nothing.
     """
 
     format: str
@@ -81,10 +106,15 @@ class Parity:
     layers: tuple[LayerParity, ...] = ()
     output_compared: int = 0
     output_differing: int = 0
+    output_free_differing: int = 0
     output_max_difference: float = 0.0
     same_decision: int = 0
     accuracy_reference: float | None = None
     accuracy: float | None = None
+    output_moments: tuple[float, ...] = (0.0,) * 6
+    coverage: Coverage | None = None
+    probes: Probed | None = None
+    against: str = ""
     verdict: Verdict = "not run"
     reason: str = ""
 
@@ -95,10 +125,10 @@ class Parity:
 
     @property
     def differing(self) -> int:
-        """Differing spikes that no tie explains."""
+        """Differing spikes that no tie explains; where equality is asked for, differing outputs too."""
         if not self.layers:
             return self.output_differing
-        return sum(layer.unexplained for layer in self.layers)
+        return sum(layer.unexplained for layer in self.layers) + self.output_differing * self.exact
 
     @property
     def ties(self) -> int:
@@ -111,10 +141,18 @@ class Parity:
         flips = sum(layer.differing for layer in self.layers) if self.layers else self.output_differing
         return 1.0 - flips / max(self.compared, 1)
 
+    @property
+    def output_correlation(self) -> float | None:
+        """Pearson's correlation of the outputs; None where one of them is constant."""
+        return correlation(self.output_moments)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values with the derived figures."""
         content = asdict(self)
+        cover = self.coverage
+        content["exercised"] = None if cover is None else summary(cover.layers) | {"not_shown": cover.missing}
         content |= {"compared": self.compared, "differing": self.differing, "ties": self.ties}
+        content |= {"output_correlation": self.output_correlation}
         return content | {"agreement": self.agreement}
 
 
@@ -123,36 +161,62 @@ def compare_layer(
     reference: torch.Tensor,
     forced: torch.Tensor,
     free: torch.Tensor,
-    distance: MembraneDistance | None,
+    found: Flips | None = None,
 ) -> LayerParity:
-    """Compare one layer's spikes ``[T, B, *shape]``; see the module text for the classes of flips."""
+    """Compare one layer's spikes ``[T, B, *shape]``; ``found`` are the classes of its flips, if any is a
+    tie."""
     flips = forced != reference
     result = LayerParity(
         layer=layer,
         compared=reference.numel(),
         differing=int(flips.sum()),
         free_differing=int((free != reference).sum()),
+        spikes_reference=int((reference != 0).sum()),
+        spikes=int((forced != 0).sum()),
+        spikes_both=int(((reference != 0) & (forced != 0)).sum()),
     )
     if not result.differing:
         return result
     flat = flips.reshape(flips.shape[0], flips.shape[1], -1)
     step, sample, element = (int(i) for i in flat.nonzero()[0])
     result = replace(result, first=(step, sample, element))
-    if distance is None:
-        return result
-    earlier = flips.cumsum(0) - flips.long()
-    first_flips = flips & (earlier == 0)
-    ties = first_flips & (distance(layer, first_flips) <= TIE_WIDTH)
-    tied_before = (ties.cumsum(0) - ties.long()) > 0
-    return replace(result, ties=int(ties.sum()), after_ties=int((flips & tied_before).sum()))
+    return result if found is None else explained(result, found)
+
+
+def explained(layer: LayerParity, found: Flips) -> LayerParity:
+    """``layer`` with the flips that are explained."""
+    return replace(
+        layer,
+        ties=layer.ties + int(found.ties.sum()),
+        after_ties=layer.after_ties + int(found.after_ties.sum()),
+    )
 
 
 def compare_output(reference: torch.Tensor, output: torch.Tensor) -> tuple[int, float]:
-    """Elements outside the tolerance, and the largest difference; spikes (0/1) must be equal."""
+    """Elements that differ by more than ``OUTPUT_TOLERANCE``, and the largest difference."""
     difference = (output - reference).abs()
-    bound = OUTPUT_TOLERANCE * reference.abs().clamp(min=1.0)
+    bound = OUTPUT_TOLERANCE * reference.abs().max()
     outside = int((~(difference <= bound)).sum())
     return outside, float(difference.max()) if difference.numel() else 0.0
+
+
+def moments(reference: torch.Tensor, output: torch.Tensor) -> tuple[float, ...]:
+    """The six sums that :func:`correlation` needs; zeros where an output is not finite."""
+    a, b = reference.double().flatten(), output.double().flatten()
+    sums = (a.sum(), b.sum(), a @ a, b @ b, a @ b)
+    found = (float(a.numel()), *(float(value) for value in sums))
+    return found if all(map(math.isfinite, found)) else (0.0,) * 6
+
+
+def correlation(sums: Sequence[float]) -> float | None:
+    """Pearson's correlation from the sums of :func:`moments`; None where a side is constant."""
+    n, a, b, aa, bb, ab = sums
+    if not n:
+        return None
+    spread_a, spread_b = n * aa - a * a, n * bb - b * b
+    if min(spread_a / (n * aa or 1.0), spread_b / (n * bb or 1.0)) <= 1e-12:
+        return None
+    return (n * ab - a * b) / math.sqrt(spread_a * spread_b)
 
 
 def join(parts: Sequence[Parity]) -> Parity:
@@ -171,6 +235,8 @@ def join(parts: Sequence[Parity]) -> Parity:
         layers=layers,
         output_compared=sum(part.output_compared for part in parts),
         output_differing=sum(part.output_differing for part in parts),
+        output_free_differing=sum(part.output_free_differing for part in parts),
+        output_moments=tuple(sum(column) for column in zip(*(p.output_moments for p in parts), strict=True)),
         output_max_difference=max(part.output_max_difference for part in parts),
         same_decision=sum(part.same_decision for part in parts),
         accuracy_reference=mean([part.accuracy_reference for part in parts]),
@@ -184,41 +250,6 @@ def _sum(layers: Any) -> LayerParity:
         total = total + layer
     result: LayerParity = total
     return result
-
-
-def judge(parity: Parity, *, max_accuracy_drop: float) -> Parity:
-    """Give the verdict.
-
-    An exact format passes without unexplained flips and without differing outputs, except those that a tie
-    further up caused. An approximate one passes while it loses at most ``max_accuracy_drop`` (a fraction),
-    and is called equal when nothing differs.
-    """
-    if parity.exact:
-        if parity.differing:
-            where = next((layer for layer in parity.layers if layer.unexplained), None)
-            place = f" first in '{where.layer}' at (step, sample, element) {where.first}" if where else ""
-            return replace(parity, verdict="failed", reason=f"{parity.differing} spikes differ{place}")
-        if parity.ties:
-            return replace(parity, verdict="ties only", reason=f"{parity.ties} float ties, listed apart")
-        free = sum(layer.free_differing for layer in parity.layers)
-        if parity.output_differing or free:
-            return replace(
-                parity,
-                verdict="failed",
-                reason=f"{parity.output_differing} outputs and {free} free-running spikes differ",
-            )
-        return replace(parity, verdict="equal")
-    if parity.accuracy is not None and parity.accuracy_reference is not None:
-        drop = parity.accuracy_reference - parity.accuracy
-        if drop > max_accuracy_drop:
-            return replace(
-                parity,
-                verdict="failed",
-                reason=f"accuracy drops by {100 * drop:.1f} points; allowed {100 * max_accuracy_drop:.1f}",
-            )
-    if not (parity.output_differing or any(n.differing or n.free_differing for n in parity.layers)):
-        return replace(parity, verdict="equal")
-    return replace(parity, verdict="approximate", reason="approximations are listed in the manifest")
 
 
 def decisions(output: torch.Tensor, decode: str) -> torch.Tensor:

@@ -1,30 +1,41 @@
-"""Prove a written file by running it in its own runtime on real samples."""
+"""Prove written files by running them in their own runtimes on real samples.
+
+The samples go in parts that fit the memory. Of every part the reference runs once, its spikes are kept as
+bits, and every file is compared with them layer by layer: running on its own first, and where that differs,
+given the reference's spikes. Evidence in float64 (:mod:`snn_deploy.export.proof.evidence`) is gathered for
+the samples that differ only, once for all files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import nir
 import torch
 
+from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import MissingOptionalError
 from snn_deploy.export.parity import (
+    READOUT_TOLERANCE,
     LayerParity,
-    MembraneDistance,
     Parity,
     compare_layer,
     compare_output,
-    compared_layers,
     decisions,
+    explained,
     join,
-    judge,
+    moments,
 )
-from snn_deploy.graph.types import Plan
+from snn_deploy.export.proof.coverage import Coverage, Tally, coverage, sample_bytes, tally
+from snn_deploy.export.proof.evidence import Recomputed, classify
+from snn_deploy.export.proof.judge import Limits, judge
+from snn_deploy.export.proof.rounding import Rounded, Rounding
+from snn_deploy.graph.types import Plan, Trace
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.reference import Reference, membranes64
 
 CHUNK = 64
+EVIDENCE_COPIES = 16
+"""Float64 values per element of a segment while evidence is gathered; our choice."""
 Progress = Callable[[int, int], None]
 
 
@@ -39,22 +50,73 @@ class Samples:
     def __len__(self) -> int:
         return int(self.x.shape[1])
 
+    def part(self, which: slice) -> Samples:
+        """Some of the samples."""
+        labels = None if self.labels is None else self.labels[which]
+        return replace(self, x=self.x[:, which], labels=labels)
+
     def first(self, count: int) -> Samples:
         """The first ``count`` samples."""
-        labels = None if self.labels is None else self.labels[:count]
-        return replace(self, x=self.x[:, :count], labels=labels)
+        return self.part(slice(0, count))
 
     def chunks(self) -> list[Samples]:
         """Successive parts of at most ``CHUNK`` samples, so that traces stay small."""
-        bounds = range(0, len(self), CHUNK)
-        return [
-            Samples(
-                self.x[:, i : i + CHUNK],
-                None if self.labels is None else self.labels[i : i + CHUNK],
-                self.decode,
-            )
-            for i in bounds
-        ]
+        return [self.part(slice(i, i + CHUNK)) for i in range(0, len(self), CHUNK)]
+
+
+@dataclass(slots=True)
+class Claim:
+    """That ``candidate`` computes what ``reference`` computes.
+
+    Attributes:
+        parity: names format, runtime and reference; filled in and judged by :func:`prove`.
+        reference: what is compared with; claims with the same one share its runs.
+        open_candidate: opens the file in its runtime.
+        rounding: what explains ties and differing outputs; None where nothing may differ, as between two
+            integer simulators.
+        plan: says what feeds a layer; None where the reference is no graph of ours.
+        intended: the graph that the file should hold, node by node; None where it is not compared so.
+    """
+
+    parity: Parity
+    reference: Executable
+    open_candidate: Callable[[], Executable]
+    rounding: Rounding | None = None
+    plan: Plan | None = None
+    intended: Plan | None = None
+    _candidate: Executable | None = field(default=None, init=False)
+    missing: str = field(default="", init=False)
+
+    def candidate(self) -> Executable | None:
+        """The opened file; None, with the reason in ``missing``, where its runtime is not installed."""
+        if self._candidate is None and not self.missing:
+            try:
+                self._candidate = self.open_candidate()
+            except MissingOptionalError as error:
+                self.missing = error.message
+        return self._candidate
+
+
+@dataclass(slots=True)
+class _Expected:
+    """What the reference did on a part: spikes as :func:`compact` leaves them, output, and its activity."""
+
+    spikes: dict[str, torch.Tensor]
+    output: torch.Tensor
+    tally: Tally
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """Layers and outputs of one claim that differ, given the reference's spikes, and wait for evidence.
+
+    ``samples`` are the numbers of those that differ; ``spikes`` and ``output`` hold these samples only.
+    """
+
+    claim: int
+    samples: torch.Tensor
+    spikes: dict[str, torch.Tensor]
+    output: torch.Tensor | None
 
 
 def verify(
@@ -67,83 +129,213 @@ def verify(
     max_accuracy_drop: float,
     progress: Progress = lambda done, total: None,
 ) -> Parity:
-    """Fill in and judge ``parity`` (which names format, runtime and reference).
+    """One claim alone, see :func:`prove`; ``plan`` is the graph that explains ties."""
+    rounding = Rounding(plan) if plan is not None else None
+    claim = Claim(parity, reference, open_candidate, rounding, plan)
+    limits = Limits(max_accuracy_drop=max_accuracy_drop)
+    return prove([claim], samples, limits=limits, progress=progress)[0]
 
-    ``plan`` is the graph whose membranes decide what is a tie; None where no tie is admissible, as between
-    two integer simulators. A runtime that is not installed gives the verdict ``not run`` with the reason.
+
+def prove(
+    claims: Sequence[Claim],
+    samples: Samples,
+    *,
+    limits: Limits,
+    progress: Progress = lambda done, total: None,
+) -> list[Parity]:
+    """Run and judge all ``claims`` on ``samples``; a runtime that is not installed gives ``not run``.
+
+    Raises:
+        OutOfMemoryError: memory does not suffice for one sample.
     """
-    try:
-        candidate = open_candidate()
-        parts = []
-        for chunk in samples.chunks():
-            parts.append(_compare(parity, reference, candidate, chunk, plan))
-            progress(sum(part.samples for part in parts), len(samples))
-    except MissingOptionalError as error:
-        return replace(parity, verdict="not run", reason=error.message)
-    return judge(join(parts), max_accuracy_drop=max_accuracy_drop)
+    parts: list[list[Parity | None]] = []
+    tallies: dict[int, Tally] = {}
+    for which, (found, seen) in in_chunks(
+        len(samples), _at_once(claims, samples), lambda which: _part(claims, samples.part(which))
+    ):
+        parts.append(found)
+        for key, counted in seen.items():
+            tallies[key] = tallies[key] + counted if key in tallies else counted
+        progress(which.stop, len(samples))
+    results = []
+    for number, claim in enumerate(claims):
+        compared = [part[number] for part in parts]
+        known = [part for part in compared if part is not None]
+        if claim.missing or len(known) < len(compared):
+            results.append(replace(claim.parity, verdict="not run", reason=claim.missing))
+            continue
+        whole = replace(join(known), coverage=_coverage(claim, tallies))
+        results.append(judge(replace(whole, probes=claim.parity.probes), limits))
+    return results
+
+
+def _coverage(claim: Claim, tallies: Mapping[int, Tally]) -> Coverage:
+    return coverage(tallies[id(claim.reference)], claim.plan)
+
+
+def _at_once(claims: Sequence[Claim], samples: Samples) -> int:
+    plans = [claim.plan for claim in claims if claim.plan is not None]
+    if not plans:
+        return CHUNK
+    needed = max(sample_bytes(plan, int(samples.x.shape[0])) for plan in plans)
+    return samples_at_once(needed, CHUNK)
+
+
+def _part(claims: Sequence[Claim], samples: Samples) -> tuple[list[Parity | None], dict[int, Tally]]:
+    """Every claim on one part of the samples; None where the runtime is not installed."""
+    expected: dict[int, _Expected] = {}
+    found: list[Parity | None] = []
+    suspects = []
+    for number, claim in enumerate(claims):
+        candidate = claim.candidate()
+        if candidate is None:
+            found.append(None)
+            continue
+        key = id(claim.reference)
+        if key not in expected:
+            expected[key] = _expect(claim.reference, samples.x)
+        try:
+            parity, suspect = _compare(number, claim, candidate, expected[key], samples)
+        except MissingOptionalError as error:
+            claim.missing = error.message
+            found.append(None)
+            continue
+        found.append(parity)
+        if suspect is not None:
+            suspects.append(suspect)
+    alike: dict[tuple[int, int], list[_Suspect]] = {}
+    for suspect in suspects:
+        claim = claims[suspect.claim]
+        alike.setdefault((id(claim.reference), id(claim.rounding)), []).append(suspect)
+    for (key, _), own in alike.items():
+        rounding = claims[own[0].claim].rounding
+        assert rounding is not None
+        _explain(rounding, own, expected[key], samples.x, found)
+    return found, {key: run.tally for key, run in expected.items()}
+
+
+def _expect(reference: Executable, x: torch.Tensor) -> _Expected:
+    trace = reference.run(x, record=True)
+    spikes = {name: compact(trace.records.pop(name)) for name in reference.layers if name in trace.records}
+    return _Expected(spikes, trace.output, tally(x, spikes, trace.output))
+
+
+def compact(spikes: torch.Tensor) -> torch.Tensor:
+    """``spikes`` as bool where no neuron fires more than once per step."""
+    small = spikes.bool()
+    return small if torch.equal(small.to(spikes.dtype), spikes) else spikes
 
 
 def _compare(
-    parity: Parity, reference: Executable, candidate: Executable, samples: Samples, plan: Plan | None
-) -> Parity:
-    expected = reference.run(samples.x, record=True)
-    free = candidate.run(samples.x, record=True)
-    names = compared_layers(expected.records, free.records, candidate.layers)
-    layers: tuple[LayerParity, ...] = ()
-    if names:
-        given = {name: expected.records[name] for name in names}
-        same = all(torch.equal(given[name], free.records[name]) for name in names)
-        # layers that ran free on the reference's own spikes were given the reference's input already
-        forced = free if same else candidate.run(samples.x, record=True, forced=given)
-        distance = membrane_distance(plan, samples.x, given) if plan else None
-        layers = tuple(
-            compare_layer(name, given[name], forced.records[name], free.records[name], distance)
-            for name in names
-        )
-    before = decisions(expected.output, samples.decode)
-    after = decisions(free.output, samples.decode)
-    differing, largest = compare_output(expected.output, free.output)
-    return replace(
-        parity,
+    number: int, claim: Claim, candidate: Executable, expected: _Expected, samples: Samples
+) -> tuple[Parity, _Suspect | None]:
+    names = tuple(name for name in expected.spikes if name in candidate.layers)
+    free = candidate.run(samples.x, record=bool(names))
+    layers = _compare_free(expected, free, names)
+    before, after = decisions(expected.output, samples.decode), decisions(free.output, samples.decode)
+    outside, largest = compare_output(expected.output, free.output)
+    parity = replace(
+        claim.parity,
         samples=len(samples),
-        layers=layers,
+        layers=tuple(layers.values()),
         output_compared=expected.output.numel(),
-        output_differing=differing,
+        output_differing=0 if names and claim.parity.exact else outside,
+        output_free_differing=outside,
         output_max_difference=largest,
+        output_moments=moments(expected.output, free.output),
         same_decision=int((before == after).sum()),
         accuracy_reference=_accuracy(before, samples.labels),
         accuracy=_accuracy(after, samples.labels),
     )
+    output = free.output
+    del free
+    if not names:
+        return parity, None
+    flips: dict[str, torch.Tensor] = {}
+    if any(layer.free_differing for layer in layers.values()):
+        forced = {name: expected.spikes[name].float() for name in names}
+        given = candidate.run(samples.x, record=True, forced=forced)
+        del forced
+        output = given.output
+        for name in names:
+            record = given.records.pop(name)
+            layer = compare_layer(name, expected.spikes[name], record, expected.spikes[name])
+            layers[name] = replace(layer, free_differing=layers[name].free_differing)
+            if layer.differing:
+                flips[name] = compact(record)
+    if not claim.parity.exact:
+        return replace(parity, layers=tuple(layers.values())), None
+    differing = ~(output == expected.output)
+    if claim.rounding is None:
+        bound = READOUT_TOLERANCE * expected.output.abs()
+        wrong = int((~((output - expected.output).abs() <= bound)).sum())
+        return replace(parity, layers=tuple(layers.values()), output_differing=wrong), None
+    parity = replace(parity, layers=tuple(layers.values()))
+    where = differing.flatten(2).any(2).any(0)
+    for name, record in flips.items():
+        where = where | (record != expected.spikes[name]).flatten(2).any(2).any(0)
+    chosen = where.nonzero().flatten()
+    if not len(chosen):
+        return parity, None
+    kept = {name: record[:, chosen] for name, record in flips.items()}
+    return parity, _Suspect(number, chosen, kept, output[:, chosen] if bool(differing.any()) else None)
 
 
-def _previous(output: torch.Tensor) -> torch.Tensor:
-    """What a loop carries: the output of the step before, nothing at first."""
-    return torch.cat([torch.zeros_like(output[:1]), output[:-1]])
+def _compare_free(expected: _Expected, free: Trace, names: Sequence[str]) -> dict[str, LayerParity]:
+    """Layers that ran free on the reference's own spikes were given the reference's input already."""
+    same = expected.spikes
+    return {name: compare_layer(name, same[name], same[name], free.records[name]) for name in names}
+
+
+def _explain(
+    rounding: Rounding,
+    suspects: Sequence[_Suspect],
+    expected: _Expected,
+    x: torch.Tensor,
+    found: list[Parity | None],
+) -> None:
+    """Gather evidence for all suspects of one graph, and put what it explains into ``found``."""
+    wanted = {name for suspect in suspects for name in suspect.spikes}
+    if any(suspect.output is not None for suspect in suspects):
+        wanted.add(rounding.plan.output)
+    needed = EVIDENCE_COPIES * sample_bytes(rounding.plan, int(x.shape[0])) / 13
+    samples = torch.unique(torch.cat([suspect.samples for suspect in suspects]))
+    for chosen in torch.split(samples, samples_at_once(needed, len(samples))):
+        given = {name: spikes[:, chosen] for name, spikes in expected.spikes.items()}
+        recomputed = Recomputed(rounding, x[:, chosen], given, wanted)
+        inputs = {name: recomputed.input(name) for name in wanted}
+        for suspect in suspects:
+            parity = found[suspect.claim]
+            assert parity is not None
+            found[suspect.claim] = _with_evidence(
+                parity, suspect, rounding, chosen, inputs, expected.output[:, chosen], given
+            )
+
+
+def _with_evidence(
+    parity: Parity,
+    suspect: _Suspect,
+    rounding: Rounding,
+    chosen: torch.Tensor,
+    inputs: Mapping[str, Rounded],
+    output: torch.Tensor,
+    given: Mapping[str, torch.Tensor],
+) -> Parity:
+    """``parity`` with what the evidence on the samples ``chosen`` says; ``inputs``, ``output`` and ``given``
+    are of these samples."""
+    here, there = torch.isin(chosen, suspect.samples), torch.isin(suspect.samples, chosen)
+    rows = {row.layer: row for row in parity.layers}
+    for name, spikes in suspect.spikes.items():
+        own = spikes[:, there]
+        decision = rounding.decision(name, inputs[name].samples(here), own)
+        rows[name] = explained(rows[name], classify(decision, given[name][:, here], own))
+    wrong = 0
+    if suspect.output is not None:
+        error = inputs[rounding.plan.output].samples(here).error
+        off = (suspect.output[:, there] - output[:, here]).abs().double()
+        wrong = int((~(off <= 2 * error)).sum())
+    return replace(parity, layers=tuple(rows.values()), output_differing=parity.output_differing + wrong)
 
 
 def _accuracy(predicted: torch.Tensor, labels: torch.Tensor | None) -> float | None:
     return None if labels is None else float((predicted == labels).float().mean())
-
-
-def membrane_distance(plan: Plan, x: torch.Tensor, spikes: dict[str, torch.Tensor]) -> MembraneDistance:
-    """``|v - v_threshold|`` in float64, every layer given the recorded ``spikes`` of the layers before it.
-
-    The float64 run is made at the first flip only: a bundle without flips never pays for it.
-    """
-    inputs: dict[str, torch.Tensor] = {}
-
-    def distance(layer: str, _flips: torch.Tensor) -> torch.Tensor:
-        if not inputs:
-            forced = {name: spike.double() for name, spike in spikes.items()}
-            trace = Reference(plan, dtype=torch.float64).run(x.double(), record="all", forced=forced)
-            inputs.update({**trace.records, **forced})
-        arriving = [inputs[source] for source in plan.sources[layer]]
-        arriving += [_previous(inputs[source]) for source in plan.feedback.get(layer, ())]
-        membrane = membranes64(plan, layer, torch.stack(arriving).sum(0), spikes[layer])
-        node = plan.node(layer)
-        given = node.threshold if isinstance(node, nir.Threshold) else node.v_threshold
-        threshold = torch.as_tensor(given, dtype=torch.float64)
-        result: torch.Tensor = (membrane - threshold).abs()
-        return result
-
-    return distance

@@ -31,7 +31,7 @@ class Header(Block):
     Attributes:
         title: name of the network.
         kind: what the report was made from.
-        verdict: of a bundle: ``verified`` or ``failed``.
+        verdict: of a bundle: ``verified``, ``not verified`` or ``failed``.
         network_digest: SHA-256 of the weights or the file.
         step_seconds: duration of one step on the target, where known.
         data, split, samples, samples_available: which inputs were counted, and how many there are.
@@ -41,7 +41,7 @@ class Header(Block):
 
     title: str
     kind: Literal["run", "bundle", "nir", "net"]
-    verdict: Literal["verified", "failed"] | None = None
+    verdict: Literal["verified", "not verified", "failed"] | None = None
     network_digest: str = ""
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
@@ -261,7 +261,7 @@ class ParityRow(Block):
     runtime: str
     reference: str
     exact: bool
-    verdict: Literal["equal", "ties only", "approximate", "failed", "not run"]
+    verdict: Literal["equal", "ties only", "approximate", "failed", "not shown", "not run"]
     reason: str = ""
     samples: int = 0
     compared: int = 0

@@ -131,6 +131,26 @@ class Reference:
         records = {name: whole[name] for name in self._recorded(record)}
         return Trace(output=whole[self.plan.output], records=records, state=current)
 
+    def run_nodes(
+        self,
+        x: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        output: str,
+    ) -> dict[str, torch.Tensor]:
+        """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
+        network's output goes by the name ``output``.
+
+        Raises:
+            DataError: the graph has no such nodes, or of other shapes.
+        """
+        names = {**dict.fromkeys(forced), **dict.fromkeys(shapes)}
+        names.pop(output, None)
+        if missing := [name for name in names if name not in self.plan.shapes]:
+            raise DataError(f"The graph has no nodes {', '.join(missing)}.")
+        trace = self.run(x, record="all", forced=forced)
+        return {name: trace.output if name == output else trace.records[name] for name in shapes}
+
     def blocks(self, x: torch.Tensor, *, record: Record = True) -> Iterator[dict[str, torch.Tensor]]:
         """Run ``x [T, B, *shape]`` from zero state; give the records of one block of time after the other.
 

@@ -196,7 +196,7 @@ def test_interrupting_an_export_leaves_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snn_deploy.export.bundle.verify", stop)
+    monkeypatch.setattr("snn_deploy.export.bundle.prove_files", stop)
     out = tmp_path / "bundle"
     assert exit_code(["export", str(run_dir), "--to", "nir", "--samples", "4", "--out", str(out)]) == 130
     assert list(tmp_path.iterdir()) == []

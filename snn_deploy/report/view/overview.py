@@ -46,6 +46,8 @@ def badge(verdict: str | None) -> Badge | None:
         "equal": Badge("ok", "✓", "equal"),
         "ties only": Badge("warn", "≈", "float ties only"),
         "approximate": Badge("drift", "≈", "approximate, as declared"),
+        "not verified": Badge("warn", "?", "not verified"),
+        "not shown": Badge("warn", "?", "not shown"),
         "failed": Badge("bad", "✗", "failed"),
         "not run": Badge("off", "–", "not run"),
     }

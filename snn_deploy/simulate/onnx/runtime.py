@@ -6,7 +6,7 @@ same operators; to force, the operators behind a layer read a new input instead 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace
-from snn_deploy.simulate.onnx.info import OnnxInfo, read_info
+from snn_deploy.simulate.onnx.info import OnnxInfo, Value, read_info
 from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened
 
 Array = npt.NDArray[np.float32]
@@ -48,7 +48,7 @@ class OnnxRuntime:
         properties = {entry.key: entry.value for entry in self._model.metadata_props}
         self.info: OnnxInfo = read_info(properties, path.name)
         check_interface(self._model, self.info, path.name)
-        self._sessions: dict[tuple[bool, tuple[str, ...]], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[tuple[tuple[str, ...], ...], onnxruntime.InferenceSession] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -68,26 +68,54 @@ class OnnxRuntime:
             DataError: shapes do not fit, or ONNX Runtime refuses the model.
             ConfigError: ``forced`` names an unknown layer.
         """
-        shapes = {layer.name: layer.shape for layer in self.info.layers}
+        layers = {layer.name: layer for layer in self.info.layers}
         given = dict(forced or {})
-        if unknown := set(given) - set(shapes):
+        if unknown := set(given) - set(layers):
             raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        recorded = list(layers.values()) if record else []
+        return self._opened_run(x, recorded, {layers[name]: y for name, y in given.items()})
+
+    @property
+    def fixed_steps(self) -> int | None:
+        """The number of time steps it takes; None when it is free."""
+        return self.info.timesteps if self.info.kind == "unrolled" else None
+
+    def run_nodes(
+        self,
+        x: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        output: str,
+    ) -> dict[str, torch.Tensor]:
+        """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
+        network's output goes by the name ``output``.
+
+        Raises:
+            DataError: the model has no such nodes, or of other shapes.
+        """
+        nodes = {name: Value(name=name, shape=shape) for name, shape in shapes.items() if name != output}
+        replaced = {Value(name=name, shape=tuple(y.shape[2:])): y for name, y in forced.items()}
+        trace = self._opened_run(x, list(nodes.values()), replaced)
+        return {**trace.records, output: trace.output}
+
+    def _opened_run(
+        self, x: torch.Tensor, record: Sequence[Value], forced: Mapping[Value, torch.Tensor]
+    ) -> Trace:
         if self.info.kind == "unrolled" and x.shape[0] != self.info.timesteps:
             raise DataError(
                 f"'{self._path.name}' is unrolled over {self.info.timesteps} time steps; "
                 f"the input has {x.shape[0]}."
             )
         sequences = {self.info.input.name: _checked("the input", x, self.info.input.shape)}
-        for name, y in given.items():
-            sequences[name + FORCED] = _checked(f"forced '{name}'", y, shapes[name], *x.shape[:2])
+        for node, y in forced.items():
+            sequences[node.name + FORCED] = _checked(f"forced '{node.name}'", y, node.shape, *x.shape[:2])
         try:
-            session = self._session(record, tuple(given))
-            outputs = self._run(session, sequences)
+            outputs = self._run(self._session(record, list(forced)), sequences)
         except _RUNTIME_ERRORS as error:
             text = str(error).partition("\n")[0]
             raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
         suffix = "" if self.info.kind == "step" else SEQ
-        records = {name: torch.from_numpy(outputs[name + suffix]) for name in shapes} if record else {}
+        records = {node.name: torch.from_numpy(outputs[node.name + suffix]) for node in record}
         return Trace(output=torch.from_numpy(outputs[self.info.output.name]), records=records)
 
     def initial_state(self, batch: int) -> Arrays:
@@ -127,8 +155,8 @@ class OnnxRuntime:
                 values.append(found[name])
         return {name: np.stack(values) for name, values in kept.items()}
 
-    def _session(self, record: bool, forced: tuple[str, ...]) -> onnxruntime.InferenceSession:
-        key = (record, forced)
+    def _session(self, record: Sequence[Value], forced: Sequence[Value]) -> onnxruntime.InferenceSession:
+        key = tuple(tuple(node.name for node in nodes) for nodes in (record, forced))
         if key not in self._sessions:
             model = opened(self._model, self.info, record=record, forced=forced) if any(key) else self._model
             options = onnxruntime.SessionOptions()

@@ -41,10 +41,13 @@ def load_model(path: Path) -> onnx.ModelProto:
     return model
 
 
-def opened(model: onnx.ModelProto, info: OnnxInfo, *, record: bool, forced: Sequence[str]) -> onnx.ModelProto:
-    """A copy of ``model`` with layers' spikes as further outputs and ``forced`` layers replaced by inputs.
+def opened(
+    model: onnx.ModelProto, info: OnnxInfo, *, record: Sequence[Value], forced: Sequence[Value]
+) -> onnx.ModelProto:
+    """A copy of ``model`` with what the nodes ``record`` compute as further outputs, and the nodes ``forced``
+    replaced by inputs: spiking layers, or any nodes of the graph that the model was made from.
 
-    New outputs have the layers' names (a sequence model's: ``NAME_seq``), new inputs end in ``.forced``.
+    New outputs have the nodes' names (a sequence model's: ``NAME_seq``), new inputs end in ``.forced``.
 
     Raises:
         DataError: the model does not have the tensors its metadata name.
@@ -54,34 +57,31 @@ def opened(model: onnx.ModelProto, info: OnnxInfo, *, record: bool, forced: Sequ
     scan = next((node for node in copy.graph.node if node.op_type == "Scan"), None)
     if (scan is not None) != (info.kind == "scan"):
         raise DataError(f"The metadata call the model a '{info.kind}'; its operators say otherwise.")
-    shapes = {layer.name: layer for layer in info.layers}
     body = copy.graph if scan is None else _body(scan)
-    _check_layers(body, info)
-    replaced = [shapes[name] for name in forced]
-    recorded = list(info.layers) if record else []
+    _check_nodes(body, info, [*info.layers, *record, *forced])
     if info.kind == "unrolled":
-        _open_unrolled(copy.graph, int(info.timesteps or 0), replaced, recorded)
+        _open_unrolled(copy.graph, int(info.timesteps or 0), forced, record)
         return copy
-    _replace_inputs(body, {layer.name: layer.name + FORCED for layer in replaced})
-    body.input.extend(_like(layer, layer.name + FORCED) for layer in replaced)
-    body.output.extend(_like(layer, layer.name) for layer in recorded)
+    _replace_inputs(body, {layer.name: layer.name + FORCED for layer in forced})
+    body.input.extend(_like(layer, layer.name + FORCED) for layer in forced)
+    body.output.extend(_like(layer, layer.name) for layer in record)
     if scan is not None:
-        scan.input.extend(layer.name + FORCED for layer in replaced)
-        copy.graph.input.extend(_like(layer, layer.name + FORCED, "time") for layer in replaced)
+        scan.input.extend(layer.name + FORCED for layer in forced)
+        copy.graph.input.extend(_like(layer, layer.name + FORCED, "time") for layer in forced)
         for attribute in scan.attribute:
             if attribute.name == "num_scan_inputs":
-                attribute.i += len(replaced)
-        scan.output.extend(layer.name + SEQ for layer in recorded)
-        copy.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in recorded)
+                attribute.i += len(forced)
+        scan.output.extend(layer.name + SEQ for layer in record)
+        copy.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in record)
     return copy
 
 
-def _check_layers(body: onnx.GraphProto, info: OnnxInfo) -> None:
+def _check_nodes(body: onnx.GraphProto, info: OnnxInfo, nodes: Sequence[Value]) -> None:
     made = {name for node in body.node for name in node.output}
     steps = int(info.timesteps or 0) if info.kind == "unrolled" else 0
     if missing := [
         layer.name
-        for layer in info.layers
+        for layer in {value.name: value for value in nodes}.values()
         if any(name not in made for name in ([at_step(layer.name, t) for t in range(steps)] or [layer.name]))
     ]:
         raise DataError(f"The model has no tensors for the layers {', '.join(missing)}.")

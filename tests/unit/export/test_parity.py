@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from snn_deploy.export.parity import Parity, compare_layer, compare_output, join, judge
+from snn_deploy.export.parity import LayerParity, Parity, compare_layer, compare_output, join, moments
+from snn_deploy.export.proof.coverage import Coverage, LayerCoverage
+from snn_deploy.export.proof.evidence import classify
+from snn_deploy.export.proof.judge import Limits, judge, verdict_of
+from snn_deploy.export.proof.rounding import Decision, Rounded
 
 
 def spikes(*rows: str) -> torch.Tensor:
@@ -29,57 +34,123 @@ def test_a_flip_is_placed_at_its_step_sample_and_element() -> None:
     assert (result.differing, result.unexplained, result.first) == (1, 1, (2, 0, 2))
 
 
+def membranes(*rows: list[float], error: float = 1e-6) -> Decision:
+    """Membranes of three neurons over four steps beside a threshold of 1."""
+    value = torch.tensor(rows, dtype=torch.float64).unsqueeze(1)
+    return Decision(Rounded(value, torch.full_like(value, error)), torch.ones(()).double(), ">=")
+
+
 def test_ties_are_set_apart_and_so_is_what_follows_in_the_same_neuron() -> None:
     # neuron 0 flips at steps 1 and 3, neuron 2 at step 0; only neuron 0 was at its threshold, at step 1
     candidate = spikes("011", "100", "011", "100")
-
-    def distance(_layer: str, flips: torch.Tensor) -> torch.Tensor:
-        far = torch.ones(flips.shape, dtype=torch.float64)
-        far[1, 0, 0] = 1e-7
-        return far
-
-    result = compare_layer("a", REFERENCE, candidate, REFERENCE, distance)
+    own = membranes([0, 2, 0], [1 - 1e-7, 0, 0], [0, 2, 2], [2, 0, 0])
+    found = classify(own, REFERENCE.bool(), candidate.bool())
+    result = compare_layer("a", REFERENCE, candidate, REFERENCE, found)
     assert (result.differing, result.ties, result.after_ties, result.unexplained) == (3, 1, 1, 1)
     assert result.first == (0, 0, 2)
 
 
-def test_a_tie_width_that_is_not_met_explains_nothing() -> None:
+def test_what_follows_a_tie_must_follow_from_the_neurons_own_membrane() -> None:
+    candidate = spikes("010", "100", "011", "100")
+    own = membranes([0, 2, 0], [1 - 1e-7, 0, 0], [0, 2, 2], [0.5, 0, 0])
+    found = classify(own, REFERENCE.bool(), candidate.bool())
+    result = compare_layer("a", REFERENCE, candidate, REFERENCE, found)
+    assert (result.differing, result.ties, result.unexplained) == (2, 0, 2)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-7])
+def test_a_tie_wider_than_rounding_explains_nothing(error: float) -> None:
     candidate = spikes("110", "000", "011", "000")
-    result = compare_layer("a", REFERENCE, candidate, REFERENCE, lambda _n, f: torch.full(f.shape, 1.1e-5))
+    own = membranes([1 - 1e-6, 2, 0], [0, 0, 0], [0, 2, 2], [0, 0, 0], error=error)
+    found = classify(own, REFERENCE.bool(), candidate.bool())
+    result = compare_layer("a", REFERENCE, candidate, REFERENCE, found)
     assert (result.ties, result.unexplained) == (0, 1)
 
 
 @pytest.mark.parametrize(("value", "outside"), [(0.0, 0), (0.5e-4, 0), (2e-4, 1), (float("nan"), 1)])
-def test_outputs_are_compared_within_the_tolerance(value: float, outside: int) -> None:
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_outputs_are_compared_within_the_tolerance(value: float, outside: int, scale: float) -> None:
     reference = torch.zeros(2, 1, 3)
+    reference[0, 0, 0] = scale
     output = reference.clone()
-    output[1, 0, 2] = value
+    output[1, 0, 2] = value * scale
     assert compare_output(reference, output)[0] == outside
 
 
 def test_verdicts() -> None:
     layer = compare_layer("a", REFERENCE, REFERENCE, REFERENCE, None)
-    assert judge(replace(BLANK, layers=(layer,)), max_accuracy_drop=0).verdict == "equal"
-    tied = replace(layer, differing=2, ties=1, after_ties=1)
-    assert (
-        judge(replace(BLANK, layers=(tied,), output_differing=5), max_accuracy_drop=0).verdict == "ties only"
-    )
+    assert verdict(replace(BLANK, layers=(layer,))) == "equal"
+    tied = replace(BLANK, layers=(replace(layer, differing=2, ties=1, after_ties=1),))
+    assert verdict(replace(tied, output_free_differing=5)) == "ties only"
+    assert verdict(replace(tied, output_differing=5)) == "failed", "a tie does not excuse the readout"
     flipped = replace(layer, differing=3, ties=1, after_ties=1, first=(1, 2, 3))
-    failed = judge(replace(BLANK, layers=(layer, flipped)), max_accuracy_drop=0)
+    failed = judge(replace(BLANK, layers=(layer, flipped)), Limits())
     assert failed.verdict == "failed"
     assert "'a' at (step, sample, element) (1, 2, 3)" in failed.reason
     free_only = replace(layer, free_differing=1)
-    assert judge(replace(BLANK, layers=(free_only,)), max_accuracy_drop=0).verdict == "failed"
-    assert (
-        judge(replace(BLANK, output_compared=4, output_differing=1), max_accuracy_drop=0).verdict == "failed"
-    )
+    assert verdict(replace(BLANK, layers=(free_only,))) == "failed"
+    assert verdict(replace(BLANK, output_compared=4, output_differing=1)) == "failed"
+
+
+def verdict(parity: Parity, **limits: float) -> str:
+    return judge(parity, Limits(**limits)).verdict
+
+
+COVERED = LayerCoverage("a", 3, 3, 3, 3, spikes=4, compared=12)
+
+
+@pytest.mark.parametrize(
+    ("rows", "varies", "what"),
+    [
+        ((COVERED, replace(COVERED, layer="b", spikes=0, fired=0)), True, "'b' never fires"),
+        ((replace(COVERED, fed=False),), True, "'a' sees no input"),
+        ((replace(COVERED, spikes=12),), True, "'a' always fires"),
+        ((replace(COVERED, spikes=0),), True, "no layer fires"),
+        ((COVERED,), False, "the output never changes"),
+    ],
+)
+def test_what_was_not_exercised_is_not_shown(rows, varies: bool, what: str) -> None:
+    found = judge(replace(BLANK, coverage=Coverage(rows, varies)), Limits())
+    assert found.verdict == "not shown"
+    assert what in found.reason
+    assert verdict(replace(BLANK, coverage=Coverage((COVERED,), output_varies=True))) == "equal"
+
+
+def test_a_bundle_is_verified_by_an_independent_runtime_only() -> None:
+    own = replace(BLANK, verdict="equal")
+    other = replace(own, format="onnx step", runtime="onnxruntime")
+    assert verdict_of([own, other]) == ("verified", "")
+    assert verdict_of([own])[0] == "not verified"
+    assert verdict_of([replace(own, verdict="not run")])[0] == "not verified"
+    assert verdict_of([other, replace(own, verdict="not run")])[0] == "not verified"
+    assert verdict_of([own, replace(other, verdict="not shown")])[0] == "not verified"
+    assert verdict_of([own, other, replace(other, verdict="failed")])[0] == "failed"
 
 
 def test_an_approximate_format_is_judged_by_accuracy() -> None:
-    drift = replace(BLANK, exact=False, accuracy_reference=0.97, accuracy=0.955, output_differing=3)
-    assert judge(drift, max_accuracy_drop=0.02).verdict == "approximate"
-    assert judge(drift, max_accuracy_drop=0.01).verdict == "failed"
-    assert judge(replace(drift, accuracy=0.97, output_differing=0), max_accuracy_drop=0).verdict == "equal"
+    drift = replace(
+        BLANK, exact=False, accuracy_reference=0.97, accuracy=0.955, output_differing=3, same_decision=1,
+        output_moments=moments(REFERENCE, 2 * REFERENCE),
+    )  # fmt: skip
+    assert verdict(drift, max_accuracy_drop=0.02) == "approximate"
+    assert verdict(drift, max_accuracy_drop=0.01) == "failed"
+    assert verdict(replace(drift, accuracy=0.97, output_differing=0), max_accuracy_drop=0) == "equal"
+
+
+def test_an_approximate_format_is_judged_without_labels_too() -> None:
+    drift = replace(BLANK, exact=False, samples=100, output_differing=3, same_decision=85)
+    drift = replace(drift, output_moments=moments(REFERENCE, REFERENCE + 1))
+    assert verdict(drift) == "approximate", "12 of 100, and two standard deviations"
+    assert verdict(replace(drift, same_decision=80)) == "failed"
+    assert verdict(replace(drift, output_moments=moments(REFERENCE, -REFERENCE))) == "failed"
+    follows = LayerParity("a", 100, differing=10, spikes_reference=20, spikes=22, spikes_both=16)
+    assert follows.correlation == pytest.approx(
+        np.corrcoef([1] * 20 + [0] * 80, [1] * 16 + [0] * 4 + [1] * 6 + [0] * 74)[0, 1]
+    )
+    assert verdict(replace(drift, layers=(follows,))) == "approximate"
+    astray = replace(follows, spikes_both=3)
+    assert "do not follow" in judge(replace(drift, layers=(astray,)), Limits()).reason
+    assert verdict(replace(drift, layers=(replace(follows, spikes=0, spikes_both=0),))) == "failed"
 
 
 def test_chunks_join_to_the_whole() -> None:

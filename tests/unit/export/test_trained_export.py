@@ -27,7 +27,13 @@ from snn_deploy.tasks.open import open_source
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = toy_recipe("target.bits=4", "target.epochs=2", "teacher=null", "method.name=none")
+    recipe = toy_recipe(
+        "target.bits=4",
+        "target.epochs=2",
+        "teacher=null",
+        "method.name=none",
+        "student.neuron.v_threshold=0.1",
+    )
     made = Run.create(tmp_path_factory.mktemp("trained") / "run", recipe)
     distill(recipe, toy_data(), made, device="cpu")
     return made

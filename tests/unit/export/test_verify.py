@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from snn_deploy.export.parity import Parity
-from snn_deploy.export.verify import Samples, membrane_distance, verify
+from snn_deploy.export.proof.evidence import Recomputed
+from snn_deploy.export.proof.rounding import Rounding
+from snn_deploy.export.verify import Samples, verify
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.types import Plan
@@ -62,10 +64,23 @@ def test_the_same_network_is_equal() -> None:
     assert result.compared == STEPS * SAMPLES * 4
 
 
-def test_a_threshold_one_ulp_higher_gives_ties_and_nothing_else() -> None:
-    # weights are quarters, so membranes meet the threshold exactly, and >= and > differ there
+def test_a_threshold_one_ulp_higher_is_found_where_sums_are_exact() -> None:
+    # weights are quarters, so membranes meet the threshold exactly, and nothing rounds
     result = check(network(float(np.nextafter(np.float32(1), np.float32(2)))), network(), samples())
-    assert result.verdict == "ties only"
+    assert result.verdict == "failed"
+    assert result.ties == 0
+    assert result.differing > 0
+
+
+def test_a_threshold_one_ulp_higher_gives_ties_and_nothing_else_where_sums_round() -> None:
+    # three weights of a third meet the threshold of 1 up to rounding
+    def thirds(threshold: float) -> Plan:
+        plan = network(threshold)
+        plan.node("fc").weight = np.full((4, 3), np.float32(1 / 3))
+        return plan
+
+    data = Samples(torch.ones(STEPS, SAMPLES, 3))
+    result = check(thirds(float(np.nextafter(np.float32(1), np.float32(2)))), thirds(1.0), data)
     assert result.ties > 0
     assert result.differing == 0
 
@@ -79,12 +94,15 @@ def test_a_threshold_that_is_wrong_fails_at_the_layer() -> None:
 def test_distances_follow_a_hand_written_recursion_through_a_loop() -> None:
     plan, data = network(loop=True), samples()
     spikes = Reference(plan).run(data.x, record=True).records["lif"]
-    found = membrane_distance(plan, data.x, {"lif": spikes})("lif", spikes.bool())
+    rounding = Rounding(plan)
+    found = rounding.decision(
+        "lif", Recomputed(rounding, data.x, {"lif": spikes}, {"lif"}).input("lif"), spikes
+    )
     weight = torch.from_numpy(plan.node("fc").weight).double()
     v = torch.zeros(SAMPLES, 4, dtype=torch.float64)
     back = torch.zeros(SAMPLES, 4, dtype=torch.float64)
     for t in range(STEPS):
         v = v + 0.5 * (-v + 2 * (data.x[t].double() @ weight.T + back))
-        torch.testing.assert_close(found[t], (v - 1).abs(), rtol=0, atol=1e-12)
+        torch.testing.assert_close(found.membrane.value[t], v, rtol=0, atol=1e-12)
         back = spikes[t].double() / 4
         v = torch.where(spikes[t] > 0, 0.0, v)

@@ -1,0 +1,1 @@
+"""The proof of an exported file: what rounding explains, what was exercised, and the verdict."""

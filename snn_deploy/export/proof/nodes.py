@@ -1,0 +1,180 @@
+"""Feed every node of a file on its own, and compare it with float64 arithmetic of the graph it was made from.
+
+A runtime that lets us look inside (:class:`Opened`) is asked for the output of every node while all others
+are replaced by synthetic inputs (:mod:`snn_deploy.export.proof.probes`). Nothing but the graph's equations in
+float64 is the judge: values may differ by what rounding can do, spikes where float32 cannot decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Protocol, runtime_checkable
+
+import nir
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.nn.grad import conv1d_weight, conv2d_weight
+
+from snn_deploy.core.chunks import in_chunks, samples_at_once
+from snn_deploy.core.errors import DataError
+from snn_deploy.export.proof.probed import Probed
+from snn_deploy.export.proof.probes import SEED, STEPS, Probes, make_probes
+from snn_deploy.export.proof.rounding import Rounded, Rounding, exact
+from snn_deploy.graph.shapes import axes, pads
+from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
+
+COPIES = 6
+"""Recordings of all nodes, in float32, that are held at one time; our choice."""
+
+
+@runtime_checkable
+class Opened(Protocol):
+    """A loaded network whose nodes can all be recorded and replaced."""
+
+    def run_nodes(
+        self,
+        x: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        output: str,
+    ) -> dict[str, torch.Tensor]:
+        """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
+        network's output goes by the name ``output``.
+
+        Raises:
+            DataError: the network has no such nodes, or of other shapes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Elements of one node: compared, differing, undecided."""
+
+    compared: int = 0
+    differing: int = 0
+    undecided: int = 0
+
+    def __add__(self, other: _Count) -> _Count:
+        return _Count(
+            self.compared + other.compared,
+            self.differing + other.differing,
+            self.undecided + other.undecided,
+        )
+
+
+def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probed]:
+    """Check ``files``, which were all made from ``plan``, on the same synthetic inputs of ``steps`` steps."""
+    rounding = Rounding(plan)
+    probes = make_probes(plan, rounding, steps)
+    batch = int(probes.x.shape[1])
+    size = samples_at_once(COPIES * 4 * steps * sum(prod(shape) for shape in plan.shapes.values()), batch)
+    counts: list[dict[str, _Count]] = [{} for _ in files]
+    refused: dict[int, str] = {}
+    for _, found in in_chunks(batch, size, lambda which: _chunk(rounding, probes, files, which)):
+        for number, result in enumerate(found):
+            if isinstance(result, str):
+                refused[number] = result
+                continue
+            for name, count in result.items():
+                counts[number][name] = counts[number].get(name, _Count()) + count
+    weights, alone = weights_alone(plan, probes)
+    blank = Probed(
+        seed=SEED, frames=probes.frames * steps, sequences=probes.sequences, steps=steps,
+        weights=weights, weights_alone=alone,
+    )  # fmt: skip
+    results = []
+    for number, table in enumerate(counts):
+        total = sum(table.values(), _Count())
+        where = tuple(name for name, count in table.items() if count.differing)
+        if number in refused:
+            results.append(replace(blank, differing=1, where=(refused[number],)))
+            continue
+        results.append(
+            replace(
+                blank,
+                nodes=len(table),
+                compared=total.compared,
+                differing=total.differing,
+                undecided=total.undecided,
+                where=where,
+            )
+        )
+    return results
+
+
+def _chunk(
+    rounding: Rounding, probes: Probes, files: Sequence[Opened], which: slice
+) -> list[dict[str, _Count] | str]:
+    plan = rounding.plan
+    x = probes.x[:, which]
+    forced = {name: y[:, which] for name, y in probes.forced.items()}
+    shapes = {name: plan.shapes[name] for name in plan.order if name != plan.input}
+    outputs: list[dict[str, torch.Tensor] | str] = []
+    for file in files:
+        try:
+            outputs.append(file.run_nodes(x, forced, shapes, plan.output))
+        except DataError as error:
+            outputs.append(error.message)
+    counts: list[dict[str, _Count] | str] = [found if isinstance(found, str) else {} for found in outputs]
+    given = {plan.input: x, **forced}
+    for name in shapes:
+        terms = [exact(given[source]) for source in plan.sources[name]]
+        terms += [exact(given[source]).previous() for source in plan.feedback.get(name, ())]
+        arriving = rounding.sum(terms)
+        spiking = isinstance(plan.node(name), SPIKING_NODES)
+        value = None if spiking else rounding.output(name, arriving)
+        for found, count in zip(outputs, counts, strict=True):
+            if isinstance(found, str) or isinstance(count, str):
+                continue
+            own = found.pop(name)
+            count[name] = _fired(rounding, name, arriving, own) if value is None else _differing(value, own)
+    return counts
+
+
+def _differing(value: Rounded, own: torch.Tensor) -> _Count:
+    wrong = ~((own.double() - value.value).abs() <= value.error)
+    return _Count(own.numel(), int(wrong.sum()))
+
+
+def _fired(rounding: Rounding, name: str, arriving: Rounded, own: torch.Tensor) -> _Count:
+    decision = rounding.decision(name, arriving, own)
+    undecided = decision.undecided()
+    wrong = (own != decision.fires()) & ~undecided
+    return _Count(own.numel(), int(wrong.sum()), int(undecided.sum()))
+
+
+def weights_alone(plan: Plan, probes: Probes) -> tuple[int, int]:
+    """Weights of the graph, and those that alone met an input that is not zero in some sum."""
+    given = {plan.input: probes.x, **probes.forced}
+    total = alone = 0
+    for name in plan.of_type(*WEIGHT_NODES):
+        node = plan.node(name)
+        shape = np.asarray(node.weight).shape
+        total += prod(shape)
+        sources = (*plan.sources[name], *plan.feedback.get(name, ()))
+        active = torch.stack([given[s][:, : probes.frames] != 0 for s in sources]).sum(0)
+        alone += _alone(node, shape, active.flatten(0, 1).float())
+    return total, alone
+
+
+def _alone(node: nir.NIRNode, shape: tuple[int, ...], active: torch.Tensor) -> int:
+    """``active [F, *in]``: how many sources are not zero."""
+    if not isinstance(node, nir.Conv1d | nir.Conv2d):
+        single = active[active.flatten(1).sum(1) == 1]
+        return int(single.any(0).sum()) * shape[0]
+    rank, groups = len(shape) - 2, axes(node.groups, 1)[0]
+    stride, dilation = axes(node.stride, rank), axes(node.dilation, rank)
+    padding = pads(node, shape[2:], dilation, stride)
+    active = functional.pad(active, [p for pair in reversed(padding) for p in pair])
+    convolve = functional.conv1d if rank == 1 else functional.conv2d
+    weight_grad: Any = conv1d_weight if rank == 1 else conv2d_weight
+    taps = torch.ones(groups, *shape[1:])
+    found = torch.zeros_like(taps)
+    for part in torch.split(active, 64):
+        single = convolve(part, taps, None, stride, 0, dilation, groups) == 1
+        hits = weight_grad(part, list(taps.shape), single.float(), stride, 0, dilation, groups)
+        found = found.maximum(hits)
+    return int((found > 0).sum()) * (shape[0] // groups)

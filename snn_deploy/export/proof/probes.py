@@ -1,0 +1,305 @@
+r"""Synthetic inputs that feed every node of a graph on its own: they exercise what real samples leave open.
+
+Every node's output is replaced for the nodes behind it, so each node sees inputs that were made for it, and
+its own output is compared. Two kinds of inputs follow each other in the batch:
+
+**Frames**, for nodes without memory; every step is one frame. All zeros show the biases; dense frames of
+random numbers show order, edges, strides and padding; the others hold impulses so far apart that each sum
+behind them has one term: then nothing rounds, and every weight is seen as it is. An impulse has the size that
+lifts small weights over the bias. Where a frame for every impulse would take too long (``MAC_LIMIT``),
+several channels share a place; the result counts how many weights stood alone.
+
+**Sequences**, for neurons; the current of every neuron is solved so that its membrane meets a target
+c: h = theta + c s with s = |theta| + |theta - v_reset|. Targets just above and below theta, as near as
+rounding allows, show threshold, gain and start; after a spike they show the reset, after a large negative
+membrane and silence the decay; theta itself, where it can be met exactly, shows the comparison.
+
+All of it is our choice. The numbers come from one seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import Literal
+
+import nir
+import numpy as np
+import torch
+
+from snn_deploy.export.proof.rounding import UNIT, Decision, NeuronStep, Rounded, Rounding, float32
+from snn_deploy.graph.shapes import axes
+from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
+
+SEED = 20260
+STEPS = 8
+DENSE = 3
+LARGEST_FRAMES = 1024 + 1 + DENSE
+SMALLEST_FRAMES = 16
+MAC_LIMIT = 2e10
+"""Multiply-accumulates of all frames together."""
+LARGEST_GAIN = 2.0**20
+
+Target = float | Literal["+", "-", "=", "0"]
+"""c of h = theta + c s; "+" and "-" just above and below, "=" theta, "0" no current at all."""
+
+PATTERNS: tuple[tuple[Target, ...], ...] = (
+    ("+", "-", "+", "-", "-", "+", "+", "-"),
+    ("=", "=", "=", "=", "=", "=", "=", "="),
+    (1.5, "-", 1.5, "+", 1.5, "0", "-", "+"),
+    (-4.0, "0", "0", "+", -4.0, "0", "+", "-"),
+    (-4.0, "0", "0", "-", -4.0, "0", "-", "+"),
+    (-0.2, "0", "+", -0.2, "0", "0", "+", "-"),
+    (-0.2, "0", "-", "0", "0", "-", "0", "+"),
+    (30.0, "+", 30.0, "-", "0", "-", "=", "="),
+)
+RANDOM_PATTERNS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Inputs ``x`` and replaced outputs of every node, ``[steps, B, *shape]``; the first ``frames`` of the
+    batch are frames, the others sequences."""
+
+    x: torch.Tensor
+    forced: Mapping[str, torch.Tensor]
+    frames: int
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences there are."""
+        return int(self.x.shape[1]) - self.frames
+
+
+def make_probes(plan: Plan, rounding: Rounding, steps: int = STEPS, seed: int = SEED) -> Probes:
+    """Inputs of ``steps`` steps for every node of ``plan``; the same ones every time."""
+    rng = np.random.default_rng(seed)
+    sources = [name for name in plan.order if name != plan.output]
+    count = steps * ceil(_frames(plan) / steps)
+    values: dict[str, list[torch.Tensor]] = {}
+    turns = _turns(plan)
+    for name in sources:
+        frames = _frames_of(plan, name, count, (turns[name], 1 + max(turns.values())), rng)
+        values[name] = [frames.view(count // steps, steps, *plan.shapes[name]).transpose(0, 1)]
+    for drivers in driver_groups(plan):
+        currents = {drivers[layer]: _currents(rounding, layer, steps, rng) for layer in drivers}
+        batch = len(PATTERNS) + RANDOM_PATTERNS
+        for name in sources:
+            silence = torch.zeros(steps, batch, *plan.shapes[name])
+            values[name].append(currents.get(name, silence))
+    joined = {name: torch.cat(parts, 1).contiguous() for name, parts in values.items()}
+    return Probes(joined.pop(plan.input), joined, count // steps)
+
+
+def multiplications(plan: Plan) -> int:
+    """Multiply-accumulates of one step of one sample."""
+    total = 0
+    for name in plan.of_type(*WEIGHT_NODES):
+        weight = np.asarray(plan.node(name).weight)
+        total += weight.size * prod(plan.shapes[name][1:])
+    return total
+
+
+def _frames(plan: Plan) -> int:
+    """Frames that show every weight alone, within the limits."""
+    wanted = (
+        1 + DENSE + max((_impulses(plan, name)[0] for name in plan.order if name != plan.output), default=0)
+    )
+    affordable = int(MAC_LIMIT // max(multiplications(plan), 1))
+    return min(wanted, max(SMALLEST_FRAMES, min(affordable, LARGEST_FRAMES)))
+
+
+def _turns(plan: Plan) -> dict[str, int]:
+    """Sources of one sum give their impulses in turn: per node, which turn is its own, from 0."""
+    turns: dict[str, int] = {}
+    for name in plan.order:
+        taken = set()
+        for reader in _readers(plan, name):
+            if isinstance(plan.node(reader), WEIGHT_NODES):
+                beside = (*plan.sources[reader], *plan.feedback.get(reader, ()))
+                taken |= {turns[other] for other in beside if other in turns}
+        turns[name] = next(turn for turn in itertools.count() if turn not in taken)
+    return turns
+
+
+def _readers(plan: Plan, name: str) -> list[str]:
+    return [b for b in plan.order if name in (*plan.sources[b], *plan.feedback.get(b, ()))]
+
+
+def _impulses(plan: Plan, name: str) -> tuple[int, list[list[tuple[int, ...]]]]:
+    """Frames for all impulses of a node's output, and per place of a frame the positions it takes in turn."""
+    shape = plan.shapes[name]
+    spatial = shape[1:]
+    spacing = [1] * len(spatial)
+    for reader in _readers(plan, name):
+        node = plan.node(reader)
+        if isinstance(node, nir.Conv1d | nir.Conv2d):
+            rank = len(spatial)
+            kernel, stride = node.weight.shape[2:], axes(node.stride, rank)
+            dilation = axes(node.dilation, rank)
+            for axis in range(rank):
+                reach = (kernel[axis] - 1) * dilation[axis] + 1
+                spacing[axis] = max(spacing[axis], stride[axis] * ceil(reach / stride[axis]))
+        elif isinstance(node, nir.AvgPool2d | nir.SumPool2d):
+            kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
+            for axis in range(2):
+                spacing[axis] = max(spacing[axis], stride[axis] * ceil(kernel[axis] / stride[axis]))
+    reach = [min(step, size) for step, size in zip(spacing, spatial, strict=True)]
+    places = [
+        [
+            (channel, *(o + b for o, b in zip(offset, base, strict=True)))
+            for channel in range(shape[0])
+            for offset in itertools.product(*(range(r) for r in reach))
+            if all(o + b < size for o, b, size in zip(offset, base, spatial, strict=True))
+        ]
+        for base in itertools.product(*(range(0, size, r) for size, r in zip(spatial, reach, strict=True)))
+    ]
+    return max(len(place) for place in places), places
+
+
+def _frames_of(
+    plan: Plan, name: str, count: int, turn: tuple[int, int], rng: np.random.Generator
+) -> torch.Tensor:
+    """Frames ``[count, *shape]`` of the output of a node; ``turn`` is its own, and of how many."""
+    shape = plan.shapes[name]
+    size = _gain(plan, name)
+    frames = np.zeros((count, *shape), np.float32)
+    frames[1 : 1 + DENSE] = rng.normal(size=(DENSE, *shape)) * _level(plan, name)
+    own = range(1 + DENSE + turn[0], count, turn[1])
+    _, places = _impulses(plan, name)
+    for number, place in enumerate(places):
+        order = rng.permutation(len(place))
+        for step in range(max(len(place), len(own))):  # places with fewer positions start again
+            position = place[order[step % len(place)]]
+            frames[(own[(step + number) % len(own)], *position)] = size * rng.choice([-1.0, 1.0])
+    return torch.from_numpy(frames)
+
+
+def _gain(plan: Plan, name: str) -> float:
+    """A power of two that lifts the weights behind a node over their biases."""
+    largest = 1.0
+    for reader in _readers(plan, name):
+        node = plan.node(reader)
+        if isinstance(node, WEIGHT_NODES) and np.any(getattr(node, "bias", 0.0)):
+            sizes = np.abs(np.asarray(node.weight))
+            typical = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
+            if typical > 0:
+                largest = max(largest, float(np.abs(node.bias).max()) / typical)
+    return float(2.0 ** ceil(log2(min(largest, LARGEST_GAIN))))
+
+
+def _level(plan: Plan, name: str) -> float:
+    """Size of dense random numbers: that of the thresholds behind a node, 1 before weights."""
+    levels = [
+        float(np.abs(threshold_of(plan.node(reader))).mean())
+        for reader in _readers(plan, name)
+        if isinstance(plan.node(reader), SPIKING_NODES)
+    ]
+    return max(levels, default=1.0) or 1.0
+
+
+def threshold_of(node: nir.NIRNode) -> np.ndarray:
+    """Threshold of a spiking node."""
+    return np.asarray(node.threshold if isinstance(node, nir.Threshold) else node.v_threshold, np.float64)
+
+
+def driver_groups(plan: Plan) -> list[dict[str, str]]:
+    """Rounds of sequences: in each, some spiking layers and the source that alone brings their current."""
+    left = list(plan.of_type(*SPIKING_NODES))
+    groups: list[dict[str, str]] = []
+    while left:
+        drivers: dict[str, str] = {}
+        silent: set[str] = set()
+        for layer in list(left):
+            every = {*plan.sources[layer], *plan.feedback.get(layer, ())}
+            for source in plan.sources[layer]:
+                others = every - {source}
+                alone = source not in plan.feedback.get(layer, ())
+                if (
+                    alone
+                    and source not in silent | set(drivers.values())
+                    and not others & set(drivers.values())
+                ):
+                    drivers[layer] = source
+                    silent |= others
+                    left.remove(layer)
+                    break
+        if not drivers:
+            return groups  # layers fed by nothing but what they also feed back
+        groups.append(drivers)
+    return groups
+
+
+def _currents(rounding: Rounding, layer: str, steps: int, rng: np.random.Generator) -> torch.Tensor:
+    """Currents ``[steps, B, *shape]`` that lead the neurons of a layer along the patterns."""
+    more: list[Target] = rng.uniform(-2, 3, max(0, steps - STEPS)).tolist()
+    patterns: list[Sequence[Target]] = [(*pattern, *more)[:steps] for pattern in PATTERNS]
+    patterns += [tuple(rng.uniform(-2, 3, steps).tolist()) for _ in range(RANDOM_PATTERNS)]
+    shape = rounding.plan.shapes[layer]
+    node = rounding.plan.node(layer)
+    if isinstance(node, nir.Threshold):
+        threshold = float32(node.threshold)
+        found = [torch.stack([_input(threshold, target, shape) for target in row]) for row in patterns]
+        return torch.stack(found, 1)
+    return _follow(rounding, layer, patterns, shape)
+
+
+def _input(threshold: torch.Tensor, target: Target, shape: tuple[int, ...]) -> torch.Tensor:
+    """Input of a threshold without memory, for one target."""
+    value = threshold.float()
+    if target == "0":
+        value = torch.zeros_like(value)
+    elif target in ("+", "-"):
+        value = torch.nextafter(value, torch.full_like(value, torch.inf if target == "+" else -torch.inf))
+    elif not isinstance(target, str):
+        value = (threshold + target * threshold.abs()).float()
+    return value.expand(shape)
+
+
+def _follow(
+    rounding: Rounding, layer: str, patterns: Sequence[Sequence[Target]], shape: tuple[int, ...]
+) -> torch.Tensor:
+    neuron = rounding.neuron(layer)
+    fire = neuron.fire
+    assert fire is not None
+    threshold = float32(fire.threshold)
+    size = threshold.abs() + (threshold - float32(fire.v_reset)).abs()
+    state = NeuronStep(neuron, torch.zeros(len(patterns), *shape, dtype=torch.float64))
+    currents = []
+    for targets in zip(*patterns, strict=True):
+        x = _solve(state, targets, threshold, size)
+        h, error = state.charge(x, torch.zeros_like(x))
+        met = Decision(Rounded(h, error), threshold, fire.fires_at, fire.spikes == "many")
+        state.reset(met.fires() * ~met.undecided())
+        currents.append(x.float())
+    return torch.stack(currents)
+
+
+def _solve(
+    state: NeuronStep, targets: Sequence[Target], threshold: torch.Tensor, size: torch.Tensor
+) -> torch.Tensor:
+    """The float32 currents that bring the membranes ``[B, *shape]`` to ``targets [B]``; 0 where none can."""
+    a, b = state.response()
+
+    def current(h: torch.Tensor) -> torch.Tensor:
+        x = ((h - a) / b).float().double()
+        return torch.where(torch.isfinite(x), x, 0.0)
+
+    exactly = current(threshold.expand_as(a))
+    _, error = state.trial(exactly)
+    margin = 1.5 * error + UNIT * (b * exactly).abs() + 2 * UNIT * threshold.abs()
+    near = {"+": current(threshold + margin), "-": current(threshold - margin), "=": exactly}
+    far = current(threshold + _column([t if not isinstance(t, str) else 0.0 for t in targets], a) * size)
+    rows = []
+    for number, target in enumerate(targets):
+        if target == "0":
+            rows.append(torch.zeros_like(a[number]))
+        else:
+            rows.append(near[target][number] if isinstance(target, str) else far[number])
+    return torch.stack(rows)
+
+
+def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64).view(-1, *[1] * (like.ndim - 1))
