@@ -29,7 +29,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network, samples, and its bundle."""
     folder = tmp_path_factory.mktemp("made")
     write_nir(network(), folder / "net.nir")
-    np.savez(folder / "x.npz", x=np.ones((3, 2, 2, 4, 4), np.float32))
+    rng = np.random.default_rng(0)
+    np.savez(folder / "x.npz", x=rng.integers(-4, 5, (3, 8, 2, 4, 4)).astype(np.float32))
     export(folder, folder / "bundle")
     return folder
 
@@ -38,7 +39,7 @@ def export(made: Path, out: Path, **options: object) -> api.Bundle:
     return api.export_bundle(
         made / "net.nir",
         out,
-        formats=("nir",),
+        formats=("nir", "onnx"),
         data=str(made / "x.npz"),
         profiles=["horowitz-45nm-fp32"],
         **options,  # type: ignore[arg-type]

@@ -131,7 +131,7 @@ class OnnxRuntime:
         """
         names = [self.info.output.name, *(s.output for s in self.info.states)]
         try:
-            found = self._session(False, ()).run(names, {self.info.input.name: frame, **state})
+            found = self._session((), ()).run(names, {self.info.input.name: frame, **state})
         except _RUNTIME_ERRORS as error:
             text = str(error).partition("\n")[0]
             raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
