@@ -33,7 +33,7 @@ from snn_deploy.distill.interrupt import stop_on_signal
 from snn_deploy.distill.teacher import obtain_teacher
 from snn_deploy.recipes.recipe import Recipe, parse_recipe
 from snn_deploy.recipes.run_folder import Run
-from snn_deploy.tasks.open import load_data
+from snn_deploy.tasks.samples import load_data
 
 BLOCKS = {"student_tap": "block3.neuron", "teacher_tap": "block4.relu"}
 STAGES = {"student_tap": "layer4", "teacher_tap": "layer4"}

@@ -34,7 +34,9 @@ from snn_deploy.export.parity import decisions
 from snn_deploy.recipes.run_folder import Run, package_version
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.tasks.distill import distill_student
-from snn_deploy.tasks.open import Source, load_samples, open_source
+from snn_deploy.tasks.open import open_source
+from snn_deploy.tasks.samples import load_samples
+from snn_deploy.tasks.source import Source
 
 BITS = (8, 6, 4, 3, 2)
 FOLDS = 5

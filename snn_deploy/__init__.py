@@ -17,6 +17,7 @@ from snn_deploy.core.version import __version__
 _WHERE = {
     "Bundle": "snn_deploy.api",
     "EventCounter": "snn_deploy.synapses.live",
+    "Own": "snn_deploy.tasks.own",
     "Recipe": "snn_deploy.recipes.recipe",
     "Run": "snn_deploy.recipes.run_folder",
     "Semantics": "snn_deploy.graph.semantics",
@@ -44,6 +45,7 @@ _WHERE = {
 __all__ = [
     "Bundle",
     "EventCounter",
+    "Own",
     "Recipe",
     "Run",
     "Semantics",
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from snn_deploy.synapses.live import EventCounter
     from snn_deploy.tasks.compare import compare_reports
     from snn_deploy.tasks.distill import describe, distill_student
+    from snn_deploy.tasks.own import Own
     from snn_deploy.tasks.stream import Session
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from snn_deploy.core.errors import ConfigError, ParityError, Problem
 from snn_deploy.export.bundle import BundleOptions, write_bundle
@@ -22,12 +22,19 @@ from snn_deploy.graph.timing import Reading
 from snn_deploy.processes.world import joined
 from snn_deploy.report.build import DEFAULT_FORMATS
 from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, resolve
-from snn_deploy.tasks.open import Source, open_source
+from snn_deploy.tasks.open import open_source
+from snn_deploy.tasks.own import NOTHING_OWN, Own
 from snn_deploy.tasks.report import report_source
 from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
+from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
 
+if TYPE_CHECKING:
+    from torch import nn
+
 Report = Callable[[str], None]
+AnyNetwork: TypeAlias = "Source | nn.Module | Path | str"
+"""A path, ``FILE.py:NAME``, a torch module, or what was opened already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Bundle:
 
 
 def export_bundle(
-    source: Source | Path | str,
+    source: AnyNetwork,
     out: Path | str,
     *,
     formats: Sequence[str] = ("nir", "onnx", "lava"),
@@ -65,12 +72,14 @@ def export_bundle(
     profiles: Sequence[str] | None = None,
     lava_budget: float = 120.0,
     reading: Reading = NOTHING_STATED,
+    own: Own = NOTHING_OWN,
     report: Report = lambda line: None,
 ) -> Bundle:
     """Write a bundle of ``formats`` into ``out``, prove every file by running it, count, price and report.
 
     ``bits``, ``scales``, ``models``, ``opset``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
-    :class:`snn_deploy.export.bundle.BundleOptions`.
+    :class:`snn_deploy.export.bundle.BundleOptions`. ``own``: what a module, or ``FILE.py:NAME``, does
+    not say itself; every file is then held against that module.
 
     Raises:
         ConfigError: an unknown reader, version or rule; ``out`` holds anything but an unchanged bundle, or
@@ -91,7 +100,8 @@ def export_bundle(
         allow=tuple(allow),
         lava_budget=lava_budget,
     )
-    opened = _opened(source, replace(reading, leave_out=True) if LEAVE_OUT in allow else reading)
+    stated = replace(reading, leave_out=True) if LEAVE_OUT in allow else reading
+    opened = _opened(source, stated, own, data)
     if opened.kind == "net" and "lava" in formats:
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
@@ -124,8 +134,10 @@ def export_bundle(
     return Bundle(target, manifest)
 
 
-def _opened(source: Source | Path | str, reading: Reading) -> Source:
-    return open_source(Path(source), reading) if isinstance(source, Path | str) else source
+def _opened(source: AnyNetwork, reading: Reading, own: Own, data: str | None = None) -> Source:
+    if isinstance(source, Source):
+        return source
+    return open_source(Path(source) if isinstance(source, str) else source, reading, own, data)
 
 
 def _say(source: Source, report: Report, steps: int | None = None) -> None:
@@ -140,7 +152,7 @@ def open_bundle(path: Path | str) -> Bundle:
 
 
 def write_report(
-    source: Source | Path | str,
+    source: AnyNetwork,
     out: Path | str,
     *,
     profiles: Sequence[str] | None = None,
@@ -150,6 +162,7 @@ def write_report(
     against: Path | str | None = None,
     measure: bool = False,
     reading: Reading = NOTHING_STATED,
+    own: Own = NOTHING_OWN,
     report: Report = lambda line: None,
 ) -> dict[str, Path]:
     """Count, price and explain a run, a bundle, a ``.nir`` or a ``.net`` file; write the report into ``out``.
@@ -158,12 +171,13 @@ def write_report(
         source: what to look at.
         out: folder of the report.
         profiles: names or files of profiles; default: a few.
-        data: see :func:`snn_deploy.tasks.open.load_samples`.
+        data: see :func:`snn_deploy.tasks.samples.load_samples`.
         samples: how many; None for all.
         formats: of :data:`snn_deploy.report.build.FORMATS`; ``json`` is always written.
         against: a report to compare with: its ``report.json``, its folder, or that of a run or bundle.
         measure: also measure the energy of this machine while it runs the network.
         reading: what a file leaves open.
+        own: what a module leaves open.
         report: is told what was assumed.
 
     Returns:
@@ -173,7 +187,7 @@ def write_report(
         ConfigError: ``out`` is in a bundle.
     """
     require_no_bundle(Path(out))
-    opened = _opened(source, reading)
+    opened = _opened(source, reading, own, data)
     network = opened.network(data, samples)
     _say(opened, report, int(network.samples.x.shape[0]))
     return report_source(
@@ -190,10 +204,11 @@ def write_report(
 
 
 def check_network(
-    source: Source | Path | str,
+    source: AnyNetwork,
     targets: Sequence[str],
     *,
     reading: Reading = NOTHING_STATED,
+    own: Own = NOTHING_OWN,
     report: Report = lambda line: None,
 ) -> tuple[Answer, ...]:
     """Say for every target (chip profiles, formats) whether a run, a bundle, a ``.nir`` or a ``.net`` file
@@ -203,20 +218,21 @@ def check_network(
         ConfigError: unknown targets; all of them at once.
     """
     wanted = resolve(targets)
-    if not isinstance(source, Source) and Path(source).suffix == ".net":
+    if isinstance(source, Path | str) and Path(source).suffix == ".net":
         return check_net(Path(source), wanted)
-    opened = _opened(source, reading)
+    opened = _opened(source, reading, own)
     _say(opened, report)
     return check_plan(opened.plan, wanted, lava_file(opened.path, opened.manifest))
 
 
 def open_stream(
-    source: Source | Path | str,
+    source: AnyNetwork,
     backend: str = "reference",
     *,
     window: int | None = None,
     sensor: tuple[int, int] | None = None,
     reading: Reading = NOTHING_STATED,
+    own: Own = NOTHING_OWN,
 ) -> Session:
     """A session that is fed with events, or with frames, and gives decisions as soon as they are due.
 
@@ -226,24 +242,25 @@ def open_stream(
     Raises:
         ConfigError: ``backend`` cannot take one frame at a time, or ``window`` or ``sensor`` must be stated.
     """
-    return open_session(_opened(source, reading), backend, window=window, sensor=sensor)
+    return open_session(_opened(source, reading, own), backend, window=window, sensor=sensor)
 
 
 def simulate_network(
-    source: Source | Path | str,
+    source: AnyNetwork,
     backend: str | None = None,
     *,
     data: str | None = None,
     samples: int | None = 64,
     overrides: Sequence[str] = (),
     reading: Reading = NOTHING_STATED,
+    own: Own = NOTHING_OWN,
 ) -> Simulation:
     """Run a network in ``backend`` on real samples and compare it, layer by layer, with what it should do.
 
     By default ``.net`` files run in our fixed-point simulator, everything else in the reference. Processes
     started by ``torchrun`` share the samples.
     """
-    opened = _opened(source, reading)
+    opened = _opened(source, reading, own, data)
     chosen = backend or default_backend(opened)
     with joined() as world:
         return simulate_source(opened, chosen, data=data, samples=samples, overrides=overrides, world=world)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.own import own_options
+
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
@@ -50,18 +52,28 @@ def ls(
         render.say("next: snn-deploy distill quickstart")
 
 
+@own_options
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe, profile, method ..., or FILE.nir, FILE.net.")],
+    name: Annotated[
+        str, typer.Argument(help="A recipe, profile, method ..., FILE.nir, FILE.net or FILE.py:NAME.")
+    ],
+    own: Any = None,
 ) -> None:
-    """Print a recipe or profile as it ships, the options of a component, or a network file as text."""
+    """Print a recipe or profile as it ships, the options of a component, or a network as text."""
     from snn_deploy.cli import render
     from snn_deploy.core.assets import AssetKind, asset_dir, asset_names
     from snn_deploy.core.errors import ConfigError, did_you_mean
+    from snn_deploy.recipes.own_code import is_own_code
 
     if name.endswith((".nir", ".net")):
         from snn_deploy.tasks.show import file_text
 
         typer.echo(file_text(Path(name)), nl=False)
+        return
+    if is_own_code(name):
+        from snn_deploy.tasks.show import module_text
+
+        typer.echo(module_text(name, own), nl=False)
         return
     folders: tuple[AssetKind, ...] = ("distill", "hardware_profiles")
     for folder in folders:

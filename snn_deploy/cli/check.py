@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_deploy.cli.network import Network
+from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 NODES_SHOWN = 3
 
 
+@own_options
 @reading_options
 def check(
     source: Network,
@@ -27,6 +29,7 @@ def check(
         str, typer.Option(help="Chips, profiles and formats, separated by commas: loihi2,speck2f,lava.")
     ],
     reading: Any = None,
+    own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every reason why a network cannot go to a target, with the number, the limit and its source."""
@@ -36,7 +39,7 @@ def check(
     from snn_deploy.tasks.check import exit_code
 
     names = [part.strip() for part in target.split(",") if part.strip()]
-    answers = api.check_network(source, names, reading=reading, report=render.note)
+    answers = api.check_network(source, names, reading=reading, own=own, report=render.note)
     code = exit_code(answers)
     if json:
         render.emit_json([_as_dict(answer) for answer in answers])

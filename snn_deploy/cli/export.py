@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from snn_deploy.cli.network import Network
+from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
 
+@own_options
 @reading_options
 def export(
     source: Network,
@@ -65,6 +67,7 @@ def export(
         list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
     ] = None,
     reading: Any = None,
+    own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Write model files, run each in its own runtime on real samples, compare spike by spike, and report."""
@@ -90,6 +93,7 @@ def export(
             profiles=profile,
             lava_budget=lava_budget,
             reading=reading,
+            own=own,
             report=render.note,
         )
     except ParityError:

@@ -17,4 +17,6 @@ def _is_there(path: Path) -> Path:
     return path
 
 
-Network = Annotated[Path, typer.Argument(callback=_is_there, help="A run, a bundle, a .nir or a .net file.")]
+Network = Annotated[
+    Path, typer.Argument(callback=_is_there, help="A run, a bundle, a .nir or .net file, or FILE.py:NAME.")
+]

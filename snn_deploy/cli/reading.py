@@ -5,18 +5,17 @@ They are the same for every command that takes a network; :func:`reading_options
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from snn_deploy.cli.grouped import grouped
 
 if TYPE_CHECKING:
     from snn_deploy.graph.timing import Reading
 
 _PANEL = "What a .nir file from elsewhere leaves open"
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _option(name: str, text: str) -> Any:
@@ -63,31 +62,6 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def reading_options(command: Command) -> Command:
-    """``command``, which takes a ``reading``, with these options in its place.
-
-    Typer sees the options in the signature; the command gets one
-    :class:`~snn_deploy.graph.timing.Reading`.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    given = [p for p in signature.parameters.values() if p.name != "reading"]
-    taken = {name: option for name, option in _OPTIONS.items() if name not in signature.parameters}
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in taken.items()
-    ]
-
-    def run(**values: Any) -> Any:
-        options = {name: values.pop(name) for name in taken}
-        return command(**values, reading=stated(**options))
-
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in given] + added
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run  # type: ignore[return-value]
-
-
 def stated(**options: Any) -> Reading:
     """The options as a :class:`snn_deploy.graph.timing.Reading`.
 
@@ -132,3 +106,7 @@ def _resets(text: str | None) -> tuple[str | None, list[tuple[str, str]]]:
     alone = [part for part in parts if "=" not in part]
     named = [part.rpartition("=") for part in parts if "=" in part]
     return (",".join(alone) or None), [(name.strip(), kind.strip()) for name, _, kind in named]
+
+
+reading_options = grouped("reading", _OPTIONS, stated)
+"""Gives these options to a command that takes a ``reading``, a :class:`snn_deploy.graph.timing.Reading`."""

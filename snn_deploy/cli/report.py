@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from snn_deploy.cli.network import Network
+from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
 
+@own_options
 @reading_options
 def report(
     source: Network,
@@ -25,6 +27,7 @@ def report(
     ] = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
     reading: Any = None,
+    own: Any = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another report: its folder, or that of a run or bundle.")
     ] = None,
@@ -54,6 +57,7 @@ def report(
         against=against,
         measure=measure,
         reading=reading,
+        own=own,
         report=render.note,
     )
     if json:

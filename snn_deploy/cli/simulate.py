@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_deploy.cli.network import Network
+from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = ("layer", "neuron-steps", "spikes", "rate", "differ", "first (sample, step, neuron)")
 
 
+@own_options
 @reading_options
 def simulate(
     source: Network,
@@ -38,6 +40,7 @@ def simulate(
         typer.Option("-o", "--override", metavar="KEY=VALUE", help="data.KEY=VALUE, timesteps=T."),
     ] = None,
     reading: Any = None,
+    own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a network in a backend and compare it with what it should do, spike by spike."""
@@ -54,6 +57,7 @@ def simulate(
         samples=sample_count(samples),
         overrides=override or (),
         reading=reading,
+        own=own,
     )
     if not render.first_process():
         return

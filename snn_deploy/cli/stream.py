@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.own import own_options
+
 if TYPE_CHECKING:
     from snn_deploy.data.formats.base import Columns
     from snn_deploy.tasks.stream import Session, StepResult
@@ -17,8 +19,9 @@ PART = 1024
 SAVE_SECONDS = 1.0
 
 
+@own_options
 def stream(
-    source: Annotated[Path, typer.Argument(help="A bundle folder or a .nir file.")],
+    source: Annotated[Path, typer.Argument(help="A bundle folder, a .nir file, or FILE.py:NAME.")],
     events: Annotated[
         str, typer.Option("--events", help="A recording in any known format, or - for standard input.")
     ],
@@ -41,6 +44,7 @@ def stream(
         Path | None,
         typer.Option(help="Keep the session in this file: a killed stream of a recording goes on there."),
     ] = None,
+    own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per step.")] = False,
 ) -> None:
     """Feed events to a network as they come, and print its decisions and how long its steps take."""
@@ -48,7 +52,7 @@ def stream(
     from snn_deploy.cli import render
     from snn_deploy.cli.stream_view import Lines, Live, Records, latency
 
-    session = api.open_stream(source, backend, window=window, sensor=_size(sensor))
+    session = api.open_stream(source, backend, window=window, sensor=_size(sensor), own=own)
     if state is not None and state.exists():
         session.restore(state)
         render.note(f"going on after {session.events} events, from {state}")

@@ -8,16 +8,18 @@ from typing import Literal
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.files import clear_leftovers
 
-Kind = Literal["run", "nir", "net", "bundle"]
+Kind = Literal["run", "nir", "net", "bundle", "module"]
 
 
 def kind_at(path: Path) -> Kind:
-    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``; a folder whose
-    process died while it was replaced is put back first.
+    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``, or it is
+    ``FILE.py:NAME``; a folder whose process died while it was replaced is put back first.
 
     Raises:
         DataError: none of them does.
     """
+    if path.name.rpartition(":")[0].endswith(".py"):
+        return "module"
     if not path.exists():
         clear_leftovers(path.parent)
     if path.is_file() and path.suffix in {".nir", ".net"}:
@@ -28,6 +30,6 @@ def kind_at(path: Path) -> Kind:
         return "run"
     what = "does not exist" if not path.exists() else "is none of them"
     raise DataError(
-        f"A run folder, a bundle folder, a .nir or a .net file is needed; '{path}' {what}.",
+        f"A run folder, a bundle folder, a .nir or a .net file, or FILE.py:NAME is needed; '{path}' {what}.",
         hint="Make a run with: snn-deploy distill quickstart",
     )

@@ -40,7 +40,7 @@ class Header(Block):
     """
 
     title: str
-    kind: Literal["run", "bundle", "nir", "net"]
+    kind: Literal["run", "bundle", "nir", "net", "module"]
     verdict: Literal["verified", "not verified", "failed"] | None = None
     network_digest: str = ""
     input_shape: tuple[int, ...] = ()

@@ -14,8 +14,9 @@ from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.tasks.distill import distill_student
-from snn_deploy.tasks.open import load_data, open_source
+from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.report import count_source
+from snn_deploy.tasks.samples import load_data
 
 
 def run_trial(

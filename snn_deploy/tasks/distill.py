@@ -17,7 +17,7 @@ from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.processes.world import joined
 from snn_deploy.recipes.recipe import Recipe, load_recipe
 from snn_deploy.recipes.run_folder import Run
-from snn_deploy.tasks.open import load_data
+from snn_deploy.tasks.samples import load_data
 
 
 def distill_student(

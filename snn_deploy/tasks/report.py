@@ -27,7 +27,7 @@ from snn_deploy.report.neurobench import neurobench
 from snn_deploy.report.read import find_report, read_report
 from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.open import Source
+from snn_deploy.tasks.source import Source
 
 DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
 

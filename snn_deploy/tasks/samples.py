@@ -1,21 +1,30 @@
-"""Samples that a network is shown: what they are, and those of a ``.npz`` file."""
+"""Real samples for a network: of a data set by name, or of a ``.npz`` file."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from snn_deploy.core.errors import DataError
+from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.parsing import named_damage
+from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.sets.splits import spread
+from snn_deploy.data.types import DataSet
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import Decode
+from snn_deploy.recipes.recipe import Component, Recipe
+from snn_deploy.tasks.data_options import chosen_data
+
+if TYPE_CHECKING:
+    from snn_deploy.tasks.source import Source
 
 CALIBRATION_SAMPLES = 128
 MAX_SAMPLES_BYTES = 4 << 30
@@ -28,6 +37,70 @@ class LoadedSamples:
     test: Samples
     calibration: Calibration
     description: dict[str, Any]
+
+
+def load_samples(
+    source: Source, data: str | None, count: int | None, overrides: Sequence[str] = ()
+) -> LoadedSamples:
+    """Samples for ``source``: its recipe's data set, a data set by name, or a ``.npz`` file.
+
+    Args:
+        source: the network that will see them.
+        data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``, or None
+            for the data set the network was trained on.
+        count: how many test samples; None for all.
+        overrides: options of a data set; see :func:`snn_deploy.tasks.data_options.chosen_data`.
+    """
+    if data is not None and data.endswith(".npz"):
+        if overrides:
+            raise ConfigError(f"'{data}' holds frames; -o is for data sets by name.")
+        loaded = read_samples(Path(data), source.semantics.decode, count)
+    else:
+        loaded = _dataset_samples(source, data, count, overrides)
+    expected = source.plan.shapes[source.plan.input]
+    given = tuple(loaded.test.x.shape[2:])
+    if given != expected:
+        raise ConfigError(f"'{source.name}' takes samples of shape {expected}; the data have {given}.")
+    return loaded
+
+
+def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
+    """The data set of a recipe, or another one by ``name`` with its default options."""
+    component = recipe.data if name in {None, recipe.data.name} else Component(name=str(name))
+    options = component.resolve(DATASETS)
+    dataset: DataSet = DATASETS.get(component.name).factory(options, timesteps=recipe.timesteps, cache=None)
+    return dataset
+
+
+def _dataset_samples(
+    source: Source, name: str | None, count: int | None, overrides: Sequence[str]
+) -> LoadedSamples:
+    recipe = source.recipe
+    if name is None and recipe is not None:
+        name = recipe.data.name
+    if name is None:
+        raise ConfigError(
+            f"'{source.name}' does not say which data it is for.",
+            hint="Add --data NAME (see: snn-deploy ls data) or --data FILE.npz with x [T, N, ...] and y [N].",
+        )
+    steps = recipe.timesteps if recipe is not None else source.semantics.timesteps or 8
+    dataset, how = chosen_data(recipe, name, steps, overrides)
+    total = len(dataset.test)
+    chosen = spread(total, count)
+    calibration = spread(len(dataset.train), CALIBRATION_SAMPLES)
+    return LoadedSamples(
+        Samples(dataset.test.batch(chosen), dataset.test.labels[chosen], source.semantics.decode),
+        Calibration(dataset.train.batch(calibration), dataset.train.labels[calibration]),
+        {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "split": "test",
+            "samples": len(chosen),
+            "of": total,
+            "notes": list(dataset.notes),
+            "frames": how,
+        },
+    )
 
 
 def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples:
@@ -60,3 +133,21 @@ def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples
         "frames": f"Data: {path.name}, {len(chosen)} of {x.shape[1]} samples of {x.shape[0]} frames.",
     }
     return LoadedSamples(chosen, calibration, description)
+
+
+def frames_shape(path: Path) -> tuple[int, ...]:
+    """T and the shape of the frames in a ``.npz`` file, from the header of ``x [T, N, *shape]``.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no file '{path}'.")
+    with named_damage(f"'{path}' cannot be read as samples", unreadable=f"'{path}' cannot be read"):
+        with zipfile.ZipFile(path) as archive, archive.open("x.npy") as file:
+            read = np.lib.format.read_array_header_1_0
+            if np.lib.format.read_magic(file) != (1, 0):
+                read = np.lib.format.read_array_header_2_0
+            shape = read(file)[0]
+        steps, _, *rest = shape
+        return (steps, *rest)

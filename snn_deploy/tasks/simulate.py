@@ -25,7 +25,8 @@ from snn_deploy.simulate.footprint import FLOAT, trace_bytes
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.onnx.models import MODELS
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.open import Source, load_samples
+from snn_deploy.tasks.samples import load_samples
+from snn_deploy.tasks.source import Source
 
 COPIES = 4
 """Traces that there are at one time: two runs' own, and what they are made of and compared in."""
@@ -67,8 +68,8 @@ class LayerSpikes:
 class Simulation:
     """What a simulation showed. Rates are spikes per neuron and step; accuracy is a fraction.
 
-    ``against`` says what it is compared with: ``reference``, ``loihi``, or nothing; ``notes`` what was
-    assumed of the network, how the data became frames, and what makes the run doubtful.
+    ``against`` says what it is compared with: ``reference``, ``module``, ``loihi``, or nothing; ``notes``
+    what was assumed of the network, how the data became frames, and what makes the run doubtful.
     """
 
     backend: str
@@ -184,7 +185,7 @@ def open_backend(source: Source, backend: str) -> Executable:
         return source.executable
     if source.kind == "net" and backend == "reference" and source.refusal is not None:
         raise source.refusal
-    if source.kind in {"nir", "net"} and backend == "reference":
+    if source.kind in {"nir", "net", "module"} and backend == "reference":
         return Reference(source.plan)
     if source.kind == "net" and backend == "lava":
         return _opened(entry.factory(source.path))
@@ -220,7 +221,7 @@ def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]
         return open_backend(source, "loihi"), "loihi"
     if source.kind == "net":
         return (None, None) if backend == "loihi" else (source.executable, "loihi")
-    return source.executable, "reference"
+    return source.executable, "module" if source.kind == "module" else "reference"
 
 
 def _trace_bytes(source: Source, timesteps: int) -> int:

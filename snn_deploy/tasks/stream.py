@@ -26,7 +26,7 @@ from snn_deploy.data.events.recording import Events, Sensor, make_events
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.simulate.stepping import Frame, OnnxStepper, ReferenceStepper, Saved, Stepper
-from snn_deploy.tasks.open import Source
+from snn_deploy.tasks.source import Source
 
 STATE_VERSION = 1
 MAX_STATE_BYTES = 1 << 30

@@ -21,7 +21,7 @@ from snn_deploy.data.loading.decoding import decode_image
 from snn_deploy.data.sets.mnist import read_idx
 from snn_deploy.data.sets.unpickle import load_pickle
 from snn_deploy.models.load import load_weights
-from snn_deploy.tasks.open import read_samples
+from snn_deploy.tasks.samples import read_samples
 from support.fuzz_events import in_zip, saved
 from support.fuzz_target import Target
 from support.mutation import blind, in_text

@@ -8,6 +8,7 @@ all at once. Nodes are named by module path; a stateless module used again gets 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import nir
@@ -19,6 +20,7 @@ from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
 from snn_deploy.graph.passes.journal import write_journal
 from snn_deploy.graph.passes.protocol import Stage
+from snn_deploy.graph.readers.calling import Calling
 from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.readers.modules import (
     CONVERTERS,
@@ -48,6 +50,20 @@ def from_torch(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> n
     Raises:
         UnsupportedError: naming every module and operation that NIR cannot express, with what to try.
     """
+    return read_module(module, in_shape, semantics=semantics).graph
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModule:
+    """A module as the hub graph, how it is called, and the output shape of every module in it."""
+
+    graph: nir.NIRGraph
+    calling: Calling
+    shapes: dict[str, Shape]
+
+
+def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> ReadModule:
+    """See :func:`from_torch`."""
     tracer = Tracer()
     builder = _Builder(module, in_shape, semantics.dt, leading_axes(module, tracer.problems))
     traced = tracer.run(module)
@@ -64,7 +80,11 @@ def from_torch(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> n
     write_semantics(graph, semantics.stating(integrator="euler", fires_at=">=", reset=reset, dt=semantics.dt))
     folded = Stage.of(graph).then(FoldBatchNorm())
     write_journal(folded.subject, folded.journal)
-    return folded.subject
+    leading = builder.leading
+    layers = tuple(name for name in builder.nodes if isinstance(builder.nodes[name], SPIKING_NODES))
+    return ReadModule(
+        folded.subject, Calling("sequence" if leading == 2 else "steps", layers=layers), builder.shapes
+    )
 
 
 class _RefusalError(Exception):
@@ -81,10 +101,10 @@ class _Builder:
     def __init__(self, module: nn.Module, in_shape: Shape, dt: float, leading: int) -> None:
         self._modules = dict(module.named_modules())
         self._dt = dt
-        self._leading = leading
+        self.leading = leading
         self._in_shape = tuple(int(n) for n in in_shape)
         self._values: dict[fx.Node, Terms] = {}
-        self._shapes: dict[str, Shape] = {}
+        self.shapes: dict[str, Shape] = {}
         self._input = "input" if "input" not in self._modules else "input_node"
         self._output = "output" if "output" not in self._modules else "output_node"
         self._soft: dict[str, bool] = {}
@@ -125,7 +145,7 @@ class _Builder:
         if self.nodes:
             raise _RefusalError(name, "a second input", "exactly one input")
         self.nodes[self._input] = nir.Input({"input": np.array(self._in_shape)})
-        self._shapes[self._input] = self._in_shape
+        self.shapes[self._input] = self._in_shape
         return (self._input,)
 
     def _module(self, path: str, node: fx.Node, terms: Terms) -> Terms:
@@ -136,7 +156,7 @@ class _Builder:
             return terms
         if name in FLATTENS:
             folded = node.meta["per_step"] or getattr(module, "step_mode", "s") == "m"
-            leading = 1 if folded else self._leading
+            leading = 1 if folded else self.leading
             return self._flatten(path, terms, module.start_dim, module.end_dim, leading)
         if name in NEURONS:
             self._check_neuron(path, module)
@@ -158,7 +178,7 @@ class _Builder:
                 "pool right behind neurons, average (layer.AvgPool2d), or stride",
             )
         counted = self._place(f"{path}.sum", total, terms)
-        return self._place(path, nir.Threshold(np.full(self._shapes[counted[0]], 0.5)), counted)
+        return self._place(path, nir.Threshold(np.full(self.shapes[counted[0]], 0.5)), counted)
 
     def _unknown(self, path: str) -> _RefusalError:
         kind = type(self._modules[path]).__name__
@@ -188,7 +208,7 @@ class _Builder:
         if name == "flatten":
             start, end = flatten_arguments(node)
             return self._flatten(
-                f"{path}.flatten" if path else "flatten", operands[0], start, end, self._leading
+                f"{path}.flatten" if path else "flatten", operands[0], start, end, self.leading
             )
         raise _RefusalError(where, f"the operation '{name}'", "layers, sums of two values, and flatten")
 
@@ -217,16 +237,16 @@ class _Builder:
         while name in self.nodes:
             count += 1
             name = f"{path}:{count}"
-        self.nodes[name], self._shapes[name] = node, out
+        self.nodes[name], self.shapes[name] = node, out
         self.edges.extend((term, name) for term in terms)
         return (name,)
 
     def _shape(self, where: str, terms: Terms) -> Shape:
-        shapes = {self._shapes[term] for term in terms}
+        shapes = {self.shapes[term] for term in terms}
         if len(shapes) > 1:
-            listed = ", ".join(f"{term} {self._shapes[term]}" for term in terms)
+            listed = ", ".join(f"{term} {self.shapes[term]}" for term in terms)
             raise _RefusalError(where, f"adds values of different shapes: {listed}", "no broadcasting")
-        return self._shapes[terms[0]]
+        return self.shapes[terms[0]]
 
     def _finish(self, result: Any) -> None:
         if not isinstance(result, fx.Node):

@@ -12,6 +12,7 @@ KINDS = {
     "bundle": "deployment bundle",
     "nir": "NIR graph",
     "net": "lava-dl network",
+    "module": "torch module",
 }
 
 

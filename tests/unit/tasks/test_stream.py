@@ -24,7 +24,8 @@ from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.open import Source, open_source
+from snn_deploy.tasks.open import open_source
+from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
 
 STEPS, SAMPLES = 6, 3

@@ -1,0 +1,167 @@
+"""Python code of a user's own, named ``FILE.py:NAME``: a class, a function, or a finished object.
+
+The file is run when it is asked for, in a module of its own; its folder can be imported from while it runs.
+Naming it on the command line is what permits that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snn_deploy.core.documents import parse_yaml
+from snn_deploy.core.errors import ConfigError, DataError, Problem, did_you_mean
+from snn_deploy.core.files import sha256_file
+
+_MARK = ".py:"
+
+
+def is_own_code(name: Path | str) -> bool:
+    """Whether ``name`` is of the form ``FILE.py:NAME``."""
+    return _MARK in str(name)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """``NAME`` in a Python ``file`` of the user."""
+
+    file: Path
+    name: str
+
+    @classmethod
+    def of(cls, text: Path | str, folder: Path | None = None) -> OwnCode:
+        """``FILE.py:NAME``; a relative file lies in ``folder``, by default the current one.
+
+        Raises:
+            ConfigError: no such form.
+            DataError: there is no such file.
+        """
+        place, mark, name = str(text).rpartition(_MARK)
+        if not mark or not name.isidentifier():
+            raise ConfigError(f"'{text}' is not of the form FILE.py:NAME.", hint="Such as my_net.py:Net")
+        file = (folder or Path()) / f"{place}.py"
+        if not file.is_file():
+            raise DataError(
+                f"There is no file '{file}'.", hint="FILE.py:NAME names a Python file and a class."
+            )
+        return cls(file, name)
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return sha256_file(self.file)
+
+    def load(self) -> Any:
+        """What the file calls ``name``; the file is run once per process and content.
+
+        Raises:
+            ConfigError: the file fails, or nothing in it has that name.
+        """
+        key = f"_snn_deploy_own_{self.file.stem}_{self.sha256[:16]}"
+        module = sys.modules.get(key) or self._run(key)
+        if not hasattr(module, self.name):
+            names = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == key]
+            raise ConfigError(
+                f"'{self.file}' holds nothing called '{self.name}'.{did_you_mean(self.name, names)}",
+                hint=f"It defines: {', '.join(names) or 'nothing'}",
+            )
+        return getattr(module, self.name)
+
+    def build(self, arguments: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+        """``NAME(**arguments)``, or the object itself where it cannot be called to make one.
+
+        Those ``offered`` are given where the signature names them and ``arguments`` does not; None is what
+        nobody knows.
+
+        Raises:
+            ConfigError: arguments that it does not take or needs, all at once; or it fails.
+        """
+        made = self.load()
+        if not (inspect.isclass(made) or inspect.isfunction(made)):
+            if arguments:
+                raise ConfigError(
+                    f"'{self.name}' of '{self.file}' is no class or function: it takes no arguments."
+                )
+            return made
+        given = {**_wanted(made, arguments, offered), **arguments}
+        if problems := list(_argument_problems(made, given)):
+            raise ConfigError(f"'{self.name}' of '{self.file}' cannot be called so.", problems=problems)
+        try:
+            return made(**given)
+        except Exception as error:
+            raise _failed(f"'{self.name}' of '{self.file}' failed", self.file, error) from error
+
+    def _run(self, key: str) -> Any:
+        spec = importlib.util.spec_from_file_location(key, self.file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        sys.path.insert(0, str(self.file.resolve().parent))
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[key]
+            raise _failed(f"'{self.file}' cannot be run", self.file, error) from error
+        finally:
+            sys.path.pop(0)
+        return module
+
+
+def read_arguments(texts: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE``, each value as YAML.
+
+    Raises:
+        ConfigError: of another form; all at once.
+    """
+    found: dict[str, Any] = {}
+    problems = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            problems.append(Problem(text, "not of the form KEY=VALUE", try_instead="--arg width=16"))
+        else:
+            found[name] = parse_yaml(value, f"--arg {name}", "value")
+    if problems:
+        raise ConfigError("These arguments cannot be read.", problems=problems)
+    return found
+
+
+def _wanted(made: Any, arguments: Mapping[str, Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(made).parameters
+    return {
+        name: value
+        for name, value in offered.items()
+        if name in parameters
+        and name not in arguments
+        and (value is not None or parameters[name].default is inspect.Parameter.empty)
+    }
+
+
+def _argument_problems(made: Any, given: Mapping[str, Any]) -> Iterable[Problem]:
+    parameters = inspect.signature(made).parameters
+    kinds = inspect.Parameter
+    anything = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
+    names = [n for n, p in parameters.items() if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    for name, value in given.items():
+        if name not in names and not anything:
+            taken = f"it takes {', '.join(names) or 'none'}"
+            yield Problem(name, f"unknown argument.{did_you_mean(name, names)}", taken)
+        elif value is None and parameters[name].default is kinds.empty:
+            yield Problem(name, "is not known", f"state it, as an option or with --arg {name}=...")
+    for name in names:
+        if name not in given and parameters[name].default is kinds.empty:
+            yield Problem(name, "is missing", "it has no default", try_instead=f"--arg {name}=...")
+
+
+def _failed(what: str, file: Path, error: Exception) -> ConfigError:
+    """The user's own fault, with the line of the user's own file."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    place = f" (line {line})" if line else ""
+    return ConfigError(f"{what}{place}: {type(error).__name__}: {error}")

@@ -1,0 +1,103 @@
+"""A torch module of a user's own as a network: the module itself is what everything else is held against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.core.files import sha256_file
+from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.types import DataSet
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.from_torch import read_module
+from snn_deploy.graph.semantics import Semantics
+from snn_deploy.models.module_executable import ModuleExecutable
+from snn_deploy.models.own import as_module, put_weights, weights_digest
+from snn_deploy.recipes.own_code import OwnCode
+from snn_deploy.tasks.data_options import chosen_data
+from snn_deploy.tasks.own import Own
+from snn_deploy.tasks.samples import frames_shape
+from snn_deploy.tasks.source import Source
+
+
+def open_module(source: nn.Module | Path, own: Own, data: str | None = None) -> Source:
+    """Open ``source``, a module or ``FILE.py:NAME``; its weights stay as they are unless ``own`` names some.
+
+    ``data``, as of :func:`snn_deploy.tasks.samples.load_samples`, tells the shape and the steps that ``own``
+    does not.
+
+    Raises:
+        ConfigError: no module, arguments that do not fit, or no shape or number of steps.
+        DataError: files that are missing or damaged, or weights of another network.
+        UnsupportedError: NIR cannot express the module; every reason is named.
+    """
+    facts = _with_data(own, data)
+    provenance: dict[str, Any] = {}
+    if isinstance(source, nn.Module):
+        module, name, path = source, type(source).__name__, Path(type(source).__name__)
+        if own.arguments:
+            raise ConfigError("A module that exists takes no arguments.")
+    else:
+        code = OwnCode.of(source)
+        module, path, name = build_module(code, facts), source, code.name
+        provenance["code"] = {
+            "file": code.file.name,
+            "name": code.name,
+            "sha256": code.sha256,
+            "arguments": {key: repr(value) for key, value in own.arguments.items()},
+        }
+    if own.weights is not None:
+        put_weights(module, Path(own.weights))
+        provenance["weights"] = {"file": Path(own.weights).name, "sha256": sha256_file(Path(own.weights))}
+    if facts.shape is None:
+        raise ConfigError(
+            f"The shape of the input of '{name}' is not known.",
+            hint="State it without time and batch, --shape 2x34x34, or name data: --data test.npz",
+        )
+    semantics = Semantics(timesteps=facts.timesteps, classes=facts.classes)
+    read = read_module(module, facts.shape, semantics=semantics)
+    plan = make_plan(read.graph)
+    assumed = [read.calling.sentence()]
+    if own.weights is None and not isinstance(source, nn.Module):
+        assumed.append(f"No --weights were given: '{name}' has those that its code gives it.")
+    return Source(
+        name=name,
+        kind="module",
+        path=path,
+        plan=plan,
+        executable=ModuleExecutable(module, read.calling, read.shapes),
+        provenance={**provenance, "sha256": weights_digest(module), "assumed": assumed},
+    )
+
+
+def build_module(code: OwnCode, facts: Own) -> nn.Module:
+    """The module that ``code`` makes; a signature that names them is given the facts of the data."""
+    offered = {
+        "in_shape": facts.shape,
+        "classes": len(facts.classes) or None,
+        "timesteps": facts.timesteps,
+    }
+    return as_module(code.build(facts.arguments, offered), f"'{code.name}' of '{code.file}'")
+
+
+def _with_data(own: Own, data: str | None) -> Own:
+    """``own`` with the shape, steps and classes of ``data`` where it states none."""
+    if data is None or (own.shape and own.timesteps and own.classes):
+        return own
+    if data.endswith(".npz"):
+        steps, *shape = frames_shape(Path(data))
+        return replace(own, shape=own.shape or tuple(shape), timesteps=own.timesteps or steps)
+    if own.timesteps is None:
+        raise ConfigError(
+            f"The number of steps is not known: the data set '{data}' can be cut into any.",
+            hint="State it: --timesteps 8",
+        )
+    DATASETS.options(data)
+    dataset: DataSet = chosen_data(None, data, own.timesteps, ())[0]
+    return replace(
+        own, shape=own.shape or tuple(dataset.shape), classes=own.classes or tuple(dataset.classes)
+    )

@@ -1,0 +1,41 @@
+"""What a module of a user's own, or the code that makes it, does not say itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Facts about a module, each stated or left to the module, its code and the data.
+
+    Attributes:
+        weights: ``.pt`` (a state dict) or ``.safetensors``.
+        arguments: of the constructor.
+        shape: of its input, without T and B; by default that of the data.
+        timesteps: T; by default that of the data.
+        classes: their names, in order; by default those of the data set.
+    """
+
+    weights: Path | str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+    timesteps: int | None = None
+    classes: tuple[str, ...] = ()
+
+    def given(self) -> tuple[str, ...]:
+        """Names of what is stated."""
+        values = {
+            "weights": self.weights,
+            "arguments": self.arguments,
+            "shape": self.shape,
+            "timesteps": self.timesteps,
+            "classes": self.classes,
+        }
+        return tuple(name for name, value in values.items() if value)
+
+
+NOTHING_OWN = Own()
