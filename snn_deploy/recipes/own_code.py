@@ -6,6 +6,7 @@ Naming it on the command line is what permits that.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -58,12 +59,13 @@ class OwnCode:
         return sha256_file(self.file)
 
     def load(self) -> Any:
-        """What the file calls ``name``; the file is run once per process and content.
+        """What the file calls ``name``; the file is run once per process, place and content.
 
         Raises:
             ConfigError: the file fails, or nothing in it has that name.
         """
-        key = f"_snn_deploy_own_{self.file.stem}_{self.sha256[:16]}"
+        place = hashlib.sha256(f"{self.file.resolve()} {self.sha256}".encode()).hexdigest()
+        key = f"_snn_deploy_own_{self.file.stem}_{place[:16]}"
         module = sys.modules.get(key) or self._run(key)
         if not hasattr(module, self.name):
             names = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == key]
@@ -161,7 +163,8 @@ def _argument_problems(made: Any, given: Mapping[str, Any]) -> Iterable[Problem]
 
 def _failed(what: str, file: Path, error: Exception) -> ConfigError:
     """The user's own fault, with the line of the user's own file."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
+    frames, here = traceback.extract_tb(error.__traceback__), file.resolve()
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == here]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     place = f" (line {line})" if line else ""
     return ConfigError(f"{what}{place}: {type(error).__name__}: {error}")

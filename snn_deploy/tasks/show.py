@@ -8,6 +8,7 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.text import net_text
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
+from snn_deploy.graph.readers.modules import is_known
 from snn_deploy.graph.text import graph_text
 from snn_deploy.tasks.own import Own
 
@@ -39,7 +40,7 @@ def module_text(name: str, own: Own) -> str:
     rows = [
         (path, type(m).__name__, f"{sum(p.numel() for p in m.parameters()):,}")
         for path, m in module.named_modules()
-        if path
+        if path and not is_known(module.get_submodule(path.rpartition(".")[0]))
     ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     lines = [f"{name}: module paths, kinds, parameters"]

@@ -93,15 +93,15 @@ def test_the_other_commands(folder, capsys):
     assert exit_code(["simulate", "my_net.py:Net", *own, "--data", "test.npz"]) == 0
     assert "as in module" in capsys.readouterr().out
     assert exit_code(["report", "my_net.py:Net", *own, "--data", "test.npz", "--format", "md"]) == 0
-    assert "torch module" in (folder / "my_net-report" / "report.md").read_text()
+    assert "whole sequence" in (folder / "my_net-report" / "report.md").read_text()
     assert exit_code(["show", "my_net.py:Net", "--arg", "width=6"]) == 0
     shown = capsys.readouterr().out
-    assert "2  LIFNode" in shown and "--shape" in shown
+    assert "surrogate" not in shown and "2  LIFNode" in shown and "--shape" in shown
     assert exit_code(["show", "my_net.py:Net", "--shape", "2x6x6"]) == 0
     assert "2: LIF (4, 6, 6)" in capsys.readouterr().out
-    Path("e.csv").write_text("1000,1,2,1\n250000,3,3,0\n500000,2,2,1\n")
+    np.save("e.npy", np.array([(1000, 1, 2, 1), (250000, 3, 3, 0)], [(c, "i8") for c in "txyp"]))
     own += ["--shape", "2x6x6", "--timesteps", "2"]
-    assert exit_code(["stream", "my_net.py:Net", *own, "--events", "e.csv", "--window", "100000"]) == 0
+    assert exit_code(["stream", "my_net.py:Net", *own, "--events", "e.npy", "--window", "100000"]) == 0
 
 
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "module.", "safetensors"])

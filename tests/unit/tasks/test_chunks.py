@@ -19,7 +19,8 @@ from snn_deploy.graph.lava.io import write_net
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks import report, simulate
-from snn_deploy.tasks.open import Source, open_source
+from snn_deploy.tasks.open import open_source
+from snn_deploy.tasks.source import Source
 
 SAMPLES = 23
 
