@@ -8,7 +8,6 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.text import net_text
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
-from snn_deploy.graph.readers.modules import is_known
 from snn_deploy.graph.text import graph_text
 from snn_deploy.tasks.own import Own
 
@@ -33,6 +32,7 @@ def module_text(name: str, own: Own) -> str:
         ConfigError, DataError: as :func:`snn_deploy.tasks.open_module.open_module`.
         UnsupportedError: a graph was asked for, and NIR cannot express the module.
     """
+    from snn_deploy.graph.readers.modules import is_known
     from snn_deploy.recipes.own_code import OwnCode
     from snn_deploy.tasks.open_module import build_module, open_module
 
