@@ -15,7 +15,7 @@ from snn_deploy.data.events.recording import NEVER, Events, Sensor, denoise, qui
 from snn_deploy.data.events.views import View
 from snn_deploy.data.options.frames import MAX_TIME, FrameOptions
 
-REVISION = 2
+REVISION = 3
 """Goes up when this pipeline makes other frames from the same recordings; part of every cache key."""
 
 MAX_COUNT = 255
@@ -27,12 +27,15 @@ class Cut(NamedTuple):
     """The events of a recording with ``start <= t < stop`` (microseconds), which are one sample.
 
     Its frames divide the time between its first and its last event, or all of the cut if it is ``exact``.
+    Windows of a stated length begin at ``start`` if it is stated, else at the first event. With ``frames``,
+    T + 1 times of another clock, frame k holds ``frames[k] <= t < frames[k + 1]``.
     """
 
     label: int
     start: int = NEVER
     stop: int = MAX_TIME + 1
     exact: bool = False
+    frames: tuple[int, ...] | None = None
 
 
 def view_of(sensor: Sensor, options: FrameOptions) -> View:
@@ -61,6 +64,9 @@ class Binner:
         timesteps: number of frames T.
         options: how recordings become frames.
 
+    Attributes:
+        outside: events of counted samples that lie in no frame, so far.
+
     Raises:
         ConfigError: a sample would have more than 2^28 entries, or a crop or size is larger than the sensor.
     """
@@ -71,6 +77,7 @@ class Binner:
         self.shape = (timesteps, *self.view.sensor)
         self._counted = sensor if options.centre else self.view.sensor
         self._timesteps = timesteps
+        self.outside = 0
         self._options = options
         if (entries := timesteps * self._counted.size) > MAX_SAMPLE:
             raise ConfigError(
@@ -114,32 +121,46 @@ class Binner:
     ) -> Iterator[NDArray[np.int32]]:
         """Exact event counts ``[T, C, H, W]`` of each of the ``cuts``, which are in order of their start."""
         waiting = list(zip(cuts, extents, strict=True))
-        begun: list[tuple[Cut, Accumulator]] = []
+        begun: list[tuple[Cut, Extent, Accumulator]] = []
         for events in parts:
             if not len(events):
                 continue
             first, last = int(events.t[0]), int(events.t[-1])
             while waiting and waiting[0][0].start <= last:
                 cut, extent = waiting.pop(0)
-                begun.append((cut, self._accumulator(cut, extent)))
-            for cut, accumulator in begun:
+                begun.append((cut, extent, self._accumulator(cut, extent)))
+            for cut, _, accumulator in begun:
                 if cut.stop > first:
                     accumulator.add(_within(events, cut))
             while begun and begun[0][0].stop <= last:
-                yield self._seen(begun.pop(0)[1].counts())
-        begun += [(cut, self._accumulator(cut, extent)) for cut, extent in waiting]
-        for _, accumulator in begun:
-            yield self._seen(accumulator.counts())
+                yield self._seen(*begun.pop(0)[1:])
+        begun += [(cut, extent, self._accumulator(cut, extent)) for cut, extent in waiting]
+        for _, extent, accumulator in begun:
+            yield self._seen(extent, accumulator)
 
-    def _seen(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _seen(self, extent: Extent, accumulator: Accumulator) -> NDArray[np.int32]:
+        counts = accumulator.counts()
+        self.outside += extent.events - int(counts.sum(dtype=np.int64))
         return self.view.frames(centred(counts)) if self._options.centre else counts
 
     def _accumulator(self, cut: Cut, extent: Extent) -> Accumulator:
+        if cut.frames is not None:
+            return Accumulator(self._stated(cut.frames), self._counted, by_time=True)
         if cut.exact:
             extent = Extent(extent.events, cut.start, cut.stop)
         by_time = self._options.binning == "time"
+        if by_time and self._options.window is not None and cut.start != NEVER:
+            extent = extent._replace(first=cut.start)
         bounds = (time_bounds if by_time else count_bounds)(extent, self._timesteps, self._options.window)
         return Accumulator(bounds, self._counted, by_time=by_time)
+
+    def _stated(self, frames: tuple[int, ...]) -> NDArray[np.int64]:
+        if len(frames) != self._timesteps + 1:
+            raise DataError(
+                f"{len(frames)} times of frames are stated; {self._timesteps} frames have "
+                f"{self._timesteps + 1} bounds"
+            )
+        return np.array(frames, np.int64)
 
     def entries(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.uint8], int]:
         """Frames as they are kept, uint8, and how many entries were limited to 255."""

@@ -63,14 +63,14 @@ def make_events(
     p: NDArray[Any],
     sensor: Sensor,
     *,
-    sort: bool = False,
+    ordered: bool = True,
 ) -> Events:
     """One recording from untrusted columns ``[E]`` of integers.
 
     Args:
         x, y, t, p: the columns.
         sensor: the field of view.
-        sort: bring late events in order of time (equal times stay as they are); else they are refused.
+        ordered: refuse events that are not in order of time.
 
     Raises:
         DataError: a column is not a vector of integers or lengths differ; ``x``, ``y`` or ``p`` leave the
@@ -81,12 +81,8 @@ def make_events(
     if not problems:
         late = columns["t"][1:] < columns["t"][:-1]
         in_order = not late.any()
-        if not in_order and sort:
-            order = np.argsort(columns["t"], kind="stable")
-            columns = {name: column[order] for name, column in columns.items()}
-            in_order = True
         problems = list(_value_problems(columns, sensor, in_order))
-        if not in_order:
+        if not in_order and ordered:
             problems.append(_late(columns["t"], int(late.argmax())))
     if problems:
         raise DataError("The events are damaged.", problems=problems)

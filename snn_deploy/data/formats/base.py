@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.events.recording import Events, Sensor, make_events
+from snn_deploy.data.events.timeline import Timeline
 
 PART = 1 << 18
 """Events that a reader hands out at once, about."""
@@ -37,18 +38,20 @@ class Columns(NamedTuple):
 Reader = Callable[[Path], Iterator[Columns]]
 
 
-def checked(parts: Iterable[Columns], sensor: Sensor) -> Iterator[Events]:
-    """Events of untrusted ``parts``; within a part, late events are sorted by time.
+def checked(parts: Iterable[Columns], sensor: Sensor, timeline: Timeline | None = None) -> Iterator[Events]:
+    """Events of untrusted ``parts``, in order of time (see :mod:`snn_deploy.data.events.timeline`).
 
     Raises:
-        DataError: a part cannot be read or is damaged, or there is no event at all.
+        DataError: a part cannot be read or is damaged, the clock is set back, or there is no event at all.
     """
+    timeline = timeline or Timeline()
     empty = True
     for columns in _guarded(parts):
         if not np.size(columns.t):
             continue
         empty = False
-        yield make_events(*columns, sensor, sort=True)
+        yield from timeline.push(make_events(*columns, sensor, ordered=False))
+    yield from timeline.finish()
     if empty:
         raise DataError("there is no event in it")
 

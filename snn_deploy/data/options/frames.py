@@ -50,8 +50,9 @@ class FrameOptions(Options):
         resize: join pixels to an image of this height and width; instead of ``downsample``.
         polarity: ``on-off`` gives two channels (OFF, ON), ``merged`` one.
         binning: T frames of equal ``time`` or of equal ``count`` of events.
-        window: every frame has this length, in microseconds or in events, from the beginning of a sample;
-            what comes after T frames is left out. By default the frames divide the whole sample.
+        window: every frame has this length, in microseconds or in events, from the beginning of a sample,
+            which is its stated start if it has one, else its first event; what comes after T frames is left
+            out and counted in the notes. By default the frames divide the whole sample.
         binary: an entry is 1 where there were events (spikes); else it counts them, up to 255.
         augment: random changes of training batches.
     """
@@ -83,6 +84,9 @@ class FrameOptions(Options):
         return self.model_dump(mode="json", include=set(FrameOptions.model_fields) - {"augment"})
 
 
+ClockRule = Literal["refuse", "continue"]
+
+
 class RecordedOptions(FrameOptions):
     """Options of data sets that lie on a disk.
 
@@ -90,9 +94,12 @@ class RecordedOptions(FrameOptions):
         root: folder of the recordings.
         skip_damaged: leave out damaged recordings, count them and name them in the notes of the data; by
             default one damaged recording stops everything.
+        clock: what becomes of a recording whose clock is set back by more than 500 us: it is damaged
+            (``refuse``), or the clock goes on (``continue``).
         download: fetch what is missing from its publisher into ``root``. Never happens otherwise.
     """
 
     root: Path | None = None
     skip_damaged: bool = False
+    clock: ClockRule = "refuse"
     download: bool = False

@@ -118,7 +118,17 @@ def read_published(path: Path) -> Iterator[Columns]:
         yield Columns(y, x, t, p)
 
 
-_READERS: dict[str, Reader] = {".aedat": read_published, ".aedat4": read_aedat4, ".mat": read_mat}
+def read_converted(path: Path) -> Iterator[Columns]:
+    """A recording that the authors' MATLAB script converted, with the image upright.
+
+    The script (dat2mat) writes ``x = 127 - x'`` and ``y = y'`` of the camera's column ``x'`` and row ``y'``;
+    upright, as in :func:`read_published`, these are column ``127 - y'`` and row ``127 - x'``.
+    """
+    for x, y, t, p in read_mat(path):
+        yield Columns(SENSOR.width - 1 - y.astype(np.int64), x, t, p)
+
+
+_READERS: dict[str, Reader] = {".aedat": read_published, ".aedat4": read_aedat4, ".mat": read_converted}
 
 
 def _find(root: Path) -> tuple[list[tuple[Path, int]], Reader]:

@@ -13,7 +13,8 @@ may name the same file.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,7 @@ PARTS = ("train", "validation", "test")
 MAX_TABLE_BYTES = 256 << 20
 
 _SHOWN = 20
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NEEDED = ("path", "label", "split")
 _OPTIONAL = ("start_us", "stop_us")
 
@@ -74,7 +76,7 @@ def event_folder(options: EventFolderOptions, *, timesteps: int, cache: Path | N
     root = options.root.expanduser()
     sensor = Sensor(2, options.height, options.width)
     lines = read_table(root / options.table, root)
-    classes = sorted({line.label for line in lines})
+    classes = ordered({line.label for line in lines})
     recordings, split = _recordings(lines, root, sensor, classes)
     given = any(line.split == "validation" for line in lines)
     rule = (
@@ -96,6 +98,12 @@ def event_folder(options: EventFolderOptions, *, timesteps: int, cache: Path | N
         cache=cache,
         where=str(root),
     )
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """Labels in the order of their numbers if all are whole numbers, else in that of the alphabet."""
+    found = sorted(labels)
+    return sorted(found, key=int) if all(map(_WHOLE.fullmatch, found)) else found
 
 
 def read_table(path: Path, root: Path) -> list[Line]:

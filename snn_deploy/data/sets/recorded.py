@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,19 +20,25 @@ from snn_deploy.data.augment.frames import augment
 from snn_deploy.data.events.frames import Extent
 from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut
 from snn_deploy.data.events.recording import NEVER, Events, Sensor
+from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Reader, checked
 from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.loading.cache import FRAMES, Cached, Put, Tensors, cache_dir, cached
-from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
+from snn_deploy.data.options.frames import ClockRule, FrameOptions, RecordedOptions
+from snn_deploy.data.sets.remarks import TIMES, damage, skip_note, time_notes
 from snn_deploy.data.types import DataSet
 
 Ints = NDArray[np.int64]
 
-_SHOWN = 20
-
 
 Cuts = Callable[[Iterable[Events]], list[Cut]]
 """Makes the cuts of a recording from its events."""
+
+
+class Source(Protocol):
+    """Begins to read a recording, in the order of ``timeline``, which then knows of its clock."""
+
+    def __call__(self, timeline: Timeline | None = None) -> Iterator[Events]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Recording:
 
     name: str
     identity: tuple[int, ...]
-    events: Callable[[], Iterator[Events]]
+    events: Source
     cuts: tuple[Cut, ...] | Cuts
 
 
@@ -76,7 +82,7 @@ def file_recording(
     return Recording(
         path.relative_to(root).as_posix(),
         file_identity(path),
-        lambda: checked(reader(path), sensor),
+        lambda timeline=None: checked(reader(path), sensor, timeline),
         cuts,
     )
 
@@ -139,6 +145,7 @@ def recorded_set(
         "frames": options.content(),
         "sensor": sensor,
         "skip_damaged": options.skip_damaged,
+        "clock": options.clock,
         "recordings": [[r.name, *r.identity, _cuts_key(r.cuts)] for r in recordings],
     }
     binner = Binner(sensor, timesteps, options)
@@ -146,7 +153,9 @@ def recorded_set(
         cache or cache_dir(),
         f"{name}-t{timesteps}",
         key,
-        lambda put: build_frames(recordings, binner, put, where=where, skip_damaged=options.skip_damaged),
+        lambda put: build_frames(
+            recordings, binner, put, where=where, skip_damaged=options.skip_damaged, clock=options.clock
+        ),
     )
     tensors = content.tensors
     parts = divide(Samples(*(tensors[field].numpy() for field in Samples._fields)))
@@ -154,7 +163,8 @@ def recorded_set(
         if not len(indices):
             raise DataError(f"'{where}' leaves no sample for the {part} part of '{name}'.")
     skipped = [recordings[index].name for index in tensors["skipped"].tolist()]
-    return assemble(name, content, parts, options, classes, [*notes, *_skip_note(skipped, len(recordings))])
+    told = [*notes, *skip_note(skipped, len(recordings)), *time_notes(tensors["times"])]
+    return assemble(name, content, parts, options, classes, told)
 
 
 def _cuts_key(cuts: tuple[Cut, ...] | Cuts) -> Any:
@@ -162,7 +172,13 @@ def _cuts_key(cuts: tuple[Cut, ...] | Cuts) -> Any:
 
 
 def build_frames(
-    recordings: Sequence[Recording], binner: Binner, put: Put, *, where: str, skip_damaged: bool = False
+    recordings: Sequence[Recording],
+    binner: Binner,
+    put: Put,
+    *,
+    where: str,
+    skip_damaged: bool = False,
+    clock: ClockRule = "refuse",
 ) -> Tensors:
     """Put the frames of all samples; labels and what else is known of them.
 
@@ -170,7 +186,7 @@ def build_frames(
 
     Returns:
         ``labels``, ``recording``, ``start`` int64 ``[N]``; ``skipped``, the numbers of damaged recordings;
-        ``limited``, how many entries had more than 255 events.
+        ``limited``, how many entries had more than 255 events; ``times``, see :data:`TIMES`.
 
     Raises:
         DataError: recordings are damaged and ``skip_damaged`` is not set, or all of them are.
@@ -178,50 +194,61 @@ def build_frames(
     rows: list[tuple[int, int, int]] = []
     damaged: dict[int, Problem] = {}
     limited = 0
+    times = dict.fromkeys(TIMES, 0)
     for number, recording in enumerate(recordings):
         try:
-            parts, cuts, extents = _measured(recording, binner)
+            parts, cuts, extents, timeline = _measured(recording, binner, clock)
         except DataError as error:
             what = "; ".join(map(str, error.problems)) or error.message
             damaged[number] = Problem(recording.name, what)
             continue
         if damaged and not skip_damaged:
             continue
+        times["late"] += timeline.late
+        times["restarts"] += timeline.restarts
+        times["gaps"] += timeline.gaps
+        times["events"] += sum(extent.events for extent in extents)
         for cut, counts in zip(cuts, binner.count(parts, cuts, extents), strict=True):
             frame, over = binner.entries(counts)
             put(frame[None])
             limited += over
             rows.append((cut.label, number, cut.start))
     if damaged and (not skip_damaged or len(damaged) == len(recordings)):
-        raise _damage(list(damaged.values()), len(recordings), where)
+        raise damage(list(damaged.values()), len(recordings), where)
     columns = np.array(rows, np.int64).reshape(-1, 3).T.copy()
     return {
         **{name: torch.from_numpy(c) for name, c in zip(Samples._fields, columns, strict=True)},
         "skipped": torch.tensor(list(damaged), dtype=torch.int64),
         "limited": torch.tensor([limited]),
+        "times": torch.tensor(list((times | {"outside": binner.outside}).values())),
     }
 
 
-def _measured(recording: Recording, binner: Binner) -> tuple[Iterable[Events], tuple[Cut, ...], list[Extent]]:
-    """What is shown of a recording, its cuts and their extents."""
+def _measured(
+    recording: Recording, binner: Binner, clock: ClockRule
+) -> tuple[Iterable[Events], tuple[Cut, ...], list[Extent], Timeline]:
+    """What is shown of a recording, its cuts and their extents, and what is to be said of its time."""
     parts: list[Events] = []
-    source = recording.events()
-    for events in source:
+    timeline = Timeline(clock)
+    for events in recording.events(timeline):
         parts.append(events)
         if len(parts) > 1:
             break
     again = len(parts) > 1
+    if again:
+        timeline = Timeline(clock)
     cuts = recording.cuts
     if callable(cuts):
-        cuts = tuple(cuts(recording.events() if again else parts))
+        cuts = tuple(cuts(recording.events(Timeline(clock)) if again else parts))
     if not again:
         parts = list(binner.shown(parts))
-    extents = binner.measure(binner.shown(recording.events()) if again else parts, cuts)
-    _require_events(recording, binner, [c for c, e in zip(cuts, extents, strict=True) if not e.events])
-    return (binner.shown(recording.events()) if again else parts), cuts, extents
+    extents = binner.measure(binner.shown(recording.events(timeline)) if again else parts, cuts)
+    empty = [c for c, e in zip(cuts, extents, strict=True) if not e.events]
+    _require_events(recording, binner, empty, clock)
+    return (binner.shown(recording.events(Timeline(clock))) if again else parts), cuts, extents, timeline
 
 
-def _require_events(recording: Recording, binner: Binner, empty: Sequence[Cut]) -> None:
+def _require_events(recording: Recording, binner: Binner, empty: Sequence[Cut], clock: ClockRule) -> None:
     """Refuse a recording that has no event at all in one of the cuts that show none.
 
     Windows may be empty, and what is shown may be empty because of a crop or of noise that was taken away.
@@ -229,29 +256,13 @@ def _require_events(recording: Recording, binner: Binner, empty: Sequence[Cut]) 
     announced = [cut for cut in empty if cut.start != NEVER and not cut.exact]
     if not announced:
         return
-    extents = binner.measure(recording.events(), announced)
+    extents = binner.measure(recording.events(Timeline(clock)), announced)
     if problems := [
         Problem(f"{cut.start} to {cut.stop} us", "no event, though a sample is announced there")
         for cut, extent in zip(announced, extents, strict=True)
         if not extent.events
     ]:
         raise DataError("samples without events", problems=problems)
-
-
-def _damage(problems: Sequence[Problem], total: int, where: str) -> DataError:
-    more = f" The first {_SHOWN} are:" if len(problems) > _SHOWN else ""
-    return DataError(
-        f"{len(problems)} of {total} recordings in '{where}' are damaged.{more}",
-        hint="Extract the archives again, delete these files, or leave them out: -o data.skip_damaged=true",
-        problems=problems[:_SHOWN],
-    )
-
-
-def _skip_note(names: Sequence[str], total: int) -> Iterator[str]:
-    if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        first = ", ".join(names[:_SHOWN])
-        yield f"{len(names)} of {total} recordings are damaged and left out: {first}{more}."
 
 
 def assemble(

@@ -27,6 +27,7 @@ from snn_deploy.core.parsing import named_damage
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Events, Sensor
+from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Columns, checked
 from snn_deploy.data.formats.hdf5 import dataset, open_hdf5, vector
 from snn_deploy.data.formats.numpy_files import whole_numbers
@@ -154,8 +155,8 @@ class _SpikeFile:
             name = f"{self.path.name}, recording {index}"
             yield Recording(name, (*identity, index), partial(self.events, index), (Cut(label),))
 
-    def events(self, index: int) -> Iterator[Events]:
-        return checked(self._columns(index), SENSOR)
+    def events(self, index: int, timeline: Timeline | None = None) -> Iterator[Events]:
+        return checked(self._columns(index), SENSOR, timeline)
 
     def _columns(self, index: int) -> Iterator[Columns]:
         with open_hdf5(self.path) as file:

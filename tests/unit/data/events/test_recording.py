@@ -24,11 +24,6 @@ def test_equal_times_are_in_order():
     assert len(make_events([0, 0], [0, 0], [5, 5], [0, 0], SENSOR)) == 2
 
 
-def test_late_events_are_sorted_when_asked():
-    events = make_events([0, 1, 2, 3], [0] * 4, [9, 5, 9, 5], [0] * 4, SENSOR, sort=True)
-    assert rows(events, SENSOR) == [(1, 0, 5, 0), (3, 0, 5, 0), (0, 0, 9, 0), (2, 0, 9, 0)]
-
-
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [

@@ -107,7 +107,5 @@ def test_a_reader_that_fails_between_its_parts_is_named():
         yield Columns(one, one, one, one)
         raise IndexError("out of range")
 
-    events = checked(parts(), SENSOR)
-    assert len(next(events)) == 1
     with pytest.raises(DataError, match="cannot be read: out of range"):
-        next(events)
+        list(checked(parts(), SENSOR))
