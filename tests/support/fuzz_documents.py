@@ -8,7 +8,7 @@ from pathlib import Path
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.documents import dump_yaml
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.data.sets.event_folder import read_table
+from snn_deploy.data.sets.event_table import read_table
 from snn_deploy.hardware.profile import parse_profile
 from snn_deploy.recipes.recipe import load_recipe, parse_recipe
 from snn_deploy.recipes.search_space import parse_space

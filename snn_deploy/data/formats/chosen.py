@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from snn_deploy.core.errors import DataError
@@ -12,12 +12,18 @@ from snn_deploy.data.formats.aedat3 import read_aedat3
 from snn_deploy.data.formats.aedat4 import read_aedat4
 from snn_deploy.data.formats.base import Columns, Reader
 from snn_deploy.data.formats.bits40 import read_bits40
-from snn_deploy.data.formats.hdf5 import read_hdf5
+from snn_deploy.data.formats.dat import read_dat
+from snn_deploy.data.formats.evt import read_evt
+from snn_deploy.data.formats.hdf5_events import read_hdf5
+from snn_deploy.data.formats.layout import NOTHING_SAID, Layout
 from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.formats.numpy_files import read_npy, read_npz
+from snn_deploy.data.formats.text import read_text
+
+LayoutReader = Callable[[Path, Layout], Iterator[Columns]]
 
 
-def read_aedat(path: Path) -> Iterator[Columns]:
+def read_aedat(path: Path, _layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
     """The events of an AEDAT file of version 2.0, 3.1 or 4.0."""
     known: dict[str, Reader] = {"2.0": read_aedat2, "3.1": read_aedat3, "4.0": read_aedat4}
     version = version_of(path)
@@ -26,10 +32,19 @@ def read_aedat(path: Path) -> Iterator[Columns]:
     yield from known[version](path)
 
 
-READERS: Mapping[str, Reader] = {
+def _fixed(reader: Reader) -> LayoutReader:
+    """A reader of a format whose columns are fixed."""
+    return lambda path, _layout: reader(path)
+
+
+READERS: Mapping[str, LayoutReader] = {
     ".aedat": read_aedat,
     ".aedat4": read_aedat,
-    ".bin": read_bits40,
+    ".bin": _fixed(read_bits40),
+    ".raw": _fixed(read_evt),
+    ".dat": _fixed(read_dat),
+    ".csv": read_text,
+    ".txt": read_text,
     ".npy": read_npy,
     ".npz": read_npz,
     ".hdf5": read_hdf5,
@@ -39,8 +54,8 @@ READERS: Mapping[str, Reader] = {
 """Readers by the ending of a file's name, in lower case."""
 
 
-def read_any(path: Path) -> Iterator[Columns]:
-    """The events of a file in any known format, in parts.
+def read_any(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
+    """The events of a file in any known format, in parts; ``layout`` names columns where the format does not.
 
     Raises:
         DataError: the file's name ends otherwise.
@@ -48,4 +63,4 @@ def read_any(path: Path) -> Iterator[Columns]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"its name ends in '{path.suffix}'; known: {', '.join(READERS)}")
-    yield from reader(path)
+    yield from reader(path, layout)

@@ -1,4 +1,4 @@
-"""Recordings in HDF5 files: ``data/0`` with the fields x, y, p and t (tonic's cache), and spikes of SHD.
+"""Arrays in HDF5 files of strangers.
 
 Only what lies in the file itself is read: links to other files, virtual data sets and data in other files are
 refused, and so are chunks that need more memory than a part.
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
-from snn_deploy.data.formats.base import MAX_EVENTS, PART, Columns
-from snn_deploy.data.formats.numpy_files import from_array
+from snn_deploy.data.formats.base import MAX_EVENTS
 
 MAX_CHUNK_BYTES = 64 << 20
 MAX_ENTRY_BYTES = 1024
@@ -134,11 +133,3 @@ def _heap_object(data: h5py.Dataset, address: int, number: int) -> bytes:
             break
         at += 16 + length + -length % 8
     raise DataError(f"'{data.name}' has no object {number} in the heap at byte {start}")
-
-
-def read_hdf5(path: Path) -> Iterator[Columns]:
-    """The events of ``data/0``, in parts."""
-    with open_hdf5(path) as file:
-        data = dataset(file, "data/0")
-        for start in range(0, len(data) if data.ndim else 0, PART):
-            yield from_array(np.asarray(data[start : start + PART]))

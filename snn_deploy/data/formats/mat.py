@@ -10,44 +10,49 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.formats.base import PART, Columns
+from snn_deploy.data.formats.layout import HOW, NOTHING_SAID, Layout, UnknownLayoutError, events_of, heading
 from snn_deploy.data.formats.mat5 import Found, read_arrays
-from snn_deploy.data.formats.numpy_files import whole_numbers
 
 _MATRIX = "out1"
-_VECTORS = ("x", "y", "ts", "pol")
+_ORDER = ("t", "x", "y", "p")
+_VECTORS = {"x": "x", "y": "y", "t": "ts", "p": "pol"}
 
 
-def read_mat(path: Path) -> Iterator[Columns]:
+def read_mat(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
     """The events of a file, in parts."""
+    said = frozenset(layout.names.values()) if layout.names else frozenset({_MATRIX, *_VECTORS.values()})
     with named_damage("it is no readable MATLAB file of version 5 to 7.2"):
-        columns = _columns(read_arrays(path, frozenset({_MATRIX, *_VECTORS})))
-    signed = bool((columns[3] == -1).any())
-    for start in range(0, len(columns[2]), PART):
-        x, y, t, p = (
-            whole_numbers(column[start : start + PART], name)
-            for column, name in zip(columns, ("x", "y", "t", "p"), strict=True)
+        columns = _columns(read_arrays(path, said), layout)
+    unit = layout.unit or heading(layout.names["t"] if layout.names else "t")[1]
+    for start in range(0, len(columns["t"]), PART):
+        yield events_of({field: column[start : start + PART] for field, column in columns.items()}, unit)
+
+
+def _columns(found: dict[str, Found], layout: Layout) -> dict[str, NDArray[Any]]:
+    if layout.names is None and _MATRIX in found:
+        return _of_matrix(found[_MATRIX], layout)
+    names = layout.names or _VECTORS
+    if lacking := sorted(set(names.values()) - found.keys()):
+        here = ", ".join(f"{name} {array.shape}" for name, array in list(found.items())[:20])
+        raise UnknownLayoutError(
+            f"it lacks {', '.join(lacking)}; known: {_MATRIX}, or {', '.join(_VECTORS.values())}; "
+            f"found: {here}; {HOW}"
         )
-        yield Columns(x, y, t, np.maximum(p, 0) if signed else p)
+    columns = {field: values for field in names if (values := found[names[field]].values) is not None}
+    if len({len(vector) for vector in columns.values()}) > 1:
+        sizes = ", ".join(f"{names[field]} {len(vector)}" for field, vector in columns.items())
+        raise DataError(f"its vectors differ in length: {sizes}")
+    return columns
 
 
-def _columns(found: dict[str, Found]) -> tuple[NDArray[Any], ...]:
-    names = [_MATRIX] if _MATRIX in found else list(_VECTORS)
-    if lacking := sorted(set(names) - found.keys()):
-        raise DataError(f"it lacks {', '.join(lacking)}; known: {_MATRIX}, or {', '.join(_VECTORS)}")
-    values = [v for name in names if (v := found[name].values) is not None]
-    if names != [_MATRIX]:
-        if len({len(vector) for vector in values}) > 1:
-            sizes = ", ".join(f"{name} {len(v)}" for name, v in zip(names, values, strict=True))
-            raise DataError(f"its vectors differ in length: {sizes}")
-        return tuple(values)
-    shape = found[_MATRIX].shape
-    if len(shape) != 2 or shape[1] != 4:
-        raise DataError(f"'{_MATRIX}' of shape {shape}; known: the columns t, x, y, p")
-    t, x, y, p = values[0].reshape(4, shape[0])
-    return x, y, t, p
+def _of_matrix(found: Found, layout: Layout) -> dict[str, NDArray[Any]]:
+    order = layout.order or _ORDER
+    if len(found.shape) != 2 or found.shape[1] != len(order) or found.values is None:
+        raise UnknownLayoutError(f"'{_MATRIX}' of shape {found.shape}; known: the columns t, x, y, p; {HOW}")
+    columns = found.values.reshape(len(order), found.shape[0])
+    return {field: columns[order.index(field)] for field in _VECTORS}

@@ -2,6 +2,7 @@
 
 An ``.npy`` file has an array with the fields x, y, p and t (and any others), or ``[E, 4]`` numbers in this
 order, as tonic has DVS-Gesture. An ``.npz`` file has four vectors x, y, p and t, as spikingjelly writes them.
+A layout may name them otherwise.
 """
 
 from __future__ import annotations
@@ -17,72 +18,35 @@ from numpy.typing import NDArray
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.formats.base import PART, Columns, read_exactly
+from snn_deploy.data.formats.layout import (
+    FIELDS,
+    HOW,
+    NOTHING_SAID,
+    Layout,
+    UnknownLayoutError,
+    events_of,
+    from_array,
+    heading,
+)
 
 MAX_ARCHIVE_BYTES = 4 << 30
 """Of the unpacked vectors of an ``.npz`` file."""
 
 _ARCHIVE = b"PK\x03\x04"
 
-FIELDS = ("x", "y", "p", "t")
 
-_EXACT = 2.0**53
-
-
-def read_npy(path: Path, *, milliseconds: bool = False) -> Iterator[Columns]:
-    """The events of a memory-mapped array, in parts.
-
-    Args:
-        path: the file.
-        milliseconds: whether its time stamps are milliseconds, not microseconds.
-    """
+def read_npy(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
+    """The events of a memory-mapped array, in parts."""
     with path.open("rb") as file:
         if file.read(len(_ARCHIVE)) == _ARCHIVE:
             raise DataError("it is an archive, not an array; name it .npz")
     with named_damage("it is no array of numbers"):
         array = np.lib.format.open_memmap(path, "r")
     for start in range(0, len(array) if array.ndim else 0, PART):
-        yield from_array(np.asarray(array[start : start + PART]), milliseconds=milliseconds)
+        yield from_array(np.asarray(array[start : start + PART]), layout)
 
 
-def from_array(array: NDArray[Any], *, milliseconds: bool = False) -> Columns:
-    """Columns of a structured array ``[E]`` or of numbers ``[E, 4]``: x, y, p, t.
-
-    Raises:
-        DataError: it is neither, or holds values that are no whole numbers.
-    """
-    if array.dtype.names is not None:
-        shaped = [name for name in FIELDS if name in array.dtype.names and array.dtype[name].subdtype]
-        if shaped:
-            raise DataError(
-                f"{', '.join(shaped)} of several numbers per event; events have {', '.join(FIELDS)}"
-            )
-        if array.ndim != 1 or (lacking := sorted(set(FIELDS) - set(array.dtype.names))):
-            missing = f", without {', '.join(lacking)}" if array.ndim == 1 else ""
-            raise DataError(f"an array of shape {array.shape}{missing}; events have {', '.join(FIELDS)}")
-        columns = {name: np.ascontiguousarray(array[name]) for name in FIELDS}
-    elif array.ndim == 2 and array.shape[1] == len(FIELDS):
-        columns = dict(zip(FIELDS, array.T, strict=True))
-    else:
-        raise DataError(f"{array.dtype} of shape {array.shape}; events have {', '.join(FIELDS)} or [E, 4]")
-    if milliseconds:
-        columns["t"] = np.rint(columns["t"].astype(np.float64) * 1000)
-    numbers = {name: whole_numbers(column, name) for name, column in columns.items()}
-    return Columns(numbers["x"], numbers["y"], numbers["t"], numbers["p"])
-
-
-def whole_numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
-    """``column`` as integers; numbers with a fraction, infinities and NaN are refused by ``name``."""
-    if column.dtype.kind in "iub":
-        return column
-    if column.dtype.kind != "f":
-        raise DataError(f"{name} is of type {column.dtype}; events have whole numbers")
-    values = column.astype(np.float64)
-    if not (np.abs(values) <= _EXACT).all() or (values != np.rint(values)).any():
-        raise DataError(f"{name} has values that are no whole numbers")
-    return values.astype(np.int64)
-
-
-def read_npz(path: Path) -> Iterator[Columns]:
+def read_npz(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
     """The events of an archive, in parts."""
     with (
         named_damage("it is no archive of vectors"),
@@ -90,16 +54,20 @@ def read_npz(path: Path) -> Iterator[Columns]:
         zipfile.ZipFile(file) as archive,
     ):
         sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-        if lacking := sorted(set(FIELDS) - sizes.keys()):
-            raise DataError(f"it lacks {', '.join(lacking)}; events have {', '.join(FIELDS)}")
-        if (total := sum(sizes[name] for name in FIELDS)) > MAX_ARCHIVE_BYTES:
+        names = {field: name for field in FIELDS if (name := layout.name(field, list(sizes))) is not None}
+        if lacking := sorted(set(FIELDS) - names.keys()):
+            raise UnknownLayoutError(
+                f"it lacks {', '.join(lacking)}; events have {', '.join(FIELDS)}; found: "
+                f"{', '.join(list(sizes)[:20])}; {HOW}"
+            )
+        if (total := sum(sizes[name] for name in names.values())) > MAX_ARCHIVE_BYTES:
             raise DataError(f"{total} bytes unpacked; the limit is {MAX_ARCHIVE_BYTES}")
-        vectors = {name: _Vector(archive.open(f"{name}.npy"), name) for name in FIELDS}
+        vectors = {field: _Vector(archive.open(f"{name}.npy"), name) for field, name in names.items()}
         if len(counts := {vector.count for vector in vectors.values()}) > 1:
             raise DataError(f"its vectors differ in length: {sorted(counts)}")
         for _ in range(0, counts.pop(), PART):
-            columns = {name: whole_numbers(vector.part(), name) for name, vector in vectors.items()}
-            yield Columns(columns["x"], columns["y"], columns["t"], columns["p"])
+            columns = {field: vector.part() for field, vector in vectors.items()}
+            yield events_of(columns, layout.unit or heading(names["t"])[1])
 
 
 class _Vector:

@@ -108,18 +108,34 @@ class EventFolderOptions(RecordedOptions):
 
     Attributes:
         root: the folder.
-        table: the table in it.
+        table: the table in it. Where there is none, recordings lie in a folder for each class.
         height, width: of the sensor, in pixels.
         validation: share of the training samples of each class that is held out when the table has no
             validation lines.
+        test: share of the recordings of each class that is for test where neither a table nor folders say.
+        columns: which column is which in files that do not name them so: x, y, p and t in their order, ``_``
+            for a column to pass over; or for each of the four its name, or its path in an HDF5 file.
+        time_unit: of the time stamps of such files.
     """
 
     mirrored: ClassVar[bool] = True
 
     table: str = "recordings.csv"
+    columns: tuple[str, ...] | dict[str, str] | None = None
+    time_unit: Literal["us", "ms", "s", "ns"] | None = None
+    test: float = Field(default=0.2, gt=0, lt=1)
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     validation: float = Field(default=0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _columns(self) -> Self:
+        wanted = sorted("xypt")
+        if isinstance(self.columns, dict) and sorted(self.columns) != wanted:
+            raise ValueError("columns: the names of x, y, p and t, and of nothing else")
+        if isinstance(self.columns, tuple) and sorted(c for c in self.columns if c != "_") != wanted:
+            raise ValueError("columns: x, y, p and t once each, in the order of the file, and '_' for others")
+        return self
 
 
 class CifarOptions(ImageOptions):

@@ -33,6 +33,7 @@ from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.aedat3 import read_aedat3
+from snn_deploy.data.formats.layout import Layout
 from snn_deploy.data.formats.numpy_files import read_npy
 from snn_deploy.data.options.sets import DvsGestureOptions
 from snn_deploy.data.sets.download import Remote, obtain
@@ -247,7 +248,7 @@ def _tonic(root: Path) -> Iterator[_Trial]:
                 where = path.relative_to(root).as_posix()
                 problems.append(Problem(where, f"label '{path.stem}'", f"0 to {len(CLASSES) - 1}"))
                 continue
-            reader = partial(read_npy, milliseconds=True)
+            reader = partial(read_npy, layout=Layout(unit="ms"))
             recording = file_recording(path, root, reader, SENSOR, (Cut(int(path.stem)),))
             yield _Trial(recording, _user(path.parent.name), bool(test))
     if problems:

@@ -22,6 +22,7 @@ from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut
 from snn_deploy.data.events.recording import NEVER, Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Reader, checked
+from snn_deploy.data.formats.layout import UnknownLayoutError
 from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.loading.cache import FRAMES, Cached, Put, Tensors, cache_dir, cached
 from snn_deploy.data.options.frames import ClockRule, FrameOptions, RecordedOptions
@@ -120,6 +121,7 @@ def recorded_set(
     notes: Sequence[str],
     cache: Path | None,
     where: str,
+    reading: object = None,
 ) -> DataSet:
     """The data set of ``recordings``, binned or read from the cache.
 
@@ -134,6 +136,7 @@ def recorded_set(
         notes: what a reader must know about the data.
         cache: folder of the cache; None is :func:`~snn_deploy.data.loading.cache.cache_dir`.
         where: the folder or file, for messages.
+        reading: what else decides how files are read; part of the cache's key.
 
     Raises:
         DataError: recordings are damaged (all are named), or a part of the set would be empty.
@@ -146,6 +149,7 @@ def recorded_set(
         "sensor": sensor,
         "skip_damaged": options.skip_damaged,
         "clock": options.clock,
+        "reading": reading,
         "recordings": [[r.name, *r.identity, _cuts_key(r.cuts)] for r in recordings],
     }
     binner = Binner(sensor, timesteps, options)
@@ -193,7 +197,7 @@ def build_frames(
     """
     rows: list[tuple[int, int, int]] = []
     damaged: dict[int, Problem] = {}
-    limited = 0
+    limited, unknown = 0, False
     times = dict.fromkeys(TIMES, 0)
     for number, recording in enumerate(recordings):
         try:
@@ -201,6 +205,7 @@ def build_frames(
         except DataError as error:
             what = "; ".join(map(str, error.problems)) or error.message
             damaged[number] = Problem(recording.name, what)
+            unknown |= isinstance(error, UnknownLayoutError)
             continue
         if damaged and not skip_damaged:
             continue
@@ -214,7 +219,7 @@ def build_frames(
             limited += over
             rows.append((cut.label, number, cut.start))
     if damaged and (not skip_damaged or len(damaged) == len(recordings)):
-        raise damage(list(damaged.values()), len(recordings), where)
+        raise damage(list(damaged.values()), len(recordings), where, unknown=unknown)
     columns = np.array(rows, np.int64).reshape(-1, 3).T.copy()
     return {
         **{name: torch.from_numpy(c) for name, c in zip(Samples._fields, columns, strict=True)},

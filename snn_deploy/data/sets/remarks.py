@@ -16,9 +16,15 @@ of the samples, and those of them that lie in no frame."""
 _SHOWN = 20
 
 
-def damage(problems: Sequence[Problem], total: int, where: str) -> DataError:
+def damage(problems: Sequence[Problem], total: int, where: str, *, unknown: bool = False) -> DataError:
     """The error that names the damaged recordings of ``where``, the first 20 of them."""
     more = f" The first {_SHOWN} are:" if len(problems) > _SHOWN else ""
+    if unknown:
+        return DataError(
+            f"{len(problems)} of {total} recordings in '{where}' are of an unknown layout, or damaged.{more}",
+            hint="Say what their columns are: -o data.columns=... and -o data.time_unit=... (docs/data.md).",
+            problems=problems[:_SHOWN],
+        )
     return DataError(
         f"{len(problems)} of {total} recordings in '{where}' are damaged.{more}",
         hint="Extract the archives again, delete these files, or leave them out: -o data.skip_damaged=true",

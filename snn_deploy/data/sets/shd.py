@@ -30,7 +30,7 @@ from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Columns, checked
 from snn_deploy.data.formats.hdf5 import dataset, open_hdf5, vector
-from snn_deploy.data.formats.numpy_files import whole_numbers
+from snn_deploy.data.formats.layout import whole_numbers
 from snn_deploy.data.options.sets import ShdOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import (

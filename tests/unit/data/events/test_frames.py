@@ -11,7 +11,7 @@ from snn_deploy.data.events.frames import Accumulator, accumulate, count_bounds,
 from snn_deploy.data.events.recording import Sensor, make_events
 from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.bits40 import read_bits40
-from snn_deploy.data.formats.hdf5 import read_hdf5
+from snn_deploy.data.formats.hdf5_events import read_hdf5
 from snn_deploy.data.sets.nmnist import SENSOR, list_recordings
 
 BOUNDS = {"time": time_bounds, "count": count_bounds}

@@ -14,9 +14,10 @@ from support.recordings import some_events
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.data.events.recording import Sensor
-from snn_deploy.data.formats import hdf5, mat5, numpy_files
+from snn_deploy.data.formats import hdf5, hdf5_events, mat5, numpy_files
 from snn_deploy.data.formats.base import checked
-from snn_deploy.data.formats.hdf5 import read_hdf5
+from snn_deploy.data.formats.hdf5_events import read_hdf5
+from snn_deploy.data.formats.layout import Layout
 from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.formats.numpy_files import read_npy, read_npz
 
@@ -49,7 +50,10 @@ def test_npy(tmp_path, monkeypatch, array, part):
 
 def test_milliseconds_become_microseconds(tmp_path):
     array = np.array([[1, 2, 0, 3], [4, 5, 1, 4.25]])
-    assert read(npy(tmp_path, array), read_npy, milliseconds=True) == [(1, 2, 3000, 0), (4, 5, 4250, 1)]
+    assert read(npy(tmp_path, array), read_npy, layout=Layout(unit="ms")) == [
+        (1, 2, 3000, 0),
+        (4, 5, 4250, 1),
+    ]
 
 
 def test_npz(tmp_path):
@@ -130,7 +134,7 @@ def hdf(tmp_path, **options):
 @pytest.mark.parametrize("part", [1, 9, 1 << 18])
 @pytest.mark.parametrize("options", [{}, {"chunks": (16,), "compression": "lzf"}])
 def test_hdf5(tmp_path, monkeypatch, options, part):
-    monkeypatch.setattr(hdf5, "PART", part)
+    monkeypatch.setattr(hdf5_events, "PART", part)
     assert read(hdf(tmp_path, **options), read_hdf5) == EVENTS
 
 

@@ -179,8 +179,8 @@ def test_readers_are_chosen_by_name_and_version(tmp_path):
     assert read(written(tmp_path, bits40(events), "c.bin"), read_any) == events
     with pytest.raises(DataError, match=r"it is AEDAT 1\.0; known: 2\.0, 3\.1, 4\.0"):
         read(written(tmp_path, b"#!AER-DAT1.0\r\n", "d.aedat"), read_any)
-    with pytest.raises(DataError, match=r"its name ends in '\.txt'") as caught:
-        read(written(tmp_path, b"", "e.txt"), read_any)
+    with pytest.raises(DataError, match=r"its name ends in '\.avi'") as caught:
+        read(written(tmp_path, b"", "e.avi"), read_any)
     assert all(suffix in caught.value.message for suffix in READERS)
 
 

@@ -9,7 +9,8 @@ from support.recordings import aedat2, bits40, some_events
 
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.options.sets import EventFolderOptions
-from snn_deploy.data.sets.event_folder import event_folder, read_table
+from snn_deploy.data.sets.event_folder import event_folder
+from snn_deploy.data.sets.event_table import read_table
 
 SIZE = {"height": 30, "width": 40}
 
