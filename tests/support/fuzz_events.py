@@ -20,7 +20,7 @@ from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.chosen import read_any
 from snn_deploy.data.sets.dvs_gesture import read_labels
 from snn_deploy.data.sets.shd import FILES, ShdOptions, shd
-from support import recordings
+from support import prophesee, recordings
 from support.fuzz_target import Target
 from support.mutation import blind, in_hdf5, in_text
 
@@ -146,6 +146,35 @@ def _aedat(kind: str) -> list[bytes]:
     return [recordings.aedat2(SOME)] if kind == "2" else [recordings.aedat3(SOME)]
 
 
+DAVIS = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n" + b"".join(
+    struct.pack(">II", (179 - y) << 22 | (239 - x) << 12 | p << 11, t) for x, y, t, p in SOME
+)
+
+
+@cache
+def _text() -> list[bytes]:
+    rows = "".join(f"{t},{x},{y},{p}\n" for x, y, t, p in SOME)
+    seconds = "".join(f"{t / 1e6:.6f} {x} {y} {p}\n" for x, y, t, p in SOME)
+    return [text.encode() for text in (rows, f"t,x,y,p\n{rows}", f"# timestamp[s] x y polarity\n{seconds}")]
+
+
+@cache
+def _layouts() -> list[bytes]:
+    files = []
+    arrays = {"CD/events": STRUCTURED, "events": np.stack([T, X, Y, P], 1)}
+    for content in (
+        {f"events/{name}": v for name, v in zip("xytp", TABLE.T, strict=True)},
+        *({name: array} for name, array in arrays.items()),
+    ):
+        stream = io.BytesIO()
+        with h5py.File(stream, "w") as file:
+            for name, values in content.items():
+                file.create_dataset(name, data=values, chunks=True, compression="gzip")
+            file["t_offset"] = 0
+        files.append(stream.getvalue())
+    return files
+
+
 LABELS = b"class,startTime_usec,endTime_usec\n1,100,200\n11,300,90000\n2,200,300\n"
 
 EVENTS = {
@@ -158,6 +187,12 @@ EVENTS = {
     "hdf5": Target(".hdf5", _hdf5, (blind, in_hdf5), run_events),
     "mat": Target(".mat", _mat, (blind, in_mat), run_events),
     "shd": Target(".h5", _shd, (blind, in_hdf5), run_shd),
+    "evt2": Target(".raw", lambda: [prophesee.evt2(SOME)], (blind,), run_events, refused=0.3),
+    "evt3": Target(".raw", lambda: [prophesee.evt3(SOME)], (blind,), run_events, refused=0.2),
+    "dat": Target(".dat", lambda: [prophesee.dat(SOME)], (blind,), run_events),
+    "davis": Target(".aedat", lambda: [DAVIS], (blind,), run_events, refused=0.3),
+    "text": Target(".csv", _text, (blind, in_text), run_events),
+    "layouts": Target(".h5", _layouts, (blind, in_hdf5), run_events),
     "gesture": Target(".csv", lambda: [LABELS], (blind, in_text), lambda path: void(read_labels(path))),
 }
 

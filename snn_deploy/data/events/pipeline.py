@@ -99,8 +99,16 @@ class Binner:
         """The extent of each cut of a recording given by its ``shown`` parts.
 
         Raises:
-            DataError: a cut's events are not in order of time.
+            DataError: a cut's events are not in order of time, or it states the times of another number of
+                frames.
         """
+        wanted = self._timesteps + 1
+        for cut in cuts:
+            if cut.frames is not None and len(cut.frames) != wanted:
+                raise DataError(
+                    f"{len(cut.frames)} times of frames are stated; "
+                    f"{self._timesteps} frames have {wanted} bounds"
+                )
         counts, firsts, lasts = [0] * len(cuts), [0] * len(cuts), [NEVER] * len(cuts)
         for events in parts:
             if not len(events):
@@ -145,7 +153,7 @@ class Binner:
 
     def _accumulator(self, cut: Cut, extent: Extent) -> Accumulator:
         if cut.frames is not None:
-            return Accumulator(self._stated(cut.frames), self._counted, by_time=True)
+            return Accumulator(np.array(cut.frames, np.int64), self._counted, by_time=True)
         if cut.exact:
             extent = Extent(extent.events, cut.start, cut.stop)
         by_time = self._options.binning == "time"
@@ -153,14 +161,6 @@ class Binner:
             extent = extent._replace(first=cut.start)
         bounds = (time_bounds if by_time else count_bounds)(extent, self._timesteps, self._options.window)
         return Accumulator(bounds, self._counted, by_time=by_time)
-
-    def _stated(self, frames: tuple[int, ...]) -> NDArray[np.int64]:
-        if len(frames) != self._timesteps + 1:
-            raise DataError(
-                f"{len(frames)} times of frames are stated; {self._timesteps} frames have "
-                f"{self._timesteps + 1} bounds"
-            )
-        return np.array(frames, np.int64)
 
     def entries(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.uint8], int]:
         """Frames as they are kept, uint8, and how many entries were limited to 255."""
