@@ -63,7 +63,7 @@ def export_bundle(
     bits: int | None = None,
     scales: Literal["layer", "channel"] = "layer",
     models: Sequence[str] = ("step", "scan"),
-    opset: int = 17,
+    opset: int = 18,
     reader: str | None = None,
     nir_version: str = "1.0.8",
     allow: Sequence[str] = (),

@@ -34,7 +34,7 @@ def export(
     onnx: Annotated[
         str, typer.Option("--onnx", help="ONNX models: step, scan, unrolled; with -int8 for 8-bit weights.")
     ] = "step,scan",
-    opset: Annotated[int, typer.Option(help="ONNX operator set, 17 to 20.")] = 17,
+    opset: Annotated[int, typer.Option(help="ONNX operator set, 17 to 20.")] = 18,
     reader: Annotated[
         str | None,
         typer.Option(

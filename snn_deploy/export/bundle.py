@@ -69,7 +69,7 @@ class BundleOptions:
     bits: int | None = None
     scales: str = "layer"
     models: tuple[str, ...] = ("step", "scan")
-    opset: int = 17
+    opset: int = 18
     reader: str | None = None
     nir_version: str = "1.0.8"
     allow: tuple[str, ...] = ()

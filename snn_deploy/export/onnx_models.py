@@ -29,8 +29,8 @@ from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.onnx.info import KEY, OnnxInfo, StateValue, Value, at_step
 from snn_deploy.simulate.onnx.models import Kind
 
-OPSET = 17
-"""The lowest operator set that all operators of these models are written for; old runtimes read it, too."""
+OPSET = 18
+"""What common runtimes of the last years read; 17 would do for all operators of these models."""
 _IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9}
 """Per operator set, the version of the file format that came with it."""
 MAX_OPERATORS = 5_000

@@ -21,11 +21,11 @@ class NirOptions(Options):
 class OnnxOptions(Options):
     """The models to write, each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``.
 
-    ``opset``: the ONNX operator set; the lowest that the operators need by default.
+    ``opset``: the ONNX operator set; 17 is the lowest that the operators need.
     """
 
     models: tuple[str, ...] = Field(default=("step", "scan"), min_length=1)
-    opset: int = Field(default=17, ge=17, le=20)
+    opset: int = Field(default=18, ge=17, le=20)
 
     @field_validator("models")
     @classmethod

@@ -11,7 +11,8 @@ import torch
 
 from snn_deploy.core.errors import ParityError, Problem
 from snn_deploy.export.parity import LayerParity, Parity
-from snn_deploy.graph.readers.traces import MEMBRANE, SourceTrace
+from snn_deploy.graph.readers.record_trace import MEMBRANE
+from snn_deploy.graph.readers.traces import SourceTrace
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.simulate.reference import Reference
 

@@ -49,7 +49,7 @@ def test_the_network_travels_with_every_bundle(extra, tmp_path, capsys):
     assert shown["spikes_differing"] == 0
     if "onnx" in extra:
         model = onnx.load(bundle / "model.step.onnx")
-        assert model.opset_import[0].version == (20 if "20" in extra else 17)
+        assert model.opset_import[0].version == (20 if "20" in extra else 18)
     (bundle / "hub.nir").write_bytes(Path(tmp_path / "n.nir").read_bytes() + b"x")
     assert exit_code(["simulate", str(bundle), *data]) == 7
 

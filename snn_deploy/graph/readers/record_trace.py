@@ -3,7 +3,8 @@
 >>> import snn_deploy as sd
 >>> sd.record_trace(net, x, "net.trace.npz")  # doctest: +SKIP
 
-Then ``--trace net.trace.npz`` proves that we read the file exported from ``net`` as it computes.
+Then ``--trace net.trace.npz`` proves that we read the file exported from ``net`` as it computes. sinabs needs
+an older NIR than we do: there, install us with ``pip install --no-deps``; it needs torch and numpy.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.graph.readers.traces import MEMBRANE, write_trace
 
+MEMBRANE = ".v"
+"""Behind the name of a node: its membrane."""
 STATES = ("mem", "v_threshold", "v_mem", "tau_mem", "p")
 """Attributes by which layers with a state are known."""
 PACKAGES = ("snntorch", "norse", "spikingjelly", "sinabs")
@@ -62,7 +65,7 @@ def record_trace(
         stacked = torch.stack(found) if not whole else _time_first(found[0], x)
         values[renamed.get(name, name) + key[len(name) :]] = stacked.numpy()
     target = Path(path)
-    write_trace(target, x.numpy(), values)
+    np.savez_compressed(target, allow_pickle=False, x=x.numpy(), **values)
     return target
 
 

@@ -19,11 +19,11 @@ import numpy.typing as npt
 import torch
 
 from snn_deploy.core.errors import DataError, Problem, did_you_mean
+from snn_deploy.graph.readers.record_trace import MEMBRANE
 from snn_deploy.graph.readers.untrusted import open_untrusted
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
 
 Array = npt.NDArray[np.generic]
-MEMBRANE = ".v"
 MAX_BYTES = 4 << 30
 
 
@@ -79,11 +79,6 @@ def _node(name: str, plan: Plan) -> str:
     plain = name.replace(".", "_")
     forms = (name, f"_{name}", plain, f"_{plain}", f"{name}.lif")
     return next((form for form in forms if form in plan.shapes), name)
-
-
-def write_trace(path: Path, x: Array, values: Mapping[str, Array]) -> None:
-    """Write a ``.npz`` trace: the input, and outputs by node or membranes by ``NODE.v``."""
-    np.savez_compressed(path, allow_pickle=False, **{"x": x, **values})
 
 
 def _npz(path: Path) -> dict[str, Array]:

@@ -243,3 +243,15 @@ def test_unknown_models_are_refused_by_name(tmp_path):
     network = Network("n", plan, Reference(plan), Samples(x), Calibration(x))
     with pytest.raises(ConfigError, match="unknown: scam; known: step, scan, unrolled, step-int8"):
         write_bundle(network, tmp_path, BundleOptions(formats=("onnx",), models=("scam",)))
+
+
+@pytest.mark.parametrize("largest", [1e-9, 3e-8, 1e-12])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_dead_channel_beside_its_bias_stops_nothing(largest, sign, tmp_path):
+    """What weight decay leaves behind a batch norm: channel 0 fires every third step from its bias of 0.4."""
+    net = dense([[largest, -largest], [1.0, 0.5], [0.25, -1.0]], [0.4 * sign, 0.0, 0.125])
+    x = (torch.rand(12, 8, 2, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    found = write(net, tmp_path, x)["scan-int8"].run(x).output
+    wanted = Reference(net).run(x).output
+    assert torch.allclose(found[..., 0], wanted[..., 0], atol=1e-6)
+    assert torch.allclose(found, wanted, atol=0.05)
