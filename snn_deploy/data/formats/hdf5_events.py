@@ -23,7 +23,6 @@ from snn_deploy.data.formats.base import PART, Columns
 from snn_deploy.data.formats.hdf5 import dataset, open_hdf5
 from snn_deploy.data.formats.layout import (
     FIELDS,
-    HOW,
     NOTHING_SAID,
     Layout,
     UnknownLayoutError,
@@ -61,7 +60,7 @@ def _unknown(file: h5py.File) -> DataError:
     file.visititems(lambda name, item: _said(name, item, found))
     here = ", ".join(found[:20]) or "nothing"
     return UnknownLayoutError(
-        f"it has no '{_TABLES[0]}' of its own, nor {', '.join(_TABLES[1:])}; found: {here}; {HOW}"
+        f"it has no '{_TABLES[0]}' of its own, nor {', '.join(_TABLES[1:])}; found: {here}"
     )
 
 

@@ -30,11 +30,17 @@ _HEADING = re.compile(r"([a-z_]+?)[_ ]*[\[(]?(us|µs|usec|ms|sec|s|ns)?[\])]?")
 _EXACT = 2.0**53
 
 
+HOW = (
+    "Name the columns: -o data.columns='[t, x, y, p]' (their order, '_' for others) or '{x: NAME, ...}', "
+    "and their time: -o data.time_unit=us (docs/data.md)."
+)
+
+
 class UnknownLayoutError(DataError):
     """A sound file whose columns are not known: what was found is said, and how to name them."""
 
-
-HOW = "name them: -o data.columns='[t, x, y, p]' (their order, '_' for others) or '{x: NAME, ...}'"
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint=HOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def from_array(array: NDArray[Any], layout: Layout = NOTHING_SAID) -> Columns:
     if array.ndim == 2 and array.shape[1] == len(order) and array.dtype.kind in "iubfc":
         return events_of({name: array[:, order.index(name)] for name in FIELDS}, layout.unit)
     raise UnknownLayoutError(
-        f"{array.dtype} of shape {array.shape}; events have {', '.join(FIELDS)} or [E, {len(order)}]; {HOW}"
+        f"{array.dtype} of shape {array.shape}; events have {', '.join(FIELDS)} or [E, {len(order)}]"
     )
 
 
@@ -135,8 +141,7 @@ def _from_fields(array: NDArray[Any], layout: Layout) -> Columns:
         missing = f", without {', '.join(lacking)}" if array.ndim == 1 else ""
         found = ", ".join(names[:20])
         raise UnknownLayoutError(
-            f"an array of shape {array.shape}{missing}; events have {', '.join(FIELDS)}; "
-            f"found: {found}; {HOW}"
+            f"an array of shape {array.shape}{missing}; events have {', '.join(FIELDS)}; found: {found}"
         )
     if shaped := [name for name in chosen.values() if array.dtype[name].subdtype]:
         raise DataError(f"{', '.join(shaped)} of several numbers per event; events have {', '.join(FIELDS)}")

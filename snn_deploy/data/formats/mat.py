@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.formats.base import PART, Columns
-from snn_deploy.data.formats.layout import HOW, NOTHING_SAID, Layout, UnknownLayoutError, events_of, heading
+from snn_deploy.data.formats.layout import NOTHING_SAID, Layout, UnknownLayoutError, events_of, heading
 from snn_deploy.data.formats.mat5 import Found, read_arrays
 
 _MATRIX = "out1"
@@ -41,7 +41,7 @@ def _columns(found: dict[str, Found], layout: Layout) -> dict[str, NDArray[Any]]
         here = ", ".join(f"{name} {array.shape}" for name, array in list(found.items())[:20])
         raise UnknownLayoutError(
             f"it lacks {', '.join(lacking)}; known: {_MATRIX}, or {', '.join(_VECTORS.values())}; "
-            f"found: {here}; {HOW}"
+            f"found: {here}"
         )
     columns = {field: values for field in names if (values := found[names[field]].values) is not None}
     if len({len(vector) for vector in columns.values()}) > 1:
@@ -53,6 +53,6 @@ def _columns(found: dict[str, Found], layout: Layout) -> dict[str, NDArray[Any]]
 def _of_matrix(found: Found, layout: Layout) -> dict[str, NDArray[Any]]:
     order = layout.order or _ORDER
     if len(found.shape) != 2 or found.shape[1] != len(order) or found.values is None:
-        raise UnknownLayoutError(f"'{_MATRIX}' of shape {found.shape}; known: the columns t, x, y, p; {HOW}")
+        raise UnknownLayoutError(f"'{_MATRIX}' of shape {found.shape}; known: the columns t, x, y, p")
     columns = found.values.reshape(len(order), found.shape[0])
     return {field: columns[order.index(field)] for field in _VECTORS}

@@ -20,7 +20,6 @@ from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.formats.base import PART, Columns, read_exactly
 from snn_deploy.data.formats.layout import (
     FIELDS,
-    HOW,
     NOTHING_SAID,
     Layout,
     UnknownLayoutError,
@@ -58,7 +57,7 @@ def read_npz(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:
         if lacking := sorted(set(FIELDS) - names.keys()):
             raise UnknownLayoutError(
                 f"it lacks {', '.join(lacking)}; events have {', '.join(FIELDS)}; found: "
-                f"{', '.join(list(sizes)[:20])}; {HOW}"
+                f"{', '.join(list(sizes)[:20])}"
             )
         if (total := sum(sizes[name] for name in names.values())) > MAX_ARCHIVE_BYTES:
             raise DataError(f"{total} bytes unpacked; the limit is {MAX_ARCHIVE_BYTES}")

@@ -20,7 +20,6 @@ from snn_deploy.core.parsing import named_damage
 from snn_deploy.data.formats.base import Columns
 from snn_deploy.data.formats.layout import (
     FIELDS,
-    HOW,
     NOTHING_SAID,
     Layout,
     UnknownLayoutError,
@@ -80,7 +79,7 @@ def _begin(lines: Iterator[str], layout: Layout) -> tuple[_Table, str | None]:
         elif said is None or not said.startswith(_COMMENTS):
             said = line
         else:
-            raise UnknownLayoutError(f"a line '{line.strip()[:60]}' before the first event; {HOW}")
+            raise UnknownLayoutError(f"a line '{line.strip()[:60]}' before the first event")
     return _Table(None, (), None), None
 
 
@@ -92,10 +91,10 @@ def _table(line: str, said: str | None, layout: Layout) -> _Table:
         if None not in places and len(words) == count:
             at = tuple(words.index(str(name)) for name in places)
             return _Table(_separator(line), at, layout.unit or heading(words[at[FIELDS.index("t")]])[1])
-        raise UnknownLayoutError(f"{count} columns under '{' '.join(words)[:80]}'; {HOW}")
+        raise UnknownLayoutError(f"{count} columns under '{' '.join(words)[:80]}'")
     order = layout.order or _ORDER
     if count != len(order):
-        raise UnknownLayoutError(f"{count} columns; without a heading they are {', '.join(order)}; {HOW}")
+        raise UnknownLayoutError(f"{count} columns; without a heading they are {', '.join(order)}")
     return _Table(_separator(line), tuple(order.index(field) for field in FIELDS), layout.unit)
 
 

@@ -17,14 +17,15 @@ class Wrapping:
 
     def unwrap(self, numbers: NDArray[np.integer]) -> NDArray[np.int64]:
         """The next numbers, continued."""
+        if not len(numbers):
+            return numbers.astype(np.int64)
+        first, last, half = int(numbers[0]), int(numbers[-1]), 1 << (self._bits - 1)
+        before = first if self._last is None else self._last
+        self._last = last
         wide = numbers.astype(np.int64)
-        if not len(wide):
-            return wide
-        last = int(wide[0]) if self._last is None else self._last
-        self._last = int(wide[-1])
-        if wide[0] < last or (wide[1:] < wide[:-1]).any() or int(wide[-1]) - last >= 1 << (self._bits - 1):
-            steps, half = np.diff(wide, prepend=last), 1 << (self._bits - 1)
-            turns = self._turns + np.cumsum((steps < -half).astype(np.int64) - (steps >= half))
-            self._turns = int(turns[-1])
-            return wide + (turns << self._bits)
-        return wide + (self._turns << self._bits) if self._turns else wide
+        if before <= first and last - before < half and (numbers[1:] >= numbers[:-1]).all():
+            return wide + (self._turns << self._bits) if self._turns else wide
+        steps = np.diff(wide, prepend=before)
+        turns = self._turns + np.cumsum((steps < -half).astype(np.int64) - (steps >= half))
+        self._turns = int(turns[-1])
+        return wide + (turns << self._bits)

@@ -8,6 +8,7 @@ import torch
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.data.events.timeline import GAP, JITTER
+from snn_deploy.data.formats.layout import HOW
 
 TIMES = ("late", "restarts", "gaps", "events", "outside")
 """What is counted of the time of all recordings: late events, clocks set back, steps forward of 10 s; events
@@ -22,7 +23,7 @@ def damage(problems: Sequence[Problem], total: int, where: str, *, unknown: bool
     if unknown:
         return DataError(
             f"{len(problems)} of {total} recordings in '{where}' are of an unknown layout, or damaged.{more}",
-            hint="Say what their columns are: -o data.columns=... and -o data.time_unit=... (docs/data.md).",
+            hint=HOW,
             problems=problems[:_SHOWN],
         )
     return DataError(
