@@ -56,33 +56,37 @@ class Events:
         return Events(self.t[part], self.address[part])
 
 
-def make_events(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    t: NDArray[Any],
-    p: NDArray[Any],
-    sensor: Sensor,
-    *,
-    ordered: bool = True,
-) -> Events:
+def make_events(x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[Any], sensor: Sensor) -> Events:
     """One recording from untrusted columns ``[E]`` of integers.
 
     Args:
         x, y, t, p: the columns.
         sensor: the field of view.
-        ordered: refuse events that are not in order of time.
 
     Raises:
         DataError: a column is not a vector of integers or lengths differ; ``x``, ``y`` or ``p`` leave the
             sensor; ``t`` is negative, above :data:`MAX_TIME` or not in order. All faults at once.
     """
-    columns = {"x": np.asarray(x), "y": np.asarray(y), "t": np.asarray(t), "p": np.asarray(p)}
+    events, _ = _events({"x": x, "y": y, "t": t, "p": p}, sensor, refuse_late=True)
+    return events
+
+
+def in_any_order(
+    x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[Any], sensor: Sensor
+) -> tuple[Events, bool]:
+    """Events as :func:`make_events` makes them, in the columns' order, and whether it is the order of time."""
+    return _events({"x": x, "y": y, "t": t, "p": p}, sensor, refuse_late=False)
+
+
+def _events(given: dict[str, NDArray[Any]], sensor: Sensor, *, refuse_late: bool) -> tuple[Events, bool]:
+    columns = {name: np.asarray(column) for name, column in given.items()}
     problems = list(_column_problems(columns))
+    in_order = True
     if not problems:
         late = columns["t"][1:] < columns["t"][:-1]
         in_order = not late.any()
         problems = list(_value_problems(columns, sensor, in_order))
-        if not in_order and ordered:
+        if not in_order and refuse_late:
             problems.append(_late(columns["t"], int(late.argmax())))
     if problems:
         raise DataError("The events are damaged.", problems=problems)
@@ -91,7 +95,7 @@ def make_events(
     np.add(address, columns["y"], out=address, casting="unsafe")
     address *= sensor.width
     np.add(address, columns["x"], out=address, casting="unsafe")
-    return Events(columns["t"].astype(np.int64, copy=False), address)
+    return Events(columns["t"].astype(np.int64, copy=False), address), in_order
 
 
 def coordinates(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.parsing import named_damage
-from snn_deploy.data.events.recording import Events, Sensor, make_events
+from snn_deploy.data.events.recording import Events, Sensor, in_any_order
 from snn_deploy.data.events.timeline import Timeline
 
 PART = 1 << 18
@@ -50,7 +50,7 @@ def checked(parts: Iterable[Columns], sensor: Sensor, timeline: Timeline | None 
         if not np.size(columns.t):
             continue
         empty = False
-        yield from timeline.push(make_events(*columns, sensor, ordered=False))
+        yield from timeline.push(*in_any_order(*columns, sensor))
     yield from timeline.finish()
     if empty:
         raise DataError("there is no event in it")

@@ -10,7 +10,7 @@ from support.events import rows
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.data.events import timeline as timeline_module
-from snn_deploy.data.events.recording import Events, Sensor, make_events
+from snn_deploy.data.events.recording import Events, Sensor, in_any_order
 from snn_deploy.data.events.timeline import GAP, JITTER, Timeline
 
 SENSOR = Sensor(2, 4, 5)
@@ -23,7 +23,8 @@ def ordered(t, sizes=(), rule="refuse"):
     cuts = [c for c in np.cumsum(sizes) if c < len(t)]
     found = []
     for part in np.split(np.arange(len(t)), cuts):
-        found += list(timeline.push(Events(t[part], part.astype(np.int32))))
+        in_order = bool((np.diff(t[part]) >= 0).all())
+        found += list(timeline.push(Events(t[part], part.astype(np.int32)), in_order))
     found += list(timeline.finish())
     assert all(len(part) for part in found)
     times = np.concatenate([part.t for part in found]) if found else np.empty(0, np.int64)
@@ -32,9 +33,10 @@ def ordered(t, sizes=(), rule="refuse"):
 
 
 def test_late_events_are_sorted():
-    events = make_events([0, 1, 2, 3], [0] * 4, [9, 5, 9, 5], [0] * 4, SENSOR, ordered=False)
+    events, in_order = in_any_order([0, 1, 2, 3], [0] * 4, [9, 5, 9, 5], [0] * 4, SENSOR)
+    assert not in_order
     timeline = Timeline()
-    (events,) = [*timeline.push(events), *timeline.finish()]
+    (events,) = [*timeline.push(events, in_order), *timeline.finish()]
     assert rows(events, SENSOR) == [(1, 0, 5, 0), (3, 0, 5, 0), (0, 0, 9, 0), (2, 0, 9, 0)]
     assert timeline.late == 2
 
@@ -104,3 +106,9 @@ def test_what_waits_is_bounded(monkeypatch):
     assert ordered([9, 8, 9, 7, 9, 9, 9, 9], (2, 2, 2))[0].tolist() == [7, 8, 9, 9, 9, 9, 9, 9]
     with pytest.raises(DataError, match="over 4 events within 500 us are not in order"):
         ordered([9, 9, 9, 9, 9, 9, 8], (3, 3))
+
+
+def test_steps_forward_are_counted_in_long_parts():
+    steps = np.random.default_rng(0).choice([1, GAP, GAP + 1], 5000)
+    for sizes in ((), (1024, 1024), (1000,) * 4):
+        assert ordered(np.cumsum(steps), sizes)[2].gaps == (steps[1:] > GAP).sum()
