@@ -74,7 +74,7 @@ def make_events(x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[An
 def in_any_order(
     x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[Any], sensor: Sensor
 ) -> tuple[Events, bool]:
-    """Events as :func:`make_events` makes them, in the columns' order, and whether it is the order of time."""
+    """Events as :func:`make_events` makes them, in the columns' order, and whether it is that of time."""
     return _events({"x": x, "y": y, "t": t, "p": p}, sensor, refuse_late=False)
 
 

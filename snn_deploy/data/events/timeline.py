@@ -49,8 +49,11 @@ class Timeline:
         self._held: Events | None = None
 
     def push(self, events: Events, in_order: bool) -> Iterator[Events]:
-        """What is now known to be in order, once the next ``events`` have come, in the order of the file; that is
-        the order of time if they are ``in_order``.
+        """What is now known to be in order of time, once the next ``events`` of the file have come.
+
+        Args:
+            events: in the order of the file.
+            in_order: whether that is the order of time among them.
 
         Raises:
             DataError: the clock was set back, and the rule is ``refuse``.
@@ -103,6 +106,8 @@ class Timeline:
     def _count_gaps(self, latest: NDArray[np.int64]) -> None:
         if self._newest != NEVER and latest[0] - self._newest > GAP:
             self.gaps += 1
+        if latest[-1] - latest[0] <= GAP:
+            return
         # Of blocks, only those that are longer than a gap can hold one.
         spans = np.diff(latest[::_BLOCK], append=latest[-1])
         for start in _BLOCK * np.flatnonzero(spans > GAP):
