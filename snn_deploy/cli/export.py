@@ -179,6 +179,10 @@ def _show(bundle: Any, json: bool) -> None:
             render.say(f"{p['format']} in {p['runtime']} was not run: {p['reason']}")
         elif p["runtime"] == "lava" and p["reason"]:
             render.say(f"{p['format']} in {p['runtime']}: {p['reason']}")
+    if bundle.manifest["verdict"] == "not verified":
+        render.say(f"not verified: {bundle.manifest['reason']}")
+    for sentence in bundle.manifest["provenance"].get("before_use", ()):
+        render.say(f"know before you use this: {sentence}")
 
 
 def parity_row(parity: dict[str, Any]) -> list[str]:

@@ -84,6 +84,8 @@ def _show(source: Path, result: Simulation, per_layer: bool) -> None:
         agreement = 100 * (1 - result.spikes_differing / result.spikes_compared)
         rows.append((f"as in {result.against}", f"{agreement:.3f} % of {result.spikes_compared:,} spikes"))
     render.table(["", ""], rows, title=f"{source} in {result.backend}")
+    if result.against is None:
+        render.say("compared with nothing: this backend is what others are held against")
     if per_layer:
         render.say()
         render.table(

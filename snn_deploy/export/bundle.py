@@ -26,6 +26,7 @@ from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.core.files import sha256_file, write_json, write_text
 from snn_deploy.core.registry import FORMATS
+from snn_deploy.export.accuracy import require_recorded
 from snn_deploy.export.base import ALLOWABLE, Check, Written
 from snn_deploy.export.card import model_card
 from snn_deploy.export.lava_part import LavaPart, lava_part
@@ -91,7 +92,8 @@ def write_bundle(
     report of the manifest) before the bundle is sealed with the hashes of all.
 
     Raises:
-        DataError: a file was replaced while it was being proven.
+        DataError: a file was replaced while it was being proven, or the student is far from the accuracy that
+            its run has recorded.
         ConfigError: options that no format takes.
         UnsupportedError: some format cannot express the network; nothing is written.
     """
@@ -128,6 +130,7 @@ def write_bundle(
         lava=lambda path: _lava(path, network.samples, options, report),
         report=report,
     )
+    require_recorded(network.recorded, parities, chip=network.student is not None)
     _copy_kits(folder, options.formats)
     np.savez_compressed(
         folder / "example.npz",

@@ -12,6 +12,7 @@ from snn_deploy.core.damage import plain_json, read_bytes, reading
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.text import csv_text
 from snn_deploy.core.version import __version__
+from snn_deploy.export.accuracy import Recorded
 from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
 from snn_deploy.export.parity import Parity
@@ -43,6 +44,7 @@ class Network:
     samples: Samples
     calibration: Calibration
     student: Executable | None = None
+    recorded: Recorded | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     proof: Parity | None = None
 

@@ -20,10 +20,12 @@ from snn_deploy.report.model import (
     Approximation,
     Constant,
     EdgeRow,
+    Exercised,
     LayerEnergy,
     LayerParityRow,
     LayerRow,
     ParityRow,
+    Probes,
     ProfilePrice,
     StaticEnergy,
     TermRow,
@@ -237,7 +239,13 @@ def parity(rows: Iterable[Mapping[str, Any]]) -> tuple[ParityRow, ...]:
     """Parity checks from a bundle's manifest; its derived figures are left to the report."""
     return tuple(
         ParityRow.model_validate(
-            _known(ParityRow, row) | {"layers": [_known(LayerParityRow, layer) for layer in row["layers"]]}
+            _known(ParityRow, row)
+            | {"layers": [_known(LayerParityRow, layer) for layer in row["layers"]]}
+            | {
+                key: _known(block, row[key])
+                for key, block in (("exercised", Exercised), ("probes", Probes))
+                if row.get(key)
+            }
         )
         for row in rows
     )

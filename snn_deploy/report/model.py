@@ -254,6 +254,28 @@ class LayerParityRow(Block):
         return self.differing - self.ties - self.after_ties
 
 
+class Exercised(Block):
+    """How much of the network fired on the samples; ``not_shown`` says why of layers that show nothing."""
+
+    neurons: int
+    neurons_fired: int
+    channels: int
+    channels_fired: int
+    layers: int
+    layers_shown: int
+    not_shown: dict[str, str] = {}
+
+
+class Probes(Block):
+    """What synthetic inputs showed, node by node."""
+
+    nodes: int
+    compared: int
+    differing: int
+    weights: int
+    weights_alone: int
+
+
 class ParityRow(Block):
     """One exported file in one runtime against its reference."""
 
@@ -272,6 +294,9 @@ class ParityRow(Block):
     same_decision: int = 0
     accuracy_reference: Fraction | None = None
     accuracy: Fraction | None = None
+    against: str = ""
+    exercised: Exercised | None = None
+    probes: Probes | None = None
     layers: tuple[LayerParityRow, ...] = ()
 
 

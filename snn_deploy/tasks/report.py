@@ -13,6 +13,7 @@ from snn_deploy.energy.counts import Counts, concatenate
 from snn_deploy.energy.measure import measure_energy
 from snn_deploy.energy.price import price
 from snn_deploy.energy.store import save_counts
+from snn_deploy.export.accuracy import before_use
 from snn_deploy.export.verify import CHUNK, Samples
 from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile
@@ -191,3 +192,4 @@ def _metrics(source: Source) -> list[dict[str, Any]]:
 def _warnings(source: Source, data: Mapping[str, Any]) -> Iterator[str]:
     yield from data["notes"]
     yield from source.assumptions
+    yield from before_use(source.provenance.get("result"), int(data["samples"]))

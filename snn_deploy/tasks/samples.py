@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def load_samples(
     if data is not None and data.endswith(".npz"):
         if overrides:
             raise ConfigError(f"'{data}' holds frames; -o is for data sets by name.")
-        loaded = read_samples(Path(data), source.semantics.decode, count)
+        loaded = read_samples(
+            Path(data), source.semantics.decode, count, prod(source.plan.shapes[source.plan.output])
+        )
     else:
         loaded = _dataset_samples(source, data, count, overrides)
     expected = source.plan.shapes[source.plan.input]
@@ -103,11 +106,13 @@ def _dataset_samples(
     )
 
 
-def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples:
-    """Samples of a ``.npz`` file, the first ``count`` of them to test; see :func:`load_samples`.
+def read_samples(path: Path, decode: Decode, count: int | None, classes: int) -> LoadedSamples:
+    """Samples of a ``.npz`` file, the first ``count`` of them to test, with labels of ``classes`` classes;
+    see :func:`load_samples`.
 
     Raises:
-        DataError: it is missing or damaged, or is no ``x [T, N, *shape]`` with ``y [N]``.
+        DataError: it is missing or damaged, is no ``x [T, N, *shape]`` with ``y [N]``, holds nothing, or
+            labels that no class has.
     """
     if not path.is_file():
         raise DataError(f"There is no file '{path}'.")
@@ -118,9 +123,12 @@ def read_samples(path: Path, decode: Decode, count: int | None) -> LoadedSamples
             raise DataError(f"'{path}' unpacks to {size} bytes; at most {MAX_SAMPLES_BYTES} are read.")
         with np.load(path, allow_pickle=False) as content:
             x = torch.from_numpy(np.asarray(content["x"], dtype=np.float32))
-            y = torch.from_numpy(np.asarray(content["y"], dtype=np.int64)) if "y" in content else None
+            labels = np.asarray(content["y"]) if "y" in content else None
+    y = None if labels is None else _labels(path, labels, classes)
     if x.ndim < 3 or not bool(torch.isfinite(x).all()) or (y is not None and y.shape != x.shape[1:2]):
         raise DataError(f"'{path}': x must be finite, [T, N, ...], and y [N]; x has shape {tuple(x.shape)}.")
+    if not x.shape[0] or not x.shape[1]:
+        raise DataError(f"'{path}' holds {x.shape[1]} samples of {x.shape[0]} steps; at least one of each.")
     calibration = Calibration(x[:, :CALIBRATION_SAMPLES], None if y is None else y[:CALIBRATION_SAMPLES])
     chosen = Samples(x[:, :count], None if y is None else y[:count], decode)
     description = {
@@ -151,3 +159,19 @@ def frames_shape(path: Path) -> tuple[int, ...]:
             shape = read(file)[0]
         steps, _, *rest = shape
         return (steps, *rest)
+
+
+def _labels(path: Path, given: np.ndarray[Any, Any], classes: int) -> torch.Tensor:
+    """Labels ``[N]`` of ``classes`` classes.
+
+    Raises:
+        DataError: they are no integers, or of no such class.
+    """
+    if given.dtype.kind not in "iuf" or not np.array_equal(given, np.rint(given)):
+        raise DataError(f"'{path}': the labels y must be integers; found {given.dtype} values.")
+    if given.size and not 0 <= given.min() <= given.max() < classes:
+        raise DataError(
+            f"'{path}': the labels y must be 0 to {classes - 1}, the classes of the network; found "
+            f"{int(given.min())} to {int(given.max())}."
+        )
+    return torch.from_numpy(given.astype(np.int64))

@@ -221,6 +221,8 @@ def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]
         return open_backend(source, "loihi"), "loihi"
     if source.kind == "net":
         return (None, None) if backend == "loihi" else (source.executable, "loihi")
+    if source.kind == "nir" and backend == "reference":
+        return None, None  # the same file in the same simulator would show nothing
     return source.executable, "module" if source.kind == "module" else "reference"
 
 

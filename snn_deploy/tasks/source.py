@@ -8,6 +8,7 @@ from typing import Any
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.places import Kind
+from snn_deploy.export.accuracy import before_use, recorded_accuracy
 from snn_deploy.export.manifest import Network
 from snn_deploy.export.parity import Parity
 from snn_deploy.graph.pace import slow_warnings, step_warnings
@@ -94,6 +95,15 @@ class Source:
             student=self.student,
             samples=loaded.test,
             calibration=loaded.calibration,
-            provenance={**self.provenance, "data": loaded.description},
+            provenance={
+                **self.provenance,
+                "data": loaded.description,
+                "before_use": list(before_use(self.provenance.get("result"), len(loaded.test))),
+            },
+            recorded=recorded_accuracy(self.provenance.get("result")) if self._own_data(data) else None,
             proof=self.proof,
         )
+
+    def _own_data(self, data: str | None) -> bool:
+        """Whether ``data`` are those that the accuracy of the run was recorded on."""
+        return self.kind == "run" and data is None

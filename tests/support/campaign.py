@@ -52,13 +52,7 @@ def network(seed: int, *, rounding: bool = True) -> tuple[nir.NIRGraph, torch.Te
         for name in POTENTIALS:
             if hasattr(node, name):
                 setattr(node, name, np.asarray(getattr(node, name), np.float64) * size)
-    _carry_spikes(case.graph, size)
     return case.graph, case.input(4, 6, seed)
-
-
-def _carry_spikes(graph: nir.NIRGraph, size: float) -> None:
-    """Integrators give potentials of that size; nothing to do for spikes, which are 1 at every scale."""
-    del graph, size
 
 
 @dataclass

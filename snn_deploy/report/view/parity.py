@@ -52,7 +52,7 @@ def parity_view(rows: tuple[ParityRow, ...]) -> tuple[Check, ...]:
 
 
 def _check(row: ParityRow) -> Check:
-    against = "the network" if row.reference == "network" else row.reference
+    against = row.against or ("the network" if row.reference == "network" else row.reference)
     labels = short_names([layer.layer for layer in row.layers])
     return Check(
         title=f"{row.format} in {row.runtime}",
