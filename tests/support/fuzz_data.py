@@ -103,7 +103,7 @@ def run_pickle(path: Path) -> None:
 
 DATA = {
     "samples": Target(
-        ".npz", _samples, (blind, in_zip), lambda path: read_samples(path, "rate", None) and None
+        ".npz", _samples, (blind, in_zip), lambda path: read_samples(path, "rate", None, 10) and None
     ),
     "weights": Target(
         ".safetensors", _weights, (blind, in_safetensors), lambda path: load_weights(small_network(), path)
