@@ -28,6 +28,7 @@ def test_no_fault_escapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_none_of_a_thousand_faults_escapes(tmp_path: Path) -> None:
     outcome = plant(range(20), 30, tmp_path)
     assert outcome.escaped == []
@@ -52,6 +53,7 @@ def test_right_files_pass(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_hundred_right_files_pass(tmp_path: Path) -> None:
     for seed in range(200, 267):
         passes(seed, tmp_path)
