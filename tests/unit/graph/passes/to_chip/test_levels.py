@@ -16,7 +16,7 @@ from support.chains import assert_exact
 from support.graphs import conv, graph, lif
 from support.residuals import Builder, residual
 
-from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.graph.lava.io import read_net, write_net
 from snn_deploy.graph.passes.quantize.quantize import Quantize, Scales
 from snn_deploy.graph.passes.to_chip.layers import Chain
@@ -120,8 +120,10 @@ def test_a_branch_that_reaches_no_output_is_refused() -> None:
     build = Builder(np.random.default_rng(7), {"input": (2, 5, 5)})
     stem = build.neuron("n1", build.conv("c1", ("input",), 3, 3, 1))
     build.neuron("dead", build.conv("c2", stem, 3, 3, 1))
-    (problem,) = _refused(build.finish(build.neuron("n2", build.conv("c3", stem, 3, 3, 1))))
-    assert problem.startswith("dead: reaches no output")
+    with pytest.raises(DataError) as caught:
+        _refused(build.finish(build.neuron("n2", build.conv("c3", stem, 3, 3, 1))))
+    found = {problem.where: problem.what for problem in caught.value.problems}
+    assert found == dict.fromkeys(["c2", "dead"], "no output is reached from this node")
 
 
 def test_paths_of_different_stride_are_refused() -> None:
