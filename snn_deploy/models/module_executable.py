@@ -7,7 +7,6 @@ against what the hooks saw, within ``TOLERANCE`` of rounding.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 
 from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.graph.readers.calling import Calling
+from snn_deploy.graph.readers.shaped import fresh_copy
 from snn_deploy.graph.types import Trace
 
 TOLERANCE = 1e-4
@@ -53,7 +53,7 @@ class ModuleExecutable:
         """
         steps, batch = int(x.shape[0]), int(x.shape[1])
         self._check(x, forced or {})
-        module = copy.deepcopy(self._module).eval()
+        module = fresh_copy(self._module)
         seen: dict[str, list[torch.Tensor]] = {}
         given = {path: value.flatten(0, 1) for path, value in (forced or {}).items()}
         watched = (
@@ -148,7 +148,7 @@ def _hook(path: str, seen: dict[str, list[torch.Tensor]], forced: torch.Tensor |
         nonlocal done
         several = not isinstance(output, torch.Tensor)
         value = output[0] if several else output
-        seen.setdefault(path, []).append(value)
+        seen.setdefault(path, []).append(value.clone())
         if forced is None:
             return None
         size = value.numel() // forced[0].numel()

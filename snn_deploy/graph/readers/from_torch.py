@@ -8,37 +8,30 @@ all at once. Nodes are named by module path; a stateless module used again gets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import nir
-import numpy as np
-from torch import fx, nn
+import torch
+from torch import nn
 
 from snn_deploy.core.errors import Problem, UnsupportedError
-from snn_deploy.graph.loops import Edge
-from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
+from snn_deploy.graph.passes.fold_batchnorm import FoldBatchNorm
 from snn_deploy.graph.passes.journal import write_journal
 from snn_deploy.graph.passes.protocol import Stage
+from snn_deploy.graph.readers.builder import Builder
 from snn_deploy.graph.readers.calling import Calling
+from snn_deploy.graph.readers.forms import Form
 from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.modules import (
-    CONVERTERS,
-    DROPPED,
-    FLATTENS,
-    INSTEAD,
-    MAXIMA,
-    NEURONS,
-    ModuleError,
-    is_known,
-)
-from snn_deploy.graph.readers.tracing import Tracer, flatten_arguments, function_name, is_sum, leading_axes
-from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.graph.shapes import Shape, ShapeError, flatten_range, output_shape
+from snn_deploy.graph.readers.shaped import BATCH, ShapedTracer
+from snn_deploy.graph.readers.stepped_modules import STEPPED
+from snn_deploy.graph.readers.tracing import FOLLOWED, Tracer, leading_axes
+from snn_deploy.graph.readers.unrolled import Unrolled
+from snn_deploy.graph.semantics import Comparison, Semantics, write_semantics
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import SPIKING_NODES
 
-Terms = tuple[str, ...]
-"""A value of the traced module: the nodes whose outputs it is the sum of."""
+EXAMPLE_STEPS = 3
+"""Steps on which a forward is followed that runs as many as it is given; our choice."""
 
 
 def from_torch(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> nir.NIRGraph:
@@ -63,9 +56,53 @@ class ReadModule:
 
 
 def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> ReadModule:
-    """See :func:`from_torch`."""
+    """See :func:`from_torch`. A forward of layers alone is traced once; one that handles time itself is
+    followed step by step (:mod:`snn_deploy.graph.readers.unrolled`)."""
+    read, problems = _read_layers(module, in_shape, semantics)
+    if read is not None:
+        return read
+    told: list[list[Problem]] = []
+    for form in _forms(module):
+        read, faults = _read_unrolled(module, in_shape, semantics, form)
+        if read is not None:
+            return read
+        told.append(faults)
+    best = min(told, key=lambda faults: (any(FOLLOWED in fault.what for fault in faults), len(faults)))
+    followed = not any(FOLLOWED in fault.what for fault in best)
+    if followed and (_handles_time(module, problems) or any(fault.where == "forward" for fault in best)):
+        problems = best
+    raise UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
+
+
+def _read_layers(
+    module: nn.Module, in_shape: Shape, semantics: Semantics
+) -> tuple[ReadModule | None, list[Problem]]:
+    """A forward that is layers, sums and flatten: in multi-step or in single-step mode."""
     tracer = Tracer()
-    builder = _Builder(module, in_shape, semantics.dt, leading_axes(module, tracer.problems))
+    leading = leading_axes(module, tracer.problems)
+    builder = Builder(module, in_shape, semantics.dt, leading)
+    traced = tracer.run(module)
+    if traced is None:
+        builder.refuse(tracer.unknown(module))
+    else:
+        for node in traced.nodes:
+            builder.add(node)
+    if problems := [*tracer.problems, *builder.problems]:
+        return None, problems
+    layers = tuple(name for name, node in builder.nodes.items() if isinstance(node, SPIKING_NODES))
+    calling = Calling("sequence" if leading == 2 else "steps", layers=layers)
+    return _finished(builder, calling, semantics, ">="), []
+
+
+def _read_unrolled(
+    module: nn.Module, in_shape: Shape, semantics: Semantics, form: Form
+) -> tuple[ReadModule | None, list[Problem]]:
+    """A forward that handles time itself, and takes its input in the given form."""
+    steps = semantics.timesteps or EXAMPLE_STEPS
+    lead = (steps, BATCH) if form == "sequence" else (BATCH,)
+    tracer = ShapedTracer(torch.rand(*lead, *in_shape, generator=torch.Generator().manual_seed(0)))
+    known = semantics.timesteps is not None
+    builder = Unrolled(module, in_shape, semantics.dt, form, steps, known=known)
     traced = tracer.run(module)
     if traced is None:
         builder.refuse(tracer.unknown(module))
@@ -73,184 +110,32 @@ def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> 
         for node in traced.nodes:
             builder.add(node)
     problems = [*tracer.problems, *builder.problems]
-    if problems:
-        raise UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
+    if problems or builder.calling is None:
+        return None, problems
+    if builder.calling.timesteps is not None:
+        semantics = replace(semantics, timesteps=builder.calling.timesteps)
+    if builder.calling.result == "last":
+        semantics = replace(semantics, decode="last")
+    return _finished(builder, builder.calling, semantics, builder.fires_at), []
+
+
+def _finished(builder: Builder, calling: Calling, semantics: Semantics, fires_at: Comparison) -> ReadModule:
     graph = nir.NIRGraph(builder.nodes, builder.edges, metadata={}, type_check=False)
     reset = "subtract" if builder.soft else "zero"
-    write_semantics(graph, semantics.stating(integrator="euler", fires_at=">=", reset=reset, dt=semantics.dt))
+    stated = semantics.stating(integrator="euler", fires_at=fires_at, reset=reset, dt=semantics.dt)
+    write_semantics(graph, stated)
     folded = Stage.of(graph).then(FoldBatchNorm())
     write_journal(folded.subject, folded.journal)
-    leading = builder.leading
-    layers = tuple(name for name in builder.nodes if isinstance(builder.nodes[name], SPIKING_NODES))
-    return ReadModule(
-        folded.subject, Calling("sequence" if leading == 2 else "steps", layers=layers), builder.shapes
-    )
+    return ReadModule(folded.subject, calling, builder.shapes)
 
 
-class _RefusalError(Exception):
-    """One operation that NIR cannot express."""
-
-    def __init__(self, where: str, what: str, rule: str = "", try_instead: str = "") -> None:
-        self.problem = Problem(where, what, rule=rule, try_instead=try_instead)
-        super().__init__(what)
+def _forms(module: nn.Module) -> tuple[Form, Form]:
+    """The forms in which a module may take its input, the likelier one first."""
+    multi = any(getattr(part, "step_mode", "s") == "m" for part in module.modules())
+    return ("sequence", "still") if multi else ("still", "sequence")
 
 
-class _Builder:
-    """Walks the traced operations in order and collects nodes, edges, shapes and problems."""
-
-    def __init__(self, module: nn.Module, in_shape: Shape, dt: float, leading: int) -> None:
-        self._modules = dict(module.named_modules())
-        self._dt = dt
-        self.leading = leading
-        self._in_shape = tuple(int(n) for n in in_shape)
-        self._values: dict[fx.Node, Terms] = {}
-        self.shapes: dict[str, Shape] = {}
-        self._input = "input" if "input" not in self._modules else "input_node"
-        self._output = "output" if "output" not in self._modules else "output_node"
-        self._soft: dict[str, bool] = {}
-        self.nodes: dict[str, nir.NIRNode] = {}
-        self.edges: list[Edge] = []
-        self.problems: list[Problem] = []
-
-    @property
-    def soft(self) -> bool:
-        """Whether the neurons reset by subtraction."""
-        return any(self._soft.values())
-
-    def add(self, node: fx.Node) -> None:
-        """Take one traced operation. Behind a refused one shapes are unknown: only its kind is checked."""
-        if any(operand not in self._values for operand in node.all_input_nodes):
-            if node.op == "call_module" and not is_known(self._modules[str(node.target)]):
-                self.problems.append(self._unknown(str(node.target)).problem)
-            return
-        direct = [operand for operand in node.args if isinstance(operand, fx.Node)]
-        operands = [self._values[operand] for operand in (direct or node.all_input_nodes)]
-        try:
-            if node.op == "placeholder":
-                self._values[node] = self._placeholder(str(node.target))
-            elif node.op == "call_module":
-                self._values[node] = self._module(str(node.target), node, operands[0])
-            elif node.op == "output":
-                self._finish(node.args[0])
-            else:
-                self._values[node] = self._operation(node, operands)
-        except _RefusalError as refusal:
-            self.problems.append(refusal.problem)
-
-    def refuse(self, paths: list[str]) -> None:
-        """Name modules that NIR has no node for."""
-        self.problems.extend(self._unknown(path).problem for path in paths)
-
-    def _placeholder(self, name: str) -> Terms:
-        if self.nodes:
-            raise _RefusalError(name, "a second input", "exactly one input")
-        self.nodes[self._input] = nir.Input({"input": np.array(self._in_shape)})
-        self.shapes[self._input] = self._in_shape
-        return (self._input,)
-
-    def _module(self, path: str, node: fx.Node, terms: Terms) -> Terms:
-        module = self._modules[path]
-        if not is_known(module):
-            raise self._unknown(path)
-        if (name := kind(type(module))) in DROPPED:
-            return terms
-        if name in FLATTENS:
-            folded = node.meta["per_step"] or getattr(module, "step_mode", "s") == "m"
-            leading = 1 if folded else self.leading
-            return self._flatten(path, terms, module.start_dim, module.end_dim, leading)
-        if name in NEURONS:
-            self._check_neuron(path, module)
-        convert = {**CONVERTERS, **MAXIMA}[name]
-        try:
-            converted = convert(module, self._shape(path, terms), self._dt)
-        except ModuleError as error:
-            what = f"{type(module).__name__}: {error}"
-            raise _RefusalError(path, what, "", error.try_instead) from None
-        return (self._maximum if name in MAXIMA else self._place)(path, converted, terms)
-
-    def _maximum(self, path: str, total: nir.NIRNode, terms: Terms) -> Terms:
-        """The largest of a window of spikes is 1 where their ``total`` is at least 1."""
-        if not all(isinstance(self.nodes[term], SPIKING_NODES) for term in terms) or len(terms) > 1:
-            raise _RefusalError(
-                path,
-                f"MaxPool2d of {' + '.join(terms)}, which are not the spikes of one layer",
-                "a maximum over spikes, 0 or 1, is a neuron",
-                "pool right behind neurons, average (layer.AvgPool2d), or stride",
-            )
-        counted = self._place(f"{path}.sum", total, terms)
-        return self._place(path, nir.Threshold(np.full(self.shapes[counted[0]], 0.5)), counted)
-
-    def _unknown(self, path: str) -> _RefusalError:
-        kind = type(self._modules[path]).__name__
-        return _RefusalError(path, f"'{kind}'", "NIR has no node for it", INSTEAD.get(kind, ""))
-
-    def _check_neuron(self, path: str, module: nn.Module) -> None:
-        if path in self._soft:
-            raise _RefusalError(path, "a neuron that is called twice", "its state belongs to one place")
-        self._soft[path] = module.v_reset is None
-        if len(set(self._soft.values())) > 1:
-            kind = "subtracts the threshold" if self._soft[path] else "resets to a value"
-            what = f"{kind}, unlike the neurons before it"
-            raise _RefusalError(path, what, "one kind of reset in a network")
-
-    def _operation(self, node: fx.Node, operands: list[Terms]) -> Terms:
-        path = node.meta.get("path", "")
-        where = path or "forward"
-        if is_sum(node) and len(operands) == 2:
-            if set(operands[0]) & set(operands[1]):
-                raise _RefusalError(where, "a value added to itself", "edges are unique", "scaled weights")
-            terms = (*operands[0], *operands[1])
-            self._shape(where, terms)
-            return terms
-        name = function_name(node)
-        if name == "contiguous":
-            return operands[0]
-        if name == "flatten":
-            start, end = flatten_arguments(node)
-            return self._flatten(
-                f"{path}.flatten" if path else "flatten", operands[0], start, end, self.leading
-            )
-        raise _RefusalError(where, f"the operation '{name}'", "layers, sums of two values, and flatten")
-
-    def _flatten(self, path: str, terms: Terms, start: int, end: int, leading: int) -> Terms:
-        if 0 <= start < leading or 0 <= end < leading:
-            raise _RefusalError(path, f"flattens axes {start} to {end}", "time and batch axes stay apart")
-        shape = self._shape(path, terms)
-        start, end = (axis - leading if axis >= 0 else axis for axis in (start, end))
-        if len(shape) == 1:
-            return terms
-        try:
-            flatten_range(start, end, len(shape))
-        except ShapeError as error:
-            raise _RefusalError(path, str(error)) from None
-        return self._place(path, nir.Flatten({"input": np.array(shape)}, start, end), terms)
-
-    def _place(self, path: str, node: nir.NIRNode, terms: Terms) -> Terms:
-        shape = self._shape(path, terms)
-        try:
-            out = shape if isinstance(node, ChannelAffine) else output_shape(node, shape)
-        except ShapeError as error:
-            raise _RefusalError(path, f"{type(node).__name__}: {error}") from None
-        if isinstance(node, ChannelAffine) and len(node.scale) != shape[0]:
-            raise _RefusalError(path, f"batch norm of {len(node.scale)} channels on an input of {shape}")
-        name, count = path, 1
-        while name in self.nodes:
-            count += 1
-            name = f"{path}:{count}"
-        self.nodes[name], self.shapes[name] = node, out
-        self.edges.extend((term, name) for term in terms)
-        return (name,)
-
-    def _shape(self, where: str, terms: Terms) -> Shape:
-        shapes = {self.shapes[term] for term in terms}
-        if len(shapes) > 1:
-            listed = ", ".join(f"{term} {self.shapes[term]}" for term in terms)
-            raise _RefusalError(where, f"adds values of different shapes: {listed}", "no broadcasting")
-        return self.shapes[terms[0]]
-
-    def _finish(self, result: Any) -> None:
-        if not isinstance(result, fx.Node):
-            raise _RefusalError("forward", f"returns {type(result).__name__}", "one tensor per step")
-        terms = self._values[result]
-        self.nodes[self._output] = nir.Output({"output": np.array(self._shape("forward", terms))})
-        self.edges.extend((term, self._output) for term in terms)
+def _handles_time(module: nn.Module, problems: list[Problem]) -> bool:
+    """Whether a forward was not taken as layers because of what it does itself."""
+    stepped = any(kind(type(part)) in STEPPED for part in module.modules())
+    return stepped or any(problem.where == "forward" or FOLLOWED in problem.what for problem in problems)

@@ -1,7 +1,8 @@
 """Tell torch modules apart by the names of their classes.
 
 Whoever hands a module over has imported its library; who reads files needs none. So classes are matched by
-name, and nothing here imports spikingjelly.
+name, and nothing here imports spikingjelly. A class derived from a library's is of its kind as long as it
+overrides nothing that computes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,24 @@ _LIBRARIES = (
     ("spikingjelly.activation_based.base", "spikingjelly"),
     ("spikingjelly.activation_based.layer.", "spikingjelly"),
     ("spikingjelly.activation_based.neuron.", "spikingjelly"),
+    ("spikingjelly.activation_based.ann2snn.modules", "spikingjelly"),
+    ("snntorch.", "snntorch"),
+    ("norse.", "norse"),
+    ("sinabs.", "sinabs"),
 )
+_HARMLESS = {"__init__", "__repr__", "extra_repr", "__doc__", "__module__", "__annotations__", "reset"}
 
 
 def kind(cls: type) -> str:
-    """``torch.Linear``, ``spikingjelly.LIFNode``, ...; the full name of a class from elsewhere."""
-    for place, library in _LIBRARIES:
-        if cls.__module__.startswith(place):
-            return f"{library}.{cls.__qualname__}"
+    """``torch.Linear``, ``spikingjelly.LIFNode``, ...; the full name of a class from elsewhere that computes
+    something of its own."""
+    added: set[str] = set()
+    for base in cls.__mro__:
+        for place, library in _LIBRARIES:
+            if base.__module__.startswith(place):
+                own = {name for name in added if callable(getattr(base, name, None))} - _HARMLESS
+                return f"{cls.__module__}.{cls.__qualname__}" if own else f"{library}.{base.__qualname__}"
+        added |= set(vars(base))
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

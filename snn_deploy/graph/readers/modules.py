@@ -117,6 +117,10 @@ def _delay(module: layer.Delay, shape: Shape, dt: float) -> nir.NIRNode:
     return nir.Delay(np.full(shape, module.delay_steps * dt))
 
 
+def _scale(module: Any, shape: Shape, _dt: float) -> nir.NIRNode:
+    return nir.Scale(np.full(shape, float(module.scale), np.float32))
+
+
 def _fire(module: neuron.BaseNode, shape: Shape) -> dict[str, npt.NDArray[np.float64]]:
     reset = 0.0 if module.v_reset is None else module.v_reset
     return {"v_threshold": np.full(shape, module.v_threshold), "v_reset": np.full(shape, reset)}
@@ -171,6 +175,7 @@ def _in_both(name: str) -> tuple[str, str]:
 CONVERTERS: dict[str, Convert] = {
     **NEURONS,
     "spikingjelly.Delay": _delay,
+    "spikingjelly.VoltageScaler": _scale,
     **dict.fromkeys(_in_both("Linear"), _linear),
     **dict.fromkeys((*_in_both("Conv1d"), *_in_both("Conv2d")), _convolution),
     **dict.fromkeys(_in_both("AvgPool2d"), _average_pool),

@@ -21,8 +21,13 @@ _LEAF_PACKAGES = (
     "spikingjelly.activation_based.neuron",
     "spikingjelly.activation_based.rnn",
     "spikingjelly.activation_based.learning",
+    "spikingjelly.activation_based.ann2snn",
+    "snntorch.",
+    "norse.torch",
+    "sinabs.layers",
 )
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+FOLLOWED = "cannot be followed"
 _SUMS = {operator.add, operator.iadd, torch.add}
 _TRACE_FAULTS = (
     fx.proxy.TraceError,
@@ -56,7 +61,7 @@ class Tracer(fx.Tracer):
             self.problems.append(
                 Problem(
                     where,
-                    f"its forward cannot be followed: {text}",
+                    f"its forward {FOLLOWED}: {text}",
                     rule="no branches or loops that depend on values; layers, sums and flatten only",
                     try_instead="write it as layers in a Sequential, with residual sums",
                 )

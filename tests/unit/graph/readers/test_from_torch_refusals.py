@@ -25,7 +25,8 @@ def refused(net: nn.Module, shape=(2, 8, 8)) -> str:
 
 def test_everything_foreign_is_refused_at_once_by_path():
     class Custom(neuron.LIFNode):
-        pass
+        def multi_step_forward(self, x_seq):
+            return 1 - super().multi_step_forward(x_seq)
 
     net = multi(
         nn.Sequential(
@@ -91,7 +92,7 @@ class Forward(nn.Module):
         (lambda m, x: m.first(x) * 2.0, "the operation 'mul'"),
         (lambda m, x: m.first(x) + 1.0, "the operation 'add'"),
         (lambda m, x: torch.add(m.first(x), m.second(x), alpha=2), "the operation 'add'"),
-        (lambda m, x: m.first(x).mean(0), "the operation 'mean'"),
+        (lambda m, x: m.first(x).mean(1), "the operation 'mean'"),
         (lambda m, x: m.first(x).flatten(1), "time and batch axes stay apart"),
         (lambda m, x: x + x, "a value added to itself"),
         (lambda m, x: m.fire(m.fire(x)), "fire: a neuron that is called twice"),
