@@ -32,6 +32,9 @@ def distill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be trained.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run the Python files that the recipe names; see docs/own.md.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train the teacher, unless the recipe names one, and distil the spiking student."""
@@ -39,7 +42,7 @@ def distill(
     from snn_deploy.recipes.recipe import load_recipe
 
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(recipe, overrides)  # before torch is loaded: a fault is told at once
+    loaded = load_recipe(recipe, overrides, trust=trust)  # before torch is loaded: a fault is told at once
 
     from snn_deploy.tasks.distill import describe, distill_student
 

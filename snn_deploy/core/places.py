@@ -1,7 +1,9 @@
-"""What lies at a path that a command is given: told without opening it."""
+"""Places: what lies at a path that a command is given, told without opening it; and where the cache is."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -33,3 +35,16 @@ def kind_at(path: Path) -> Kind:
         f"A run folder, a bundle folder, a .nir or a .net file, or FILE.py:NAME is needed; '{path}' {what}.",
         hint="Make a run with: snn-deploy distill quickstart",
     )
+
+
+def cache_dir() -> Path:
+    """``$SNN_DEPLOY_CACHE``, or ``snn-deploy`` in the platform's folder for a user's cached files."""
+    if own := os.environ.get("SNN_DEPLOY_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "darwin":
+        base = "~/Library/Caches"
+    elif sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "snn-deploy"

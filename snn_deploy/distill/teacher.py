@@ -25,6 +25,7 @@ from snn_deploy.distill.interrupt import StopRequest
 from snn_deploy.distill.objective import LabelObjective
 from snn_deploy.distill.trainer import Phase, fit
 from snn_deploy.models.load import build_teacher, load_weights, save_weights
+from snn_deploy.models.own import put_weights
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.recipes.run_folder import Run
@@ -101,7 +102,10 @@ def _existing(recipe: Recipe, run: Run, network: nn.Module, kept: Path, report: 
         load_weights(network, run.teacher_file, ours=True)
         return "cached" if spec.checkpoint is None else "checkpoint"
     if spec.checkpoint is not None:
-        load_weights(network, spec.checkpoint)
+        if spec.checkpoint.suffix == ".safetensors":
+            load_weights(network, spec.checkpoint)
+        else:
+            put_weights(network, spec.checkpoint)
         save_weights(network.state_dict(), run.teacher_file)
         return "checkpoint"
     if spec.train is None:

@@ -19,6 +19,7 @@ from snn_deploy.core.assets import find_asset
 from snn_deploy.core.documents import parse_yaml, validation_problems
 from snn_deploy.core.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.core.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
+from snn_deploy.recipes.own_parts import settle
 from snn_deploy.recipes.search_space import Axes
 
 
@@ -201,23 +202,35 @@ class Recipe(Frozen):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Recipe:
     """Read a shipped recipe by name, or a YAML file by path, apply ``overrides``, check everything.
+
+    ``trust``: the code that it names may be run (:mod:`snn_deploy.recipes.own_parts`).
 
     Raises:
         ConfigError: with one :class:`Problem` per fault, all of them at once.
     """
     path = find_asset("distill", name_or_path, "recipe")
-    return parse_recipe(path.read_bytes(), overrides, origin=str(name_or_path))
+    return parse_recipe(
+        path.read_bytes(), overrides, origin=str(name_or_path), folder=path.parent, trust=trust
+    )
 
 
-def parse_recipe(text: bytes | str, overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
-    """Parse recipe text; see :func:`load_recipe`."""
+def parse_recipe(
+    text: bytes | str,
+    overrides: Sequence[str] = (),
+    *,
+    origin: str = "recipe",
+    folder: Path = Path(),
+    trust: bool = False,
+) -> Recipe:
+    """Parse recipe text; code that it names lies in ``folder``. See :func:`load_recipe`."""
     content = parse_yaml(text, origin, "recipe")
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
     problems = [p for o in overrides if (p := apply_override(content, o)) is not None]
-    problems += _component_problems(content)
+    unsettled = list(settle(content, folder, trust=trust))
+    problems += unsettled or _component_problems(content)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:

@@ -27,12 +27,15 @@ def distill_student(
     resume: bool = False,
     device: str = "auto",
     overrides: Sequence[str] = (),
+    trust: bool = False,
     report: Callable[[Any], None] = lambda event: None,
 ) -> Run:
     """Train the teacher (unless given) and the student of ``recipe`` in ``run_dir``.
 
     With ``resume`` an interrupted run continues to the identical loss sequence; a finished one is returned.
     Processes started by ``torchrun`` train together; the first one alone uses ``run_dir``.
+
+    ``trust``: the Python files that the recipe names may be run.
 
     Raises:
         ConfigError: faults in the recipe, or the folder holds another run, or another process works in it.
@@ -41,7 +44,7 @@ def distill_student(
         InterruptedRunError: stopped by a signal, a lost process or a full disk; the run can be resumed.
     """
     run = Run(Path(run_dir))
-    wanted = load_recipe(recipe, overrides) if isinstance(recipe, str) else recipe
+    wanted = load_recipe(recipe, overrides, trust=trust) if isinstance(recipe, str) else recipe
     with joined(device) as world, contextlib.ExitStack() as held:
         if world.told(lambda: _prepare(run, wanted, resume, held, report)):
             data = world.in_turn(lambda: load_data(wanted))

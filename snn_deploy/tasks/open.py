@@ -26,6 +26,7 @@ from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
 from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.trained_form import write_trained_form
 from snn_deploy.graph.types import Plan
+from snn_deploy.recipes.own_parts import settle
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.recipes.run_documents import Result
 from snn_deploy.recipes.run_folder import Run
@@ -173,6 +174,9 @@ def _recipe_of(file: Path, provenance: Mapping[str, Any]) -> Recipe | None:
     if "recipe" not in provenance:
         return None
     with damage.reading(file, "manifest of the bundle"):
+        list(
+            settle(provenance["recipe"], Path(), trust=False)
+        )  # what is not trusted is refused where it is used
         recipe = Recipe.model_validate(provenance["recipe"])
         if recipe.digest() != provenance["recipe_digest"]:
             raise ValueError("its recipe is not the one that was trained.")

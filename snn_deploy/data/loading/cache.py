@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from safetensors import safe_open
 from snn_deploy.core.damage import reading
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import atomic_path, clear_leftovers
+from snn_deploy.core.places import cache_dir as cache_dir
 
 Tensors = dict[str, torch.Tensor]
 Put = Callable[[NDArray[np.uint8]], None]
@@ -45,19 +44,6 @@ class Cached:
 
     tensors: Tensors
     digest: str
-
-
-def cache_dir() -> Path:
-    """``$SNN_DEPLOY_CACHE``, or ``snn-deploy`` in the platform's folder for a user's cached files."""
-    if own := os.environ.get("SNN_DEPLOY_CACHE"):
-        return Path(own).expanduser()
-    if sys.platform == "darwin":
-        base = "~/Library/Caches"
-    elif sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "snn-deploy"
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
