@@ -11,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_deploy.cli import catalog, check, compare, distill, doctor, export, report, simulate, stream, sweep
+from snn_deploy.cli import (
+    catalog,
+    check,
+    compare,
+    distill,
+    doctor,
+    export,
+    init,
+    report,
+    simulate,
+    stream,
+    sweep,
+)
 from snn_deploy.core.errors import DataError, SnnDeployError
 from snn_deploy.core.version import __version__
 
@@ -45,6 +57,7 @@ def main(
     """Distil spiking networks, export them, prove the export spike by spike, price it per chip."""
 
 
+app.command("init")(init.init)
 app.command("distill")(distill.distill)
 app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
