@@ -18,15 +18,15 @@ from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.proof.files import probe_claims
 from snn_deploy.export.proof.judge import Limits
-from snn_deploy.export.proof.probes import make_probes
+from snn_deploy.export.proof.probes import make_probes, threshold_of
 from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.export.verify import Claim, Samples, prove
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir, write_nir
-from snn_deploy.graph.types import WEIGHT_NODES, Plan
+from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
-from snn_deploy.simulate.reference import Reference
+from snn_deploy.simulate.reference import Reference, membranes64
 from support.faults import Fault, faults_of
 from support.random_graphs import exact_case
 
@@ -143,9 +143,9 @@ def proved(plan: Plan, held: Plan, kind: str, samples: Samples, file: Executable
 
 
 def changes(right: Plan, faulty: Plan, x: torch.Tensor, *, decided: bool) -> bool:
-    """Whether any spike or output of exact arithmetic (float64) changes, on the samples or on any synthetic
-    input; with ``decided``, by more than float32 could tell: 1e-6 of the values, or a spike whose membrane is
-    1e-6 off the threshold."""
+    """Whether any spike or output of float64 arithmetic changes, on the samples or on any synthetic input;
+    with ``decided``, by more than float32 could tell: 1e-6 of the values, or a spike whose membrane is 1e-6
+    off the threshold, or meets it after a history that float32 holds without rounding."""
     a, b = (Reference(p, dtype=torch.float64) for p in (right, faulty))
     probes = make_probes(right, Rounding(right))
     shapes = {name: right.shapes[name] for name in right.order if name != right.input}
@@ -155,11 +155,29 @@ def changes(right: Plan, faulty: Plan, x: torch.Tensor, *, decided: bool) -> boo
         )
         for run in (a, b)
     ]
+    given = {**probes.forced, right.input: probes.x}
     for name in shapes:
-        if _differ(runs[0][name], runs[1][name], decided=decided):
+        before, after = runs[0][name], runs[1][name]
+        if decided and name in right.of_type(*SPIKING_NODES):
+            if bool(((before != after) & _decided(right, name, given, before)).any()):
+                return True
+        elif _differ(before, after, decided=decided):
             return True
     free = [run.run(x.double(), record=True) for run in (a, b)]
     return _differ(free[0].output, free[1].output, decided=decided)
+
+
+def _decided(plan: Plan, layer: str, given: dict[str, torch.Tensor], spikes: torch.Tensor) -> torch.Tensor:
+    """Where float32 decides whether a neuron fires, whose sources sent what was ``given``."""
+    arriving = [given[source].double() for source in plan.sources[layer]]
+    for source in plan.feedback.get(layer, ()):
+        sent = given[source].double()
+        arriving.append(torch.cat([torch.zeros_like(sent[:1]), sent[:-1]]))
+    membrane = membranes64(plan, layer, torch.stack(arriving).sum(0), spikes)
+    threshold = torch.as_tensor(threshold_of(plan.node(layer)))
+    off = (membrane - threshold).abs() > 1e-6 * threshold.abs()
+    held = membrane == membrane.float().double()
+    return off | (held.long().cumprod(0) > 0)
 
 
 def _differ(right: torch.Tensor, faulty: torch.Tensor, *, decided: bool) -> bool:

@@ -42,12 +42,14 @@ MAC_LIMIT = 2e10
 """Multiply-accumulates of all frames together."""
 LARGEST_GAIN = 2.0**20
 
-Target = float | Literal["+", "-", "=", "0"]
-"""c of h = theta + c s; "+" and "-" just above and below, "=" theta, "0" no current at all."""
+Target = float | Literal["+", "-", "=", "0", "z"]
+"""c of h = theta + c s; "+" and "-" just above and below, "=" theta, "0" no current at all, "z" a membrane of
+zero: from there theta is met without rounding, whatever the neuron started from."""
 
 PATTERNS: tuple[tuple[Target, ...], ...] = (
     ("+", "-", "+", "-", "-", "+", "+", "-"),
     ("=", "=", "=", "=", "=", "=", "=", "="),
+    ("z", "z", "=", "z", "=", "z", "z", "="),
     (1.5, "-", 1.5, "+", 1.5, "0", "-", "+"),
     (-4.0, "0", "0", "+", -4.0, "0", "+", "-"),
     (-4.0, "0", "0", "-", -4.0, "0", "-", "+"),
@@ -249,7 +251,7 @@ def _currents(rounding: Rounding, layer: str, steps: int, rng: np.random.Generat
 def _input(threshold: torch.Tensor, target: Target, shape: tuple[int, ...]) -> torch.Tensor:
     """Input of a threshold without memory, for one target."""
     value = threshold.float()
-    if target == "0":
+    if target in ("0", "z"):
         value = torch.zeros_like(value)
     elif target in ("+", "-"):
         value = torch.nextafter(value, torch.full_like(value, torch.inf if target == "+" else -torch.inf))
@@ -290,7 +292,12 @@ def _solve(
     exactly = current(threshold.expand_as(a))
     _, error = state.trial(exactly)
     margin = 1.5 * error + UNIT * (b * exactly).abs() + 2 * UNIT * threshold.abs()
-    near = {"+": current(threshold + margin), "-": current(threshold - margin), "=": exactly}
+    near = {
+        "+": current(threshold + margin),
+        "-": current(threshold - margin),
+        "=": exactly,
+        "z": current(torch.zeros_like(a)),
+    }
     far = current(threshold + _column([t if not isinstance(t, str) else 0.0 for t in targets], a) * size)
     rows = []
     for number, target in enumerate(targets):
