@@ -11,6 +11,7 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 _CACHE = tempfile.mkdtemp(prefix="snn-deploy-tests-")
 os.environ["SNN_DEPLOY_CACHE"] = _CACHE
+os.environ.pop("COLUMNS", None)  # which processes of pytest-xdist set, and tables would keep to
 atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 import hypothesis

@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import platform
 import sys
@@ -40,6 +41,8 @@ from snn_deploy.recipes.run_documents import Environment, Result
 
 Status = Literal["created", "training", "done", "interrupted", "failed"]
 
+NOTHING_TRAINED = hashlib.sha256().hexdigest()
+"""Hash of the metrics of a run that has none."""
 MAX_STATUS_BYTES = 64
 
 _PACKAGES = (
@@ -188,9 +191,9 @@ class Run:
             self.metrics_file: result["metrics_sha256"],
         }
         for file, expected in files.items():
-            if not file.is_file():
+            if not file.is_file() and expected != NOTHING_TRAINED:
                 problems.append(Problem(file.name, "is missing"))
-            elif sha256_file(file) != expected:
+            elif file.is_file() and sha256_file(file) != expected:
                 problems.append(Problem(file.name, "has changed since the run finished"))
         if problems:
             raise DataError(
@@ -202,7 +205,8 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> dict[str, Any]:
         """Record final figures with the hash of the metrics, sealed; they are returned as recorded."""
-        content = {**result, "metrics_sha256": sha256_file(self.metrics_file)}
+        metrics = sha256_file(self.metrics_file) if self.metrics_file.is_file() else NOTHING_TRAINED
+        content = {**result, "metrics_sha256": metrics}
         sealed = {**content, "sha256": seal(content)}
         write_json(self.result_file, sealed)
         return sealed

@@ -157,7 +157,7 @@ def simulate_source(
         rates={row.layer: row.spikes / row.elements for row in rows},
         layers=rows,
         notes=(
-            *source.assumptions,
+            *(source.assumptions if source.kind != "net" or backend == "reference" else ()),
             given.description["frames"],
             *source.warnings(int(loaded.x.shape[0])),
         ),

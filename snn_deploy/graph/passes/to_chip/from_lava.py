@@ -21,6 +21,7 @@ import numpy.typing as npt
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.lava.net import (
     DECAY_ONE,
+    STATE_LIMIT,
     Conv,
     Dense,
     Flatten,
@@ -38,6 +39,8 @@ from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
 from snn_deploy.graph.shapes import shapes_from_input
 
 DT = 1e-3
+LARGEST_STATE = (STATE_LIMIT - 1) / 64
+"""Of a voltage, in weight units: no neuron fires at a threshold above it."""
 FloatArray = npt.NDArray[np.floating[Any]]
 Scale = float | FloatArray
 
@@ -128,7 +131,8 @@ class FromLava(Pass[LavaNet, nir.NIRGraph]):
                 what = f"{synapses} weights, in the file {_synapses(layer)}"
                 yield Problem(name, what, "weights other than 0 are kept")
             threshold = getattr(graph.nodes[name], "v_threshold", None)
-            silent = _wide(np.asarray(neuron_of(layer).threshold / scale), len(layer.shape))
+            reached = np.minimum(neuron_of(layer).threshold, LARGEST_STATE)
+            silent = _wide(np.asarray(reached / scale), len(layer.shape))
             if threshold is not None and not (threshold > silent).all():
                 what = f"fires at {np.min(threshold):g}"
                 yield Problem(name, what, "thresholds lie above the last state that does not fire")
