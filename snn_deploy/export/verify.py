@@ -26,7 +26,7 @@ from snn_deploy.export.parity import (
     join,
     moments,
 )
-from snn_deploy.export.proof.coverage import Coverage, Tally, coverage, sample_bytes, tally
+from snn_deploy.export.proof.coverage import SHARE, Coverage, Tally, coverage, sample_bytes, tally
 from snn_deploy.export.proof.evidence import Recomputed, classify
 from snn_deploy.export.proof.judge import Limits, judge
 from snn_deploy.export.proof.rounding import Rounded, Rounding
@@ -178,7 +178,7 @@ def _at_once(claims: Sequence[Claim], samples: Samples) -> int:
     if not plans:
         return CHUNK
     needed = max(sample_bytes(plan, int(samples.x.shape[0])) for plan in plans)
-    return samples_at_once(needed, CHUNK)
+    return samples_at_once(SHARE * needed, CHUNK)
 
 
 def _part(claims: Sequence[Claim], samples: Samples) -> tuple[list[Parity | None], dict[int, Tally]]:
@@ -300,7 +300,7 @@ def _explain(
         wanted.add(rounding.plan.output)
     needed = EVIDENCE_COPIES * sample_bytes(rounding.plan, int(x.shape[0])) / 13
     samples = torch.unique(torch.cat([suspect.samples for suspect in suspects]))
-    for chosen in torch.split(samples, samples_at_once(needed, len(samples))):
+    for chosen in torch.split(samples, samples_at_once(SHARE * needed, len(samples))):
         given = {name: spikes[:, chosen] for name, spikes in expected.spikes.items()}
         recomputed = Recomputed(rounding, x[:, chosen], given, wanted)
         inputs = {name: recomputed.input(name) for name in wanted}

@@ -11,6 +11,10 @@ import torch
 from snn_deploy.export.proof.evidence import upstream_layers
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 
+SHARE = 4
+"""A proof plans with one part in so many of what recordings may take (:func:`snn_deploy.core.memory.budget`):
+open files hold their weights several times, and runtimes buffers of their own. Our choice."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerCoverage:

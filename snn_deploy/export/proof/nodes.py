@@ -7,6 +7,7 @@ float64 is the judge: values may differ by what rounding can do, spikes where fl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -20,14 +21,14 @@ from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import DataError
+from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, STEPS, Probes, make_probes
 from snn_deploy.export.proof.rounding import Rounded, Rounding, exact
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
-COPIES = 6
-"""Recordings of all nodes, in float32, that are held at one time; our choice."""
+FLOAT64_BYTES = 128
 
 
 @runtime_checkable
@@ -69,17 +70,18 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     """Check ``files``, which were all made from ``plan``, on the same synthetic inputs of ``steps`` steps."""
     rounding = Rounding(plan)
     probes = make_probes(plan, rounding, steps)
-    batch = int(probes.x.shape[1])
-    size = samples_at_once(COPIES * 4 * steps * sum(prod(shape) for shape in plan.shapes.values()), batch)
     counts: list[dict[str, _Count]] = [{} for _ in files]
     refused: dict[int, str] = {}
-    for _, found in in_chunks(batch, size, lambda which: _chunk(rounding, probes, files, which)):
-        for number, result in enumerate(found):
-            if isinstance(result, str):
-                refused[number] = result
-                continue
-            for name, count in result.items():
-                counts[number][name] = counts[number].get(name, _Count()) + count
+    size = samples_at_once(SHARE * _sample_bytes(plan, len(files), steps))
+    for first, count, names in probes.rounds():
+        compute = functools.partial(_chunk, probes, names, files, first)
+        for _, found in in_chunks(count, size, compute):
+            for number, result in enumerate(found):
+                if isinstance(result, str):
+                    refused[number] = result
+                    continue
+                for name, elements in result.items():
+                    counts[number][name] = counts[number].get(name, _Count()) + elements
     weights, alone = weights_alone(plan, probes)
     blank = Probed(
         seed=SEED, frames=probes.frames * steps, sequences=probes.sequences, steps=steps,
@@ -105,13 +107,20 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     return results
 
 
+def _sample_bytes(plan: Plan, files: int, steps: int) -> int:
+    """Bytes that one probe takes: all nodes in float32, as they are given, within a runtime twice, and from
+    every file; the widest in float64 with its bounds (measured; our choice)."""
+    elements, widest = (total(prod(shape) for shape in plan.shapes.values()) for total in (sum, max))
+    return steps * (4 * (3 + files) * elements + FLOAT64_BYTES * widest)
+
+
 def _chunk(
-    rounding: Rounding, probes: Probes, files: Sequence[Opened], which: slice
+    probes: Probes, names: Sequence[str], files: Sequence[Opened], first: int, which: slice
 ) -> list[dict[str, _Count] | str]:
-    plan = rounding.plan
-    x = probes.x[:, which]
-    forced = {name: y[:, which] for name, y in probes.forced.items()}
-    shapes = {name: plan.shapes[name] for name in plan.order if name != plan.input}
+    """Compare ``names`` on the probes ``which``, counted from ``first``."""
+    rounding, plan = probes.rounding, probes.plan
+    x, forced = probes.part(slice(first + which.start, first + which.stop))
+    shapes = {name: plan.shapes[name] for name in names}
     outputs: list[dict[str, torch.Tensor] | str] = []
     for file in files:
         try:
@@ -148,14 +157,15 @@ def _fired(rounding: Rounding, name: str, arriving: Rounded, own: torch.Tensor) 
 
 def weights_alone(plan: Plan, probes: Probes) -> tuple[int, int]:
     """Weights of the graph, and those that alone met an input that is not zero in some sum."""
-    given = {plan.input: probes.x, **probes.forced}
-    total = alone = 0
+    total, alone = 0, 0
+    x, forced = probes.part(slice(0, probes.frames))
+    given = {plan.input: x, **forced}
     for name in plan.of_type(*WEIGHT_NODES):
         node = plan.node(name)
         shape = np.asarray(node.weight).shape
         total += prod(shape)
         sources = (*plan.sources[name], *plan.feedback.get(name, ()))
-        active = torch.stack([given[s][:, : probes.frames] != 0 for s in sources]).sum(0)
+        active = torch.stack([given[s] != 0 for s in sources]).sum(0)
         alone += _alone(node, shape, active.flatten(0, 1).float())
     return total, alone
 

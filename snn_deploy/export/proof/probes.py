@@ -20,13 +20,14 @@ All of it is our choice. The numbers come from one seed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2, prod
 from typing import Literal
 
 import nir
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from snn_deploy.export.proof.rounding import UNIT, Decision, NeuronStep, Rounded, Rounding, float32
@@ -58,41 +59,81 @@ PATTERNS: tuple[tuple[Target, ...], ...] = (
     (30.0, "+", 30.0, "-", "0", "-", "=", "="),
 )
 RANDOM_PATTERNS = 4
+SEQUENCES = len(PATTERNS) + RANDOM_PATTERNS
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Inputs ``x`` and replaced outputs of every node, ``[steps, B, *shape]``; the first ``frames`` of the
-    batch are frames, the others sequences."""
+    """Inputs of ``steps`` steps for every node of a plan, the same ones every time, made a part at a time.
 
-    x: torch.Tensor
-    forced: Mapping[str, torch.Tensor]
+    Attributes:
+        frames: how many of the batch are frames; sequences follow.
+        groups: per round of sequences, the layers that they show and the sources that bring their currents.
+    """
+
+    plan: Plan
+    rounding: Rounding
+    steps: int
+    seed: int
     frames: int
+    groups: tuple[dict[str, str], ...]
+
+    def __len__(self) -> int:
+        return self.frames + self.sequences
 
     @property
     def sequences(self) -> int:
         """How many sequences there are."""
-        return int(self.x.shape[1]) - self.frames
+        return SEQUENCES * len(self.groups)
+
+    def rounds(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+        """Successive parts of the batch, as first and count, and the nodes that each shows: frames show all.
+        In a sequence the other nodes see what they saw in a frame."""
+        yield 0, self.frames, tuple(name for name in self.plan.order if name != self.plan.input)
+        for number, drivers in enumerate(self.groups):
+            yield self.frames + SEQUENCES * number, SEQUENCES, tuple(drivers)
+
+    def part(self, which: slice) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Input ``x`` and replaced outputs of every node, ``[steps, B, *shape]``, for some of the batch."""
+        pieces: list[dict[str, torch.Tensor]] = []
+        for number, (first, count, _) in enumerate(self.rounds()):
+            some = slice(max(which.start - first, 0), min(which.stop - first, count))
+            if some.start < some.stop:
+                pieces.append(
+                    self._sequences(self.groups[number - 1], some) if number else self._frames(some)
+                )
+        joined = {name: torch.cat([piece.pop(name) for piece in pieces], 1) for name in self._sources()}
+        return joined.pop(self.plan.input), joined
+
+    def _sources(self) -> list[str]:
+        return [name for name in self.plan.order if name != self.plan.output]
+
+    def _frames(self, some: slice) -> dict[str, torch.Tensor]:
+        turns, found = _turns(self.plan), {}
+        for number, name in enumerate(self._sources()):
+            rng = np.random.default_rng([self.seed, number])
+            turn = turns[name], 1 + max(turns.values())
+            frames = _frames_of(self.plan, name, self.frames * self.steps, turn, rng)
+            frames = frames.view(self.frames, self.steps, *self.plan.shapes[name])[some]
+            found[name] = frames.transpose(0, 1).contiguous()
+        return found
+
+    def _sequences(self, drivers: Mapping[str, str], some: slice) -> dict[str, torch.Tensor]:
+        layers = {source: layer for layer, source in drivers.items()}
+        found = {}
+        for number, name in enumerate(self._sources()):
+            shape = self.plan.shapes[name]
+            if name in layers:
+                rng = np.random.default_rng([self.seed, number, 1])
+                found[name] = _currents(self.rounding, layers[name], self.steps, some, rng)
+            else:
+                found[name] = torch.zeros(self.steps, some.stop - some.start, *shape)
+        return found
 
 
 def make_probes(plan: Plan, rounding: Rounding, steps: int = STEPS, seed: int = SEED) -> Probes:
-    """Inputs of ``steps`` steps for every node of ``plan``; the same ones every time."""
-    rng = np.random.default_rng(seed)
-    sources = [name for name in plan.order if name != plan.output]
-    count = steps * ceil(_frames(plan) / steps)
-    values: dict[str, list[torch.Tensor]] = {}
-    turns = _turns(plan)
-    for name in sources:
-        frames = _frames_of(plan, name, count, (turns[name], 1 + max(turns.values())), rng)
-        values[name] = [frames.view(count // steps, steps, *plan.shapes[name]).transpose(0, 1)]
-    for drivers in driver_groups(plan):
-        currents = {drivers[layer]: _currents(rounding, layer, steps, rng) for layer in drivers}
-        batch = len(PATTERNS) + RANDOM_PATTERNS
-        for name in sources:
-            silence = torch.zeros(steps, batch, *plan.shapes[name])
-            values[name].append(currents.get(name, silence))
-    joined = {name: torch.cat(parts, 1).contiguous() for name, parts in values.items()}
-    return Probes(joined.pop(plan.input), joined, count // steps)
+    """Probes of ``steps`` steps for every node of ``plan``."""
+    return Probes(plan, rounding, steps, seed, ceil(_frames(plan) / steps), tuple(driver_groups(plan)))
 
 
 def multiplications(plan: Plan) -> int:
@@ -106,9 +147,8 @@ def multiplications(plan: Plan) -> int:
 
 def _frames(plan: Plan) -> int:
     """Frames that show every weight alone, within the limits."""
-    wanted = (
-        1 + DENSE + max((_impulses(plan, name)[0] for name in plan.order if name != plan.output), default=0)
-    )
+    sources = [name for name in plan.order if name != plan.output]
+    wanted = 1 + DENSE + max((plan.shapes[n][0] * prod(_reach(plan, n)) for n in sources), default=0)
     affordable = int(MAC_LIMIT // max(multiplications(plan), 1))
     return min(wanted, max(SMALLEST_FRAMES, min(affordable, LARGEST_FRAMES)))
 
@@ -130,10 +170,9 @@ def _readers(plan: Plan, name: str) -> list[str]:
     return [b for b in plan.order if name in (*plan.sources[b], *plan.feedback.get(b, ()))]
 
 
-def _impulses(plan: Plan, name: str) -> tuple[int, list[list[tuple[int, ...]]]]:
-    """Frames for all impulses of a node's output, and per place of a frame the positions it takes in turn."""
-    shape = plan.shapes[name]
-    spatial = shape[1:]
+def _reach(plan: Plan, name: str) -> list[int]:
+    """How far apart impulses of a node's output lie, per spatial axis, so that no sum behind meets two."""
+    spatial = plan.shapes[name][1:]
     spacing = [1] * len(spatial)
     for reader in _readers(plan, name):
         node = plan.node(reader)
@@ -148,17 +187,18 @@ def _impulses(plan: Plan, name: str) -> tuple[int, list[list[tuple[int, ...]]]]:
             kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
             for axis in range(2):
                 spacing[axis] = max(spacing[axis], stride[axis] * ceil(kernel[axis] / stride[axis]))
-    reach = [min(step, size) for step, size in zip(spacing, spatial, strict=True)]
-    places = [
-        [
-            (channel, *(o + b for o, b in zip(offset, base, strict=True)))
-            for channel in range(shape[0])
-            for offset in itertools.product(*(range(r) for r in reach))
-            if all(o + b < size for o, b, size in zip(offset, base, spatial, strict=True))
-        ]
-        for base in itertools.product(*(range(0, size, r) for size, r in zip(spatial, reach, strict=True)))
-    ]
-    return max(len(place) for place in places), places
+    return [min(step, size) for step, size in zip(spacing, spatial, strict=True)]
+
+
+def _places(plan: Plan, name: str) -> Iterator[npt.NDArray[np.int64]]:
+    """Per place of a frame, the positions ``[P, axes]`` that it takes in turn."""
+    shape, reach = plan.shapes[name], _reach(plan, name)
+    offsets = np.indices((shape[0], *reach)).reshape(len(shape), -1).T
+    for base in itertools.product(
+        *(range(0, size, step) for size, step in zip(shape[1:], reach, strict=True))
+    ):
+        place = offsets + np.array((0, *base))
+        yield place[(place < shape).all(1)]
 
 
 def _frames_of(
@@ -169,13 +209,11 @@ def _frames_of(
     size = _gain(plan, name)
     frames = np.zeros((count, *shape), np.float32)
     frames[1 : 1 + DENSE] = rng.normal(size=(DENSE, *shape)) * _level(plan, name)
-    own = range(1 + DENSE + turn[0], count, turn[1])
-    _, places = _impulses(plan, name)
-    for number, place in enumerate(places):
-        order = rng.permutation(len(place))
-        for step in range(max(len(place), len(own))):  # places with fewer positions start again
-            position = place[order[step % len(place)]]
-            frames[(own[(step + number) % len(own)], *position)] = size * rng.choice([-1.0, 1.0])
+    own = np.arange(1 + DENSE + turn[0], count, turn[1])
+    for number, place in enumerate(_places(plan, name)):
+        step = np.arange(max(len(place), len(own)))  # places with fewer positions start again
+        position = place[rng.permutation(len(place))[step % len(place)]]
+        frames[(own[(step + number) % len(own)], *position.T)] = size * rng.choice([-1.0, 1.0], len(step))
     return torch.from_numpy(frames)
 
 
@@ -234,11 +272,14 @@ def driver_groups(plan: Plan) -> list[dict[str, str]]:
     return groups
 
 
-def _currents(rounding: Rounding, layer: str, steps: int, rng: np.random.Generator) -> torch.Tensor:
-    """Currents ``[steps, B, *shape]`` that lead the neurons of a layer along the patterns."""
+def _currents(
+    rounding: Rounding, layer: str, steps: int, some: slice, rng: np.random.Generator
+) -> torch.Tensor:
+    """Currents ``[steps, B, *shape]`` that lead the neurons of a layer along some of the patterns."""
     more: list[Target] = rng.uniform(-2, 3, max(0, steps - STEPS)).tolist()
     patterns: list[Sequence[Target]] = [(*pattern, *more)[:steps] for pattern in PATTERNS]
     patterns += [tuple(rng.uniform(-2, 3, steps).tolist()) for _ in range(RANDOM_PATTERNS)]
+    patterns = patterns[some]
     shape = rounding.plan.shapes[layer]
     node = rounding.plan.node(layer)
     if isinstance(node, nir.Threshold):

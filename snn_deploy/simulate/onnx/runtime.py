@@ -158,10 +158,13 @@ class OnnxRuntime:
     def _session(self, record: Sequence[Value], forced: Sequence[Value]) -> onnxruntime.InferenceSession:
         key = tuple(tuple(node.name for node in nodes) for nodes in (record, forced))
         if key not in self._sessions:
+            for other in [kept for kept in self._sessions if any(kept)]:
+                del self._sessions[other]  # each holds the weights once more
             model = opened(self._model, self.info, record=record, forced=forced) if any(key) else self._model
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             options.inter_op_num_threads = 1
+            options.enable_cpu_mem_arena = not any(key)  # an arena keeps the recordings of a run
             options.log_severity_level = _ERRORS_ONLY
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._sessions[key] = onnxruntime.InferenceSession(
