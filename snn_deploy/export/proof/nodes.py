@@ -28,7 +28,7 @@ from snn_deploy.export.proof.rounding import Rounded, Rounding, exact
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
-FLOAT64_BYTES = 128
+FLOAT64_BYTES = 48
 
 
 @runtime_checkable
@@ -132,14 +132,31 @@ def _chunk(
     for name in shapes:
         terms = [exact(given[source]) for source in plan.sources[name]]
         terms += [exact(given[source]).previous() for source in plan.feedback.get(name, ())]
-        arriving = rounding.sum(terms)
-        spiking = isinstance(plan.node(name), SPIKING_NODES)
-        value = None if spiking else rounding.output(name, arriving)
-        for found, count in zip(outputs, counts, strict=True):
-            if isinstance(found, str) or isinstance(count, str):
-                continue
-            own = found.pop(name)
-            count[name] = _fired(rounding, name, arriving, own) if value is None else _differing(value, own)
+        owns = {number: found.pop(name) for number, found in enumerate(outputs) if not isinstance(found, str)}
+        for number, count in _judged(rounding, name, rounding.sum(terms), owns).items():
+            table = counts[number]
+            assert not isinstance(table, str)
+            table[name] = count
+    return counts
+
+
+def _judged(
+    rounding: Rounding, name: str, arriving: Rounded, owns: Mapping[int, torch.Tensor]
+) -> dict[int, _Count]:
+    """Every file's own output ``[T, B, *shape]`` of one node against float64; nodes without memory step by
+    step, which takes less room."""
+    node = rounding.plan.node(name)
+    if isinstance(node, SPIKING_NODES):
+        return {number: _fired(rounding, name, arriving, own) for number, own in owns.items()}
+    forgets = isinstance(node, (*WEIGHT_NODES, nir.AvgPool2d, nir.SumPool2d))
+    counts = dict.fromkeys(owns, _Count())
+    begin = 0
+    for inputs in arriving.steps() if forgets else (arriving,):
+        value = rounding.output(name, inputs)
+        end = begin + len(value.value)
+        for number, own in owns.items():
+            counts[number] += _differing(value, own[begin:end])
+        begin = end
     return counts
 
 
@@ -150,9 +167,13 @@ def _differing(value: Rounded, own: torch.Tensor) -> _Count:
 
 def _fired(rounding: Rounding, name: str, arriving: Rounded, own: torch.Tensor) -> _Count:
     decision = rounding.decision(name, arriving, own)
-    undecided = decision.undecided()
-    wrong = (own != decision.fires()) & ~undecided
-    return _Count(own.numel(), int(wrong.sum()), int(undecided.sum()))
+    total = _Count()
+    for membrane, fired in zip(decision.membrane.steps(), torch.split(own, 1), strict=True):
+        step = replace(decision, membrane=membrane)
+        undecided = step.undecided()
+        wrong = (fired != step.fires()) & ~undecided
+        total += _Count(fired.numel(), int(wrong.sum()), int(undecided.sum()))
+    return total
 
 
 def weights_alone(plan: Plan, probes: Probes) -> tuple[int, int]:

@@ -24,7 +24,7 @@ executions may differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,13 @@ class Rounded:
         """Some of the samples of ``[T, B, *shape]``."""
         return Rounded(self.value[:, which], self.error[:, which])
 
+    def steps(self) -> Iterator[Rounded]:
+        """Every step as a sequence of one, ``[1, B, *shape]``."""
+        return (
+            Rounded(*pair)
+            for pair in zip(torch.split(self.value, 1), torch.split(self.error, 1), strict=True)
+        )
+
     def previous(self) -> Rounded:
         """One step later, zero at first."""
         return Rounded(_late(self.value), _late(self.error))
@@ -96,7 +103,7 @@ class Decision:
 def exact(value: torch.Tensor) -> Rounded:
     """A value that every execution is given, such as spikes or recorded inputs."""
     value = value.double()
-    return Rounded(value, torch.zeros_like(value))
+    return Rounded(value, value.new_zeros(()).expand_as(value))
 
 
 def gamma(n: torch.Tensor | float) -> Any:
@@ -180,7 +187,7 @@ class Rounding:
             return Decision(x, float32(parameters(node)["threshold"]), self._semantics.fires_at)
         fire = self.neuron(name).fire
         assert fire is not None
-        membrane = self._membranes(name, x, spikes.double())
+        membrane = self._membranes(name, x, spikes)
         return Decision(membrane, float32(fire.threshold), fire.fires_at, fire.spikes == "many")
 
     def neuron(self, name: str) -> Neuron:
@@ -248,11 +255,11 @@ def membranes(neuron: Neuron, x: Rounded, spikes: torch.Tensor | None) -> Rounde
     """What meets the threshold, ``[T, B, *shape]`` with its bound, when the resets are those of ``spikes``;
     the output of an integrator."""
     state = NeuronStep(neuron, x.value[0])
-    values, errors = torch.empty_like(x.value), torch.empty_like(x.error)
+    values, errors = torch.empty_like(x.value), torch.empty_like(x.value)
     for t in range(x.value.shape[0]):
         values[t], errors[t] = state.charge(x.value[t], x.error[t])
         if spikes is not None:
-            state.reset(spikes[t])
+            state.reset(spikes[t].double())
     return Rounded(values, errors)
 
 
