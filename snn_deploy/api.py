@@ -25,6 +25,7 @@ from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, res
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.own import NOTHING_OWN, Own
 from snn_deploy.tasks.report import report_source
+from snn_deploy.tasks.samples import network_of
 from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
 from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
@@ -106,7 +107,7 @@ def export_bundle(
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
         )
-    network = opened.network(data, samples)
+    network = network_of(opened, data, samples)
     _say(opened, report, int(network.samples.x.shape[0]))
     with new_bundle(target, report) as folder:
 
@@ -188,7 +189,7 @@ def write_report(
     """
     require_no_bundle(Path(out))
     opened = _opened(source, reading, own, data)
-    network = opened.network(data, samples)
+    network = network_of(opened, data, samples)
     _say(opened, report, int(network.samples.x.shape[0]))
     return report_source(
         opened,

@@ -7,15 +7,11 @@ one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from onnx import TensorProto
 
+from snn_deploy.export.onnx_parts import Step
 from snn_deploy.graph.dynamics import Fire
 from snn_deploy.simulate.onnx.info import StateValue
-
-if TYPE_CHECKING:
-    from snn_deploy.export.onnx_step import Step
 
 COMPARISONS = {">": "Greater", ">=": "GreaterOrEqual"}
 

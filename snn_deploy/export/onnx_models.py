@@ -22,7 +22,8 @@ from onnx import TensorProto, helper
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.version import __version__
 from snn_deploy.export.onnx_int8 import Quantized
-from snn_deploy.export.onnx_step import BATCH, SEQ, Step, build_step
+from snn_deploy.export.onnx_parts import Step
+from snn_deploy.export.onnx_step import BATCH, SEQ, build_step
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import Plan

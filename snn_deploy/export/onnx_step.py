@@ -9,57 +9,23 @@ replaced to judge the layers behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import nir
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from snn_deploy.export.onnx_fire import COMPARISONS, add_fire
 from snn_deploy.export.onnx_int8 import Quantized
+from snn_deploy.export.onnx_parts import Step
 from snn_deploy.graph.dynamics import Membrane, Neuron, Synaptic, delay_steps, discretise, parameters
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.simulate.onnx.info import StateValue, Value
-from snn_deploy.simulate.onnx.models import Precision
 
 BATCH = "batch"
 SEQ = "_seq"
-
-
-@dataclass(slots=True)
-class Step:
-    """Operators, constants and states of one time step; ``x`` and ``out`` name its input and output."""
-
-    x: str = "x"
-    out: str = "out"
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-    states: list[StateValue] = field(default_factory=list)
-    layers: list[Value] = field(default_factory=list)
-    precision: Precision = "float32"
-
-    def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Append one operator; returns the name of its output."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}", **attributes))
-        return output
-
-    def constant(self, name: str, value: Any, dtype: npt.DTypeLike = np.float32) -> str:
-        """Add a constant; returns its name."""
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
-        return name
-
-    def state(self, node: str, quantity: str, shape: Shape, start: float = 0.0) -> StateValue:
-        """Add a state carried from step to step."""
-        name = f"{node}.{quantity}"
-        self.states.append(
-            StateValue(node=node, input=f"{name}_in", output=f"{name}_out", shape=shape, start=start)
-        )
-        return self.states[-1]
 
 
 def build_step(plan: Plan, quantized: Mapping[str, Quantized] | None = None) -> Step:

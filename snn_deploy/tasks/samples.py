@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +18,15 @@ from snn_deploy.core.parsing import named_damage
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet
+from snn_deploy.export.accuracy import before_use, recorded_accuracy
 from snn_deploy.export.base import Calibration
+from snn_deploy.export.manifest import Network
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import Decode
 from snn_deploy.recipes.recipe import Component, Recipe
+from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.data_options import chosen_data
-
-if TYPE_CHECKING:
-    from snn_deploy.tasks.source import Source
+from snn_deploy.tasks.source import Source
 
 CALIBRATION_SAMPLES = 128
 MAX_SAMPLES_BYTES = 4 << 30
@@ -38,6 +39,36 @@ class LoadedSamples:
     test: Samples
     calibration: Calibration
     description: dict[str, Any]
+
+
+def network_of(source: Source, data: str | None, samples: int | None) -> Network:
+    """``source`` with real samples of the test split and calibration samples of the training split.
+
+    That of a ``.net`` file is its graph, in real numbers: what other formats can say of it.
+
+    Raises:
+        UnsupportedError: a ``.net`` file has no graph.
+    """
+    if source.refusal is not None:
+        raise source.refusal
+    loaded = load_samples(source, data, samples)
+    result = source.provenance.get("result")
+    own_data = source.kind == "run" and data is None
+    return Network(
+        name=source.name,
+        plan=source.plan,
+        executable=Reference(source.plan) if source.kind == "net" else source.executable,
+        student=source.student,
+        samples=loaded.test,
+        calibration=loaded.calibration,
+        provenance={
+            **source.provenance,
+            "data": loaded.description,
+            "before_use": list(before_use(result, len(loaded.test))),
+        },
+        recorded=recorded_accuracy(result) if own_data else None,
+        proof=source.proof,
+    )
 
 
 def load_samples(

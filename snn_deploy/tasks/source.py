@@ -8,16 +8,12 @@ from typing import Any
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.places import Kind
-from snn_deploy.export.accuracy import before_use, recorded_accuracy
-from snn_deploy.export.manifest import Network
 from snn_deploy.export.parity import Parity
 from snn_deploy.graph.pace import slow_warnings, step_warnings
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.types import Plan
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.samples import load_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +72,3 @@ class Source:
     def warnings(self, steps: int) -> tuple[str, ...]:
         """What makes a run of ``steps`` steps doubtful, a sentence each."""
         return tuple(slow_warnings(self.plan, self.semantics, steps))
-
-    def network(self, data: str | None, samples: int | None) -> Network:
-        """This network with real samples of the test split and calibration samples of the training split.
-
-        That of a ``.net`` file is its graph, in real numbers: what other formats can say of it.
-
-        Raises:
-            UnsupportedError: a ``.net`` file has no graph.
-        """
-        if self.refusal is not None:
-            raise self.refusal
-        loaded = load_samples(self, data, samples)
-        return Network(
-            name=self.name,
-            plan=self.plan,
-            executable=Reference(self.plan) if self.kind == "net" else self.executable,
-            student=self.student,
-            samples=loaded.test,
-            calibration=loaded.calibration,
-            provenance={
-                **self.provenance,
-                "data": loaded.description,
-                "before_use": list(before_use(self.provenance.get("result"), len(loaded.test))),
-            },
-            recorded=recorded_accuracy(self.provenance.get("result")) if self._own_data(data) else None,
-            proof=self.proof,
-        )
-
-    def _own_data(self, data: str | None) -> bool:
-        """Whether ``data`` are those that the accuracy of the run was recorded on."""
-        return self.kind == "run" and data is None
