@@ -17,7 +17,7 @@ from snn_deploy.export.base import Calibration, Written
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.proof.judge import Limits, judge, verdict_of
-from snn_deploy.export.proof.rounding import UNIT
+from snn_deploy.export.proof.rounded import UNIT
 from snn_deploy.export.seal import AGAIN, MANIFEST, require_whole
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import read_semantics

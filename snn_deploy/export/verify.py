@@ -29,7 +29,8 @@ from snn_deploy.export.parity import (
 from snn_deploy.export.proof.coverage import SHARE, Coverage, Tally, coverage, sample_bytes, tally
 from snn_deploy.export.proof.evidence import Recomputed, classify
 from snn_deploy.export.proof.judge import Limits, judge
-from snn_deploy.export.proof.rounding import Rounded, Rounding
+from snn_deploy.export.proof.rounded import Rounded
+from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.graph.types import Plan, Trace
 from snn_deploy.simulate.base import Executable
 

@@ -148,13 +148,13 @@ def changes(right: Plan, faulty: Plan, x: torch.Tensor, *, decided: bool) -> boo
     off the threshold, or meets it after a history that float32 holds without rounding."""
     a, b = (Reference(p, dtype=torch.float64) for p in (right, faulty))
     probes = make_probes(right, Rounding(right))
-    given, forced = probes.part(slice(0, len(probes)))
+    fed, forced = probes.part(slice(0, len(probes)))
     shapes = {name: right.shapes[name] for name in right.order if name != right.input}
     runs = [
-        run.run_nodes(given.double(), {n: y.double() for n, y in forced.items()}, shapes, right.output)
+        run.run_nodes(fed.double(), {n: y.double() for n, y in forced.items()}, shapes, right.output)
         for run in (a, b)
     ]
-    given = {**probes.forced, right.input: probes.x}
+    given = {**forced, right.input: fed}
     for name in shapes:
         before, after = runs[0][name], runs[1][name]
         if decided and name in right.of_type(*SPIKING_NODES):

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import torch
 
-from snn_deploy.export.proof.rounding import Decision, Rounded, Rounding, exact
+from snn_deploy.export.proof.rounded import Decision, Rounded, exact
+from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 

@@ -24,7 +24,8 @@ from snn_deploy.core.errors import DataError
 from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, STEPS, Probes, make_probes
-from snn_deploy.export.proof.rounding import Rounded, Rounding, exact
+from snn_deploy.export.proof.rounded import Rounded, exact
+from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 

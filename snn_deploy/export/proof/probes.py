@@ -30,7 +30,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_deploy.export.proof.rounding import UNIT, Decision, NeuronStep, Rounded, Rounding, float32
+from snn_deploy.export.proof.membranes import NeuronStep
+from snn_deploy.export.proof.rounded import UNIT, Decision, Rounded, float32
+from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 

@@ -12,7 +12,7 @@ from snn_deploy.export.parity import LayerParity, Parity, compare_layer, compare
 from snn_deploy.export.proof.coverage import Coverage, LayerCoverage
 from snn_deploy.export.proof.evidence import classify
 from snn_deploy.export.proof.judge import Limits, judge, verdict_of
-from snn_deploy.export.proof.rounding import Decision, Rounded
+from snn_deploy.export.proof.rounded import Decision, Rounded
 
 
 def spikes(*rows: str) -> torch.Tensor:

@@ -14,8 +14,10 @@ from support.node_cases import node_cases
 from support.random_graphs import exact_cases
 
 from snn_deploy.export.proof.evidence import Recomputed
+from snn_deploy.export.proof.membranes import NeuronStep
 from snn_deploy.export.proof.nodes import probe
-from snn_deploy.export.proof.rounding import NeuronStep, Rounding, add, exact, lowest_bit
+from snn_deploy.export.proof.rounded import add, exact, lowest_bit
+from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics, write_semantics
 from snn_deploy.graph.types import SPIKING_NODES
