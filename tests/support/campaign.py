@@ -17,8 +17,9 @@ from snn_deploy.export.nir import NirOptions, NirWriter
 from snn_deploy.export.onnx import OnnxOptions, OnnxWriter
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.proof.files import probe_claims
+from snn_deploy.export.proof.frames import threshold_of
 from snn_deploy.export.proof.judge import Limits
-from snn_deploy.export.proof.probes import make_probes, threshold_of
+from snn_deploy.export.proof.probes import make_probes
 from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.export.verify import Claim, Samples, prove
 from snn_deploy.graph.plan import make_plan
