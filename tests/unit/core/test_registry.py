@@ -65,7 +65,7 @@ def test_every_built_in_loads_and_says_what_it_is(registry: Registry[object]) ->
 
 @pytest.mark.parametrize("registry", [METHODS, STUDENTS, TEACHERS, DATASETS, BACKENDS], ids=lambda r: r.kind)
 def test_the_summary_in_the_table_is_the_first_line_of_the_docstring(registry: Registry[object]) -> None:
-    for name in registry.names():
+    for name in registry._shipped:  # not what other tests have registered
         factory = registry.get(name).factory
         if not isinstance(factory, partial):  # one factory under several names
             assert registry.summary(name) == str(factory.__doc__).partition("\n")[0]
