@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import nir
+
+from snn_deploy.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -61,3 +63,17 @@ class Trace:
     output: torch.Tensor
     records: dict[str, torch.Tensor] = field(default_factory=dict)
     state: dict[str, tuple[torch.Tensor, ...]] = field(default_factory=dict)
+
+
+def given_spikes(
+    forced: Mapping[str, torch.Tensor] | None, layers: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """The spikes that a run is given in the place of its own; every executable of ``layers`` takes them so.
+
+    Raises:
+        ConfigError: they name unknown layers.
+    """
+    given = dict(forced or {})
+    if unknown := set(given) - set(layers):
+        raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+    return given

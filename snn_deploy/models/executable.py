@@ -8,8 +8,7 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.core.errors import ConfigError
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.models.neurons import spiking_layers
 
 
@@ -34,11 +33,10 @@ class StudentExecutable:
         forced: Mapping[str, torch.Tensor] | None = None,
     ) -> Trace:
         """Run ``x [T, B, C, H, W]``; see :class:`snn_deploy.simulate.base.Executable`."""
-        if unknown := set(forced or ()) - set(self._neurons):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given = given_spikes(forced, self._neurons)
         records: dict[str, torch.Tensor] = {}
         hooks = [
-            module.register_forward_hook(_hook(name, records if record else None, forced or {}))
+            module.register_forward_hook(_hook(name, records if record else None, given))
             for name, module in self._neurons.items()
         ]
         functional.reset_net(self._student)

@@ -17,7 +17,7 @@ from torch import nn
 from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.graph.readers.calling import Calling
 from snn_deploy.graph.readers.shaped import fresh_copy
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 
 TOLERANCE = 1e-4
 
@@ -73,8 +73,7 @@ class ModuleExecutable:
         )
 
     def _check(self, x: torch.Tensor, forced: Mapping[str, torch.Tensor]) -> None:
-        if unknown := set(forced) - set(self._calling.layers):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given_spikes(forced, self._calling.layers)
         own = self._calling.timesteps
         if own is not None and own != x.shape[0]:
             raise ConfigError(f"The module runs {own} steps by itself; the data have {x.shape[0]}.")

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
+from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
 from snn_deploy.graph.lava.rules import simulation_problems
 from snn_deploy.graph.lava.spans import join, spiking_layers, split
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate import cuba, synapse
 from snn_deploy.simulate.cuba import UNIT, Activity, Neurons
 from snn_deploy.simulate.synapse import Synapses
@@ -71,9 +71,7 @@ class Loihi:
             DataError: x has another shape than the network's input, is not on the network's grid of
                 integers, or drives the readout into saturation.
         """
-        if unknown := set(forced or ()) - set(self.layers):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
-        given = forced or {}
+        given = given_spikes(forced, self.layers)
         units = input_units(self.net, x)
         keep_freed_memory()
         kept = self.net.names if record else self.net.names[-1:]

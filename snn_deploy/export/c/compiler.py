@@ -35,6 +35,17 @@ def compiler() -> list[str]:
     )
 
 
+def finished(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """``command`` run to its end without input, with what it said.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than ``seconds``, and was killed.
+    """
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
+    )
+
+
 def build(sources: list[Path], include: Path, program: Path, extra: tuple[str, ...] = ()) -> None:
     """Compile ``sources`` with all warnings as errors.
 
@@ -44,14 +55,7 @@ def build(sources: list[Path], include: Path, program: Path, extra: tuple[str, .
     """
     command = [*compiler(), *FLAGS, *extra, f"-I{include}", *map(str, sources), "-o", str(program)]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = finished(command, COMPILE_SECONDS)
     except subprocess.TimeoutExpired:
         raise MissingOptionalError(f"The C compiler took more than {COMPILE_SECONDS} s.") from None
     if done.returncode:

@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
+from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.core.registry import BACKENDS
-from snn_deploy.export.c.compiler import CError, build
+from snn_deploy.export.c.compiler import CError, build, finished
 from snn_deploy.export.c.parts import Program
 from snn_deploy.export.c.program import program
 from snn_deploy.export.c.source import header, source
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.lava.spans import join, spiking_layers, split
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.loihi import input_units
 
 NET, HEADER, SOURCE = "model.net", "model.h", "model.c"
@@ -78,9 +78,7 @@ class CProgram:
                 that it was written for, or the readout leaves its 24 bits.
             CError: the program does not run to its end.
         """
-        given = dict(forced or {})
-        if unknown := set(given) - set(self.layers):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given = given_spikes(forced, self.layers)
         units = in_range(self.net, input_units(self.net, x))
         steps, batch = units.shape[:2]
         per_sample = steps * (4 * self._program.inputs + 3 * self._neurons)
@@ -135,10 +133,10 @@ class CProgram:
 
     def _forced(self, given: Mapping[str, torch.Tensor], steps: int, batch: int, file: Path) -> None:
         masks, values = [], []
+        ones = {name: torch.ones_like(spikes[:1, :1]) for name, spikes in given.items()}
         for layer in self._program.layers:
             nothing = torch.zeros(steps, batch, *layer.shape)
-            ones = {name: torch.ones_like(spikes) for name, spikes in given.items()}
-            masks.append(_to_program(join(self.net, layer.title, nothing, ones)[:1, :1]))
+            masks.append(_to_program(join(self.net, layer.title, nothing[:1, :1], ones)))
             values.append(_to_program(join(self.net, layer.title, nothing, given)))
         with file.open("wb") as stream:
             np.concatenate(masks, 2).astype(np.uint8).tofile(stream)
@@ -146,14 +144,7 @@ class CProgram:
 
     def _work(self, arguments: Sequence[str]) -> None:
         try:
-            done = subprocess.run(
-                [str(self._probe), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=RUN_SECONDS,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
+            done = finished([str(self._probe), *arguments], RUN_SECONDS)
         except subprocess.TimeoutExpired:
             raise CError(f"The C program did not finish within {RUN_SECONDS} s.") from None
         if done.returncode:

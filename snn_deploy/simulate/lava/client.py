@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
-from snn_deploy.core.errors import ConfigError, UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import DECAY_ONE, LavaNet, neuron_of
 from snn_deploy.graph.lava.spans import join as join_given
 from snn_deploy.graph.lava.spans import spiking_layers, split
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.lava.environment import require_lava
 from snn_deploy.simulate.lava.jobs import Job, Result, join
 from snn_deploy.simulate.lava.pieces import piece
@@ -77,9 +77,7 @@ class Lava:
             LavaError: the worker failed; the message ends with what it wrote to stderr.
             LavaTimeoutError: it took too long.
         """
-        given = dict(forced or {})
-        if unknown := set(given) - set(self.layers):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given = given_spikes(forced, self.layers)
         units = input_units(self.net, x)
         result = self._free_run(units, record or bool(given))
         if given:

@@ -15,9 +15,9 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
-from snn_deploy.graph.types import Trace
+from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, read_info
 from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened
 
@@ -69,9 +69,7 @@ class OnnxRuntime:
             ConfigError: ``forced`` names an unknown layer.
         """
         layers = {layer.name: layer for layer in self.info.layers}
-        given = dict(forced or {})
-        if unknown := set(given) - set(layers):
-            raise ConfigError(f"Cannot force unknown layers: {', '.join(sorted(unknown))}.")
+        given = given_spikes(forced, layers)
         recorded = list(layers.values()) if record else []
         return self._opened_run(x, recorded, {layers[name]: y for name, y in given.items()})
 
