@@ -216,7 +216,12 @@ DATASETS: Mapping[str, Component] = {
         "Cifar100Options",
     ),
     "mnist": Component(
-        "mnist", "MNIST: 70,000 handwritten digits, 28x28 pixels in grey; your own download.", "MnistOptions"
+        "mnist", "MNIST: 70,000 handwritten digits, 28x28 pixels in grey; your own download.", "IdxOptions"
+    ),
+    "fashion-mnist": Component(
+        "mnist",
+        "Fashion-MNIST: 70,000 pieces of clothing, 28x28 pixels in grey; your download or Debian's package.",
+        "FashionMnistOptions",
     ),
     "image-folder": Component(
         "image_folder",

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from snn_deploy.data.loading.decoding import decode_image
-from snn_deploy.data.sets.mnist import read_idx
+from snn_deploy.data.sets.idx import read_idx
 from snn_deploy.data.sets.unpickle import load_pickle
 from snn_deploy.models.load import load_weights
 from snn_deploy.tasks.samples import read_samples

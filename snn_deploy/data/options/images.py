@@ -54,7 +54,7 @@ class ImageAugmentOptions(Options):
 
 
 Encoding = Literal["direct", "rate", "latency"]
-Statistics = Literal["cifar10", "cifar100", "mnist", "imagenet"]
+Statistics = Literal["cifar10", "cifar100", "mnist", "fashion-mnist", "imagenet"]
 
 
 class ImageOptions(Options):

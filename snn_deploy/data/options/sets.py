@@ -162,16 +162,29 @@ class Cifar100Options(CifarOptions):
     normalize: Statistics | None = "cifar100"
 
 
-class MnistOptions(ImageOptions):
+class IdxOptions(ImageOptions):
     """Options of ``mnist``.
 
     Attributes:
         root: folder of the files; by default ``$SNN_DEPLOY_DATA/MNIST/raw``, or that in the cache folder.
+        verify: check that the content of all files is the published one (SHA-256).
         validation: this many training images are held out, taken evenly from each class.
     """
 
     normalize: Statistics | None = "mnist"
+    verify: bool = True
     validation: int = Field(default=5_000, ge=1)
+
+
+class FashionMnistOptions(IdxOptions):
+    """Options of ``fashion-mnist``.
+
+    Attributes:
+        root: by default ``$SNN_DEPLOY_DATA/FashionMNIST/raw``, that in the cache folder, or the folder of
+            Debian's package ``dataset-fashion-mnist``, the first that is there.
+    """
+
+    normalize: Statistics | None = "fashion-mnist"
 
 
 class ImageFolderOptions(ImageOptions):

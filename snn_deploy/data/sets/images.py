@@ -46,6 +46,7 @@ NORMALIZATIONS = {
     "cifar10": Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "mnist": Normalization((0.1307,), (0.3081,)),
+    "fashion-mnist": Normalization((0.2860,), (0.3530,)),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 """Statistics of the training images of the public sets."""

@@ -1,28 +1,23 @@
-"""``mnist``: handwritten digits (LeCun, Bottou, Bengio and Haffner 1998) in the public idx files.
+"""``mnist`` (LeCun, Bottou, Bengio and Haffner 1998) and ``fashion-mnist`` (Xiao, Rasul and Vollgraf 2017).
 
-::
+Both lie in four idx files of the same names, so a folder does not say which set it holds; the content does::
 
     {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]
-
-An idx file is a header of big-endian 32-bit words and then the values. The first word has ``0x08`` (bytes)
-and the number of dimensions in its two low bytes; the dimensions follow.
 """
 
 from __future__ import annotations
 
-import gzip
-import math
-import struct
-import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
-from snn_deploy.data.options.sets import MnistOptions
+from snn_deploy.data.options.sets import IdxOptions
+from snn_deploy.data.sets.idx import idx_sha256, read_idx
 from snn_deploy.data.sets.images import (
     array_digest,
     assemble,
@@ -35,18 +30,69 @@ from snn_deploy.data.types import DataSet
 SIDE = 28
 CLASSES = 10
 PUBLISHED = (60_000, 10_000)
-MAX_VALUES = 256 << 20
-"""Five times the largest public file; bounds what one header can ask for."""
+KINDS = {"images-idx3": 3, "labels-idx1": 1}
+"""Dimensions of the two files of each part."""
 
-_BYTES = 0x08
-_WHERE_TO_GET = (
-    "Give the folder of the four idx files: -o data.root=PATH. "
-    "The data are at https://ossci-datasets.s3.amazonaws.com/mnist/ and other mirrors."
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One of the two sets.
+
+    Attributes:
+        name: registry name.
+        title: what people call it.
+        folders: where it is looked for when no folder is given; the first lies in ``$SNN_DEPLOY_DATA``, or in
+            the cache folder.
+        source: where to get it.
+        classes: names in the order of the labels.
+        sha256: of the four unpacked files, by their names.
+    """
+
+    name: str
+    title: str
+    folders: tuple[str, ...]
+    source: str
+    classes: tuple[str, ...]
+    sha256: Mapping[str, str]
+
+
+MNIST = Layout(
+    name="mnist",
+    title="MNIST",
+    folders=("MNIST/raw",),
+    source="The data are at https://ossci-datasets.s3.amazonaws.com/mnist/ and other mirrors.",
+    classes=tuple(str(digit) for digit in range(CLASSES)),
+    sha256={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
 )
+
+FASHION_MNIST = Layout(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    folders=("FashionMNIST/raw", "/usr/share/datasets/fashion-mnist"),
+    source="The data are at https://github.com/zalandoresearch/fashion-mnist, and in the Debian package "
+    "dataset-fashion-mnist, whose folder is found by itself.",
+    classes=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    sha256={
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+)
+
+LAYOUTS = (MNIST, FASHION_MNIST)
 
 
 @DATASETS.register("mnist")
-def mnist(options: MnistOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
+def mnist(options: IdxOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
     """MNIST: 70,000 handwritten digits, 28x28 pixels in grey; your own download.
 
     Args:
@@ -55,75 +101,67 @@ def mnist(options: MnistOptions, *, timesteps: int, cache: Path | None = None) -
         cache: not used, the files are read directly.
 
     Raises:
-        DataError: files are missing or damaged (all are named).
+        DataError: files are missing, damaged or those of another set (all are named).
         ConfigError: the normalisation is for colour images.
     """
-    root = (options.root or default_root("MNIST/raw")).expanduser()
+    return _load(MNIST, options, timesteps)
+
+
+@DATASETS.register("fashion-mnist")
+def fashion_mnist(options: IdxOptions, *, timesteps: int, cache: Path | None = None) -> DataSet:
+    """Fashion-MNIST: 70,000 pieces of clothing, 28x28 pixels in grey; your download or Debian's package.
+
+    Arguments and errors are those of :func:`mnist`.
+    """
+    return _load(FASHION_MNIST, options, timesteps)
+
+
+def _load(layout: Layout, options: IdxOptions, timesteps: int) -> DataSet:
+    root = options.root.expanduser() if options.root else _found_root(layout)
+    where_to_get = f"Give the folder of the four idx files: -o data.root=PATH. {layout.source}"
     if not root.is_dir():
-        raise DataError(f"There is no MNIST folder at '{root}'.", hint=_WHERE_TO_GET)
+        raise DataError(f"There is no {layout.title} folder at '{root}'.", hint=where_to_get)
     problems: list[Problem] = []
     found = {}
+    for name in layout.sha256:
+        try:
+            found[name] = read_idx(_find(root, name), KINDS[name.split("-", 1)[1].removesuffix("-ubyte")])
+        except DataError as error:
+            problems.append(Problem(name, error.message))
+    sums = {name: idx_sha256(values) for name, values in found.items()}
+    _require_own(layout, sums, root)
     for part in ("train", "t10k"):
-        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1)):
-            try:
-                found[part, kind] = read_idx(_find(root, f"{part}-{kind}-ubyte"), dimensions)
-            except DataError as error:
-                problems.append(Problem(f"{part}-{kind}-ubyte", error.message))
-    for part in ("train", "t10k"):
-        if (part, "images-idx3") in found and (part, "labels-idx1") in found:
-            problems += _disagreements(part, found[part, "images-idx3"], found[part, "labels-idx1"])
+        pair = [found.get(f"{part}-{kind}-ubyte") for kind in KINDS]
+        if pair[0] is not None and pair[1] is not None:
+            problems += _disagreements(part, pair[0], pair[1])
     if problems:
-        raise DataError(f"The MNIST folder '{root}' is not usable.", hint=_WHERE_TO_GET, problems=problems)
-    images = np.concatenate([found["train", "images-idx3"], found["t10k", "images-idx3"]])[:, None]
-    labels = np.concatenate([found["train", "labels-idx1"], found["t10k", "labels-idx1"]]).astype(np.int64)
-    total = len(found["train", "labels-idx1"])
-    kept, held = hold_out(labels[:total], options.validation)
-    parts = (kept, held, np.arange(total, len(labels)))
+        raise DataError(
+            f"The {layout.title} folder '{root}' is not usable.", hint=where_to_get, problems=problems
+        )
+    if options.verify:
+        _require_published(layout, sums, root, where_to_get)
+    train, test = (found[f"{part}-labels-idx1-ubyte"] for part in ("train", "t10k"))
+    images = np.concatenate([found[f"{part}-images-idx3-ubyte"] for part in ("train", "t10k")])[:, None]
+    labels = np.concatenate([train, test]).astype(np.int64)
+    kept, held = hold_out(labels[: len(train)], options.validation)
+    parts = (kept, held, np.arange(len(train), len(labels)))
     return assemble(
-        "mnist",
+        layout.name,
         in_memory(images, labels, parts),
         (1, SIDE, SIDE),
-        [str(digit) for digit in range(CLASSES)],
+        layout.classes,
         options,
         timesteps,
         content=array_digest(images, labels, *parts),
-        notes=_notes(options.validation, total, len(labels) - total),
+        notes=_notes(layout, options, len(train), len(test)),
     )
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The bytes of an idx file, unpacked when its name ends in ``.gz``, in an array of its dimensions.
-
-    No more is unpacked than the header announces.
-
-    Raises:
-        DataError: it cannot be read, is not such a file, is too large, too short or too long.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return _parse_idx(cast(BinaryIO, file), dimensions)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read: {error}") from None
-
-
-def _parse_idx(file: BinaryIO, dimensions: int) -> NDArray[np.uint8]:
-    header = file.read(4 * (1 + dimensions))
-    expected = _BYTES << 8 | dimensions
-    if len(header) < 4 * (1 + dimensions):
-        raise DataError(f"{len(header)} bytes are shorter than its header")
-    magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
-    if magic != expected:
-        raise DataError(
-            f"begins with {magic:#010x}, not with {expected:#010x}: bytes in {dimensions} dimensions"
-        )
-    size = math.prod(shape)
-    if size > MAX_VALUES:
-        raise DataError(f"announces {size} values; the limit is {MAX_VALUES}")
-    values = file.read(size + 1)
-    if len(values) != size:
-        amount = "more" if len(values) > size else f"{len(values)}"
-        raise DataError(f"announces {size} values and has {amount}")
-    return np.frombuffer(values, np.uint8).reshape(shape)
+def _found_root(layout: Layout) -> Path:
+    """The first of the set's folders that is there; the first of all where none is."""
+    first, *others = layout.folders
+    places = [default_root(first), *map(Path, others)]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _find(root: Path, name: str) -> Path:
@@ -131,6 +169,31 @@ def _find(root: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise DataError("the file is absent, plain and with .gz")
+
+
+def _require_own(layout: Layout, sums: Mapping[str, str], root: Path) -> None:
+    """Refuse files of another set, also where any content is admitted."""
+    for other in LAYOUTS:
+        taken = [name for name, found in sums.items() if found == other.sha256[name]]
+        if taken and other is not layout:
+            raise DataError(
+                f"The folder '{root}' holds {other.title}, not {layout.title}.",
+                hint=f"Read it under its own name: -o data.name={other.name}",
+                problems=[Problem(name, f"has the content of {other.title}'s") for name in taken],
+            )
+
+
+def _require_published(layout: Layout, sums: Mapping[str, str], root: Path, where_to_get: str) -> None:
+    if problems := [
+        Problem(name, f"its content has the SHA-256 {sums[name]}", f"the published one has {published}")
+        for name, published in layout.sha256.items()
+        if sums[name] != published
+    ]:
+        raise DataError(
+            f"The {layout.title} folder '{root}' is not as published.",
+            hint=f"{where_to_get} Or read what is there with -o data.verify=false.",
+            problems=problems,
+        )
 
 
 def _disagreements(part: str, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[Problem]:
@@ -147,8 +210,12 @@ def _disagreements(part: str, images: NDArray[np.uint8], labels: NDArray[np.uint
     return problems
 
 
-def _notes(validation: int, train: int, test: int) -> list[str]:
-    notes = [f"{validation} of {train} training images are held out for validation."]
+def _notes(layout: Layout, options: IdxOptions, train: int, test: int) -> list[str]:
+    notes = [f"{options.validation} of {train} training images are held out for validation."]
     if (train, test) != PUBLISHED:
-        notes.append(f"Not the public MNIST: {train} training and {test} test images of 60,000 and 10,000.")
+        notes.append(
+            f"Not the public {layout.title}: {train} training and {test} test images of 60,000 and 10,000."
+        )
+    elif not options.verify:
+        notes.append(f"The files were not compared with the published {layout.title} (verify=false).")
     return notes

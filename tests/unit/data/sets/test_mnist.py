@@ -1,26 +1,31 @@
 from __future__ import annotations
 
-import gzip
-import struct
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from support.data import real_data
 from support.images import idx, write_mnist
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.data.options.sets import MnistOptions
+from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.options.sets import FashionMnistOptions, IdxOptions
 from snn_deploy.data.sets import mnist as module
+from snn_deploy.data.sets.idx import idx_sha256, read_idx
 from snn_deploy.data.sets.images import NORMALIZATIONS
-from snn_deploy.data.sets.mnist import mnist, read_idx
+from snn_deploy.data.sets.mnist import FASHION_MNIST, MNIST, fashion_mnist, mnist
+
+SETS = {
+    "MNIST": (MNIST, mnist, IdxOptions),
+    "FashionMNIST": (FASHION_MNIST, fashion_mnist, FashionMnistOptions),
+}
 
 
-def load(root, **options):
-    return mnist(MnistOptions(**({"root": root, "validation": 20, "normalize": None} | options)), timesteps=3)
+def load(root, made=mnist, **options):
+    given = {"root": root, "validation": 20, "normalize": None, "verify": False} | options
+    return made(IdxOptions(**given), timesteps=3)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -37,76 +42,6 @@ def test_images_labels_and_splits(tmp_path, packed):
     train = content["train-images-idx3-ubyte"]
     np.testing.assert_array_equal(data.train.pixels[:, 0].numpy(), train[data.train.samples])
     assert "Not the public MNIST: 100 training and 50 test images" in data.notes[1]
-
-
-@settings(deadline=None)
-@given(hnp.arrays(np.uint8, st.tuples(*[st.integers(0, 5)] * 3)))
-def test_idx_files_come_back(tmp_path_factory, array):
-    folder = tmp_path_factory.mktemp("idx")
-    (folder / "a").write_bytes(idx(array))
-    (folder / "a.gz").write_bytes(gzip.compress(idx(array)))
-    np.testing.assert_array_equal(read_idx(folder / "a", 3), array)
-    np.testing.assert_array_equal(read_idx(folder / "a.gz", 3), array)
-
-
-def header(*words):
-    return struct.pack(f">{len(words)}I", *words)
-
-
-FAULTS = {
-    "empty": (b"", "0 bytes are shorter than its header"),
-    "short header": (header(0x803, 2, 2), "12 bytes are shorter than its header"),
-    "other type": (header(0xD03, 1, 1, 1) + b"\0", "begins with 0x00000d03, not with 0x00000803"),
-    "other dimensions": (header(0x801, 1, 1, 1), "begins with 0x00000801, not with 0x00000803"),
-    "too short": (header(0x803, 1, 2, 2) + b"abc", "announces 4 values and has 3"),
-    "too long": (header(0x803, 1, 2, 2) + b"abcde", "announces 4 values and has more"),
-    "huge": (
-        header(0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1),
-        "announces 79228162458924105385300197375 values",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("packed", [True, False])
-def test_untrue_header_is_refused(tmp_path, fault, packed):
-    content, reason = FAULTS[fault]
-    path = tmp_path / ("a.gz" if packed else "a")
-    path.write_bytes(gzip.compress(content) if packed else content)
-    with pytest.raises(DataError) as caught:
-        read_idx(path, 3)
-    assert reason in caught.value.message
-
-
-def test_no_more_is_unpacked_than_announced(tmp_path, monkeypatch):
-    read = []
-
-    class Counting(gzip.GzipFile):
-        def read(self, size=-1):
-            data = super().read(size)
-            read.append((size, len(data)))
-            return data
-
-    path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(header(0x803, 1, 2, 2) + bytes(50_000_000)))
-    monkeypatch.setattr(module.gzip, "open", Counting)
-    with pytest.raises(DataError, match="announces 4 values and has more"):
-        read_idx(path, 3)
-    assert read == [(16, 16), (5, 5)]
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "not gzip"])
-def test_damaged_archive(tmp_path, damage):
-    content = bytearray(gzip.compress(idx(np.arange(60, dtype=np.uint8).reshape(3, 4, 5))))
-    if damage == "cut":
-        del content[-12:]
-    elif damage == "flipped":
-        content[-6] ^= 1  # in the checksum
-    else:
-        content[:2] = b"PK"
-    (tmp_path / "a.gz").write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read"):
-        read_idx(tmp_path / "a.gz", 3)
 
 
 def test_all_faults_of_a_folder_at_once(tmp_path):
@@ -136,11 +71,87 @@ def test_no_folder(tmp_path):
         load(tmp_path / "raw")
 
 
-def test_real_images():
-    data = mnist(MnistOptions(root=real_data("MNIST/raw")), timesteps=1)
+def test_registry_knows_both():
+    for layout, factory, options in SETS.values():
+        entry = DATASETS.get(layout.name)
+        assert (entry.factory, entry.options) == (factory, options)
+
+
+def test_content_that_is_not_published_is_refused_unless_allowed(tmp_path):
+    content = write_mnist(tmp_path / "raw")
+    with pytest.raises(DataError, match="is not as published") as caught:
+        load(tmp_path / "raw", verify=True)
+    assert [(problem.where, problem.what) for problem in caught.value.problems] == [
+        (name, f"its content has the SHA-256 {idx_sha256(content[name])}") for name in MNIST.sha256
+    ]
+    assert "data.verify=false" in caught.value.hint
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_files_of_the_other_set_are_refused_with_their_name(tmp_path, monkeypatch, verify):
+    content = write_mnist(tmp_path / "raw")
+    own = replace(FASHION_MNIST, sha256={name: idx_sha256(values) for name, values in content.items()})
+    monkeypatch.setattr(module, "LAYOUTS", (MNIST, own))
+    with pytest.raises(DataError, match="holds Fashion-MNIST, not MNIST") as caught:
+        load(tmp_path / "raw", verify=verify)
+    assert "data.name=fashion-mnist" in caught.value.hint
+    assert len(caught.value.problems) == 4
+
+
+def test_full_size_of_other_content_is_said(tmp_path, monkeypatch):
+    write_mnist(tmp_path / "raw")
+    monkeypatch.setattr(module, "PUBLISHED", (100, 50))
+    assert load(tmp_path / "raw").notes[1] == (
+        "The files were not compared with the published MNIST (verify=false)."
+    )
+
+
+def test_folder_of_the_system_is_found_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("SNN_DEPLOY_DATA", str(tmp_path))
+    installed = replace(FASHION_MNIST, folders=("FashionMNIST/raw", str(tmp_path / "usr")))
+    monkeypatch.setattr(module, "FASHION_MNIST", installed)
+    with pytest.raises(DataError, match=f"There is no Fashion-MNIST folder at '{tmp_path}/FashionMNIST/raw'"):
+        load(None, fashion_mnist)
+    write_mnist(tmp_path / "usr")
+    assert len(load(None, fashion_mnist).test) == 50
+    write_mnist(tmp_path / "FashionMNIST" / "raw", test=30)
+    assert len(load(None, fashion_mnist).test) == 30
+
+
+@pytest.mark.parametrize("folder", SETS)
+def test_real_images(folder):
+    layout, factory, options = SETS[folder]
+    data = factory(options(root=real_data(f"{folder}/raw")), timesteps=1)
     assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
-    assert data.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert (
+        data.test.labels[:10].tolist()
+        == {
+            "MNIST": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
+            "FashionMNIST": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7],
+        }[folder]
+    )
     assert data.notes == ("5000 of 60000 training images are held out for validation.",)
     std, mean = torch.std_mean(data.train.pixels.float() / 255)
-    assert mean.item() == pytest.approx(NORMALIZATIONS["mnist"].mean[0], abs=2e-4)
-    assert std.item() == pytest.approx(NORMALIZATIONS["mnist"].std[0], abs=2e-4)
+    statistics = NORMALIZATIONS[layout.name]
+    assert mean.item() == pytest.approx(statistics.mean[0], abs=2e-4)
+    assert std.item() == pytest.approx(statistics.std[0], abs=2e-4)
+
+
+def test_one_changed_label_of_the_real_set_is_named(tmp_path):
+    root = real_data("FashionMNIST/raw")
+    for path in root.iterdir():
+        shutil.copy(path, tmp_path)
+    labels = read_idx(root / "t10k-labels-idx1-ubyte.gz", 1).copy()
+    labels[7] = 0
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx(labels))
+    with pytest.raises(DataError, match="is not as published") as caught:
+        fashion_mnist(FashionMnistOptions(root=tmp_path), timesteps=1)
+    assert [problem.where for problem in caught.value.problems] == ["t10k-labels-idx1-ubyte"]
+
+
+def test_the_real_sets_are_told_apart():
+    with pytest.raises(DataError, match="holds Fashion-MNIST, not MNIST"):
+        mnist(IdxOptions(root=real_data("FashionMNIST/raw"), verify=False), timesteps=1)
+    with pytest.raises(DataError, match="holds MNIST, not Fashion-MNIST"):
+        fashion_mnist(FashionMnistOptions(root=real_data("MNIST/raw")), timesteps=1)
