@@ -11,8 +11,6 @@ import typer
 from snn_deploy.cli.own import own_options
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from snn_deploy.core.registry import Registry
 
 
@@ -57,43 +55,58 @@ def show(
     name: Annotated[
         str, typer.Argument(help="A recipe, profile, method ..., FILE.nir, FILE.net or FILE.py:NAME.")
     ],
+    json: Json = False,
     own: Any = None,
 ) -> None:
     """Print a recipe or profile as it ships, the options of a component, or a network as text."""
     from snn_deploy.cli import render
-    from snn_deploy.core.assets import AssetKind, asset_dir, asset_names
+    from snn_deploy.core.assets import AssetKind, asset_dir, asset_names, shipped_values
     from snn_deploy.core.errors import ConfigError, did_you_mean
     from snn_deploy.recipes.own_code import is_own_code
 
-    if name.endswith((".nir", ".net")):
-        from snn_deploy.tasks.show import file_text
+    if name.endswith((".nir", ".net")) or is_own_code(name):
+        from snn_deploy.tasks.show import file_text, module_text
 
-        typer.echo(file_text(Path(name)), nl=False)
-        return
-    if is_own_code(name):
-        from snn_deploy.tasks.show import module_text
-
-        typer.echo(module_text(name, own), nl=False)
+        text = module_text(name, own) if is_own_code(name) else file_text(Path(name))
+        if json:
+            render.emit_json({"kind": "network", "name": name, "text": text})
+        else:
+            typer.echo(text, nl=False)
         return
     folders: tuple[AssetKind, ...] = ("distill", "hardware_profiles")
     for folder in folders:
         if name in asset_names(folder):
-            typer.echo((asset_dir(folder) / f"{name}.yaml").read_text(), nl=False)
+            if json:
+                render.emit_json(shipped_values(folder, name))
+            else:
+                typer.echo((asset_dir(folder) / f"{name}.yaml").read_text(), nl=False)
             return
     known = set(asset_names("distill")) | set(asset_names("hardware_profiles"))
     for kind, registry in _registries().items():
         known |= set(registry.names())
         if name in registry.names():
-            render.say(f"{kind[:-1] if kind.endswith('s') else kind} '{name}': {registry.summary(name)}")
-            render.table(
-                ["option", "type", "default", "meaning"],
-                (
-                    [field, _type_name(info.annotation), _default(info), info.description or ""]
-                    for field, info in registry.options(name).model_fields.items()
-                ),
-            )
+            _show_component(kind.removesuffix("s"), name, registry, json)
             return
     raise ConfigError(f"Nothing is called '{name}'.{did_you_mean(name, known)}", hint="See: snn-deploy ls")
+
+
+def _show_component(kind: str, name: str, registry: Registry[Any], json: bool) -> None:
+    from snn_deploy.cli import render
+    from snn_deploy.core.options_table import option_rows
+
+    rows = list(option_rows(registry.options(name)))
+    if json:
+        options = [row._asdict() for row in rows]
+        render.emit_json({"kind": kind, "name": name, "what": registry.summary(name), "options": options})
+        return
+    render.say(f"{kind} '{name}': {registry.summary(name)}")
+    if not rows:
+        render.say("It has no options.")
+        return
+    render.table(
+        ["option", "default", "values, meaning"],
+        ([row.name, row.default, f"{row.values}\n{row.meaning}"] for row in rows),
+    )
 
 
 def cp(
@@ -123,21 +136,31 @@ def validate(
     override: Annotated[
         list[str] | None, typer.Option("-o", "--override", help="key=value, dotted.", metavar="KEY=VALUE")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Check recipes without running them; all faults of a recipe are shown at once."""
     from snn_deploy.cli import render
     from snn_deploy.core.errors import ConfigError, SnnDeployError
     from snn_deploy.recipes.recipe import load_recipe
 
-    failures = 0
+    rows: list[dict[str, Any]] = []
     for name in recipes:
         try:
             recipe = load_recipe(name, override or ())
-            render.say(f"ok  {recipe.name}  ({recipe.digest()[:12]})")
         except SnnDeployError as failure:
-            failures += 1
-            render.error(failure, as_json=False)
-    if failures:
+            rows.append({"recipe": name, "ok": False, **render.error_content(failure)})
+            if not json:
+                render.error(failure, as_json=False)
+        else:
+            rows.append({"recipe": name, "ok": True, "name": recipe.name, "digest": recipe.digest()})
+            if not json:
+                render.say(f"ok  {recipe.name}  ({recipe.digest()[:12]})")
+    failures = sum(not row["ok"] for row in rows)
+    if json:
+        render.emit_json(rows)
+        if failures:
+            raise typer.Exit(ConfigError.exit_code)
+    elif failures:
         raise ConfigError(f"{failures} of {len(recipes)} recipes have faults.")
 
 
@@ -185,13 +208,3 @@ def _recipe_row(name: str) -> dict[str, str]:
         "ours": f"{measured['accuracy']} % ({measured['date']})" if measured else "-",
         "description": content.get("description", ""),
     }
-
-
-def _type_name(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-
-
-def _default(info: FieldInfo) -> str:
-    if info.is_required():
-        return "(required)"
-    return str(info.get_default(call_default_factory=True))

@@ -15,25 +15,38 @@ def compare(
         str | None,
         typer.Option(metavar="PERCENT", help="Exit 4 if any dynamic energy rose by more, for example 5%."),
     ] = None,
+    fail_if_accuracy_down: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Exit 4 if any accuracy fell by more points, for example 0.5%."),
+    ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Compare the energy of this profile only; may be repeated."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare accuracy, synaptic operations and energy of two reports."""
     from snn_deploy.cli import render
-    from snn_deploy.report.compare import require_energy
+    from snn_deploy.report.compare import require_accuracy, require_energy
     from snn_deploy.report.terminal import comparison_tables
     from snn_deploy.tasks.compare import compare_reports
 
-    most = None if fail_if_energy_up is None else _fraction(fail_if_energy_up)
-    found = compare_reports(before, after)
+    most = None if fail_if_energy_up is None else _fraction("--fail-if-energy-up", fail_if_energy_up)
+    least = (
+        None if fail_if_accuracy_down is None else _fraction("--fail-if-accuracy-down", fail_if_accuracy_down)
+    )
+    found = compare_reports(before, after, profiles=profile or ())
     if json:
         typer.echo(found.model_dump_json(indent=2))
     else:
         render.out.print(comparison_tables(found))
+    if least is not None:
+        require_accuracy(found, least)
     if most is not None:
         require_energy(found, most)
 
 
-def _fraction(text: str) -> float:
+def _fraction(option: str, text: str) -> float:
     """``5%`` as 0.05.
 
     Raises:
@@ -47,5 +60,5 @@ def _fraction(text: str) -> float:
     except ValueError:
         value = -1.0
     if not text.strip().endswith("%") or not 0 <= value < float("inf"):
-        raise ConfigError(f"'{text}' is no percentage.", hint="Write --fail-if-energy-up 5%.")
+        raise ConfigError(f"'{text}' is no percentage.", hint=f"Write {option} 5%.")
     return value

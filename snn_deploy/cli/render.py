@@ -53,8 +53,8 @@ def note(text: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """Print ``value`` as JSON to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    """Print ``value`` as JSON to standard output; dates are text."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def table(
@@ -93,26 +93,23 @@ def problems(items: Sequence[Problem], console: Console = err) -> None:
     table(list(shown), zip(*shown.values(), strict=True), console=console)
 
 
+def error_content(failure: SnnDeployError) -> dict[str, Any]:
+    """An error as the content of a JSON document."""
+    return {
+        "error": failure.message,
+        "exit_code": failure.exit_code,
+        "hint": failure.hint,
+        "problems": [
+            {"where": p.where, "what": p.what, "rule": p.rule, "source": p.source, "try": p.try_instead}
+            for p in failure.problems
+        ],
+    }
+
+
 def error(failure: SnnDeployError, *, as_json: bool) -> None:
     """Print an error: message, table of problems, hint."""
     if as_json:
-        emit_json(
-            {
-                "error": failure.message,
-                "exit_code": failure.exit_code,
-                "hint": failure.hint,
-                "problems": [
-                    {
-                        "where": p.where,
-                        "what": p.what,
-                        "rule": p.rule,
-                        "source": p.source,
-                        "try": p.try_instead,
-                    }
-                    for p in failure.problems
-                ],
-            }
-        )
+        emit_json(error_content(failure))
         return
     err.print(f"[bold red]error:[/] {escape(visible(failure.message))}", soft_wrap=True)
     if failure.problems:

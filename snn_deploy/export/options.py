@@ -11,7 +11,13 @@ from snn_deploy.simulate.onnx.models import MODELS
 
 
 class NirOptions(Options):
-    """Options of the format ``nir``."""
+    """Options of the format ``nir``.
+
+    Attributes:
+        reader: write the flavour that this reader understands; by default the portable form.
+        nir_version: of the NIR package that will read the file.
+        allow: rules that may be broken, by name.
+    """
 
     reader: str | None = None
     nir_version: str = "1.0.8"
@@ -19,9 +25,11 @@ class NirOptions(Options):
 
 
 class OnnxOptions(Options):
-    """The models to write, each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``.
+    """Options of the format ``onnx``.
 
-    ``opset``: the ONNX operator set; 17 is the lowest that the operators need.
+    Attributes:
+        models: each into its own file: ``step``, ``scan``, ``unrolled``, and with ``-int8``.
+        opset: the ONNX operator set; 17 is the lowest that the operators need.
     """
 
     models: tuple[str, ...] = Field(default=("step", "scan"), min_length=1)
@@ -37,9 +45,13 @@ class OnnxOptions(Options):
 
 
 class LavaOptions(Options):
-    """Weight bits; fewer make a smaller network on the chip and a larger error (default: those that the
-    network was trained with, else 8). Scales per channel cost less accuracy than scales per layer, but run
-    in simulation only."""
+    """Options of the format ``lava``.
+
+    Attributes:
+        bits: of the weights; fewer make a smaller network on the chip and a larger error. By default those
+            that the network was trained with, else 8.
+        scales: one scale per layer, or per channel: that costs less accuracy, but runs in simulation only.
+    """
 
     bits: int | None = Field(default=None, ge=2, le=8)
     scales: Literal["layer", "channel"] = "layer"

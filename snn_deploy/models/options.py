@@ -22,6 +22,10 @@ class SurrogateOptions(Options):
     ========== =====================================================
 
     The default, atan with alpha 2, is our choice.
+
+    Attributes:
+        name: shape of the surrogate derivative.
+        alpha: its steepness.
     """
 
     name: Literal["atan", "sigmoid", "triangle", "rectangle"] = "atan"
@@ -29,8 +33,17 @@ class SurrogateOptions(Options):
 
 
 class NeuronOptions(Options):
-    """A kind of neuron. ``tau`` (in steps) and ``decay_input`` mean nothing to ``if``, which does not leak;
-    for ``plif`` ``tau`` is the value before training. ``v_reset: null`` is the soft reset."""
+    """A kind of neuron.
+
+    Attributes:
+        kind: integrate-and-fire, leaky, or leaky with a trained time constant (PLIF).
+        tau: membrane time constant in steps; of ``plif`` the value before training; ``if`` does not leak.
+        decay_input: the input is divided by ``tau`` too; means nothing to ``if``.
+        v_threshold: membrane potential at which the neuron fires.
+        v_reset: membrane potential after a spike; null subtracts the threshold (soft reset).
+        surrogate: derivative of the spike in training.
+        detach_reset: no gradient passes through the reset.
+    """
 
     kind: Literal["if", "lif", "plif"] = "lif"
     tau: float = Field(default=2.0, gt=1, allow_inf_nan=False)
@@ -49,8 +62,14 @@ class NeuronOptions(Options):
 
 
 class BlockOptions(Options):
-    """One convolutional block. Padding is ``kernel // 2``; ``pool`` is the side of the average pooling
-    window, 1 for none."""
+    """One convolutional block; padding is ``kernel // 2``.
+
+    Attributes:
+        channels: that the convolution gives.
+        kernel: side of the convolution's window.
+        stride: of the convolution.
+        pool: side of the average pooling window, 1 for none.
+    """
 
     channels: int = Field(ge=1, le=8192)
     kernel: int = Field(default=3, ge=1, le=31)
@@ -59,7 +78,15 @@ class BlockOptions(Options):
 
 
 class SpikingCnnOptions(Options):
-    """Blocks, widths of the hidden dense layers, the neuron of every layer, and the readout."""
+    """Options of ``spiking-cnn``.
+
+    Attributes:
+        blocks: the convolutional blocks in order.
+        hidden: widths of the hidden dense layers.
+        neuron: of every layer.
+        readout: the last layer fires (``spiking``), or gives its potentials (``linear``).
+        logit_scale: factor of a spiking readout's logits, in training losses only.
+    """
 
     blocks: tuple[BlockOptions, ...] = Field(min_length=1, max_length=64)
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(default=(), max_length=16)
@@ -69,7 +96,13 @@ class SpikingCnnOptions(Options):
 
 
 class ConvOptions(Options):
-    """One 3x3 convolution, padded by 1. ``pool`` is the side of the average pooling window, 1 for none."""
+    """One 3x3 convolution, padded by 1.
+
+    Attributes:
+        channels: that it gives.
+        stride: of the convolution.
+        pool: side of the average pooling window, 1 for none.
+    """
 
     channels: int = Field(ge=1, le=8192)
     stride: int = Field(default=1, ge=1, le=16)
@@ -77,8 +110,14 @@ class ConvOptions(Options):
 
 
 class CnnOptions(Options):
-    """The convolutions in order; the side of the grid of averages that is left of the image, 1 where the
-    place of a feature shall not matter; and the dropout before the last layer."""
+    """Options of ``cnn``.
+
+    Attributes:
+        blocks: the convolutions in order.
+        grid: side of the grid of averages that is left of the image; 1 where the place of a feature shall not
+            matter.
+        dropout: before the last layer.
+    """
 
     blocks: tuple[ConvOptions, ...] = Field(min_length=1, max_length=64)
     grid: int = Field(default=1, ge=1, le=64)
@@ -89,8 +128,13 @@ Pooling = Literal["average", "stride", "max"]
 
 
 class SpikingOptions(Options):
-    """What a student has and its twin has not: neurons, and a readout that may spike. A spiking readout's
-    logits are multiplied by ``logit_scale`` in training losses only."""
+    """What a student has and its twin has not.
+
+    Attributes:
+        neuron: of every layer.
+        readout: the last layer fires (``spiking``), or gives its potentials (``linear``).
+        logit_scale: factor of a spiking readout's logits, in training losses only.
+    """
 
     neuron: NeuronOptions = NeuronOptions()
     readout: Literal["spiking", "linear"] = "linear"
@@ -102,15 +146,27 @@ Stage = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
 
 
 class StemOptions(Options):
-    """Kernel and stride of the first convolution."""
+    """The first convolution.
+
+    Attributes:
+        kernel: side of its window.
+        stride: of the convolution.
+    """
 
     kernel: int = Field(default=3, ge=1, le=31)
     stride: int = Field(default=1, ge=1, le=16)
 
 
 class VggOptions(Options):
-    """Channels of the convolutions by stage and widths of the hidden dense layers, those of the name by
-    default; the first convolution; how each stage down-samples by 2; dropout before dense layers."""
+    """Options of the VGG networks.
+
+    Attributes:
+        stages: channels of the convolutions by stage; by default those of the name.
+        hidden: widths of the hidden dense layers; by default those of the name.
+        stem: the first convolution.
+        pooling: how each stage down-samples by 2.
+        dropout: before dense layers; by default that of the name.
+    """
 
     stages: tuple[Stage, ...] | None = Field(default=None, min_length=1, max_length=8)
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] | None = Field(default=None, max_length=16)
@@ -128,8 +184,14 @@ Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_l
 
 
 class ResidualStem(Options):
-    """The first convolution, and the down-sampling by ``pool`` behind it: 3, 1, 1 is that of CIFAR; 7, 2, 2
-    that of ImageNet, where papers take the maximum over 3x3 windows."""
+    """The first convolution and the down-sampling behind it: 3, 1, 1 is that of CIFAR; 7, 2, 2 that of
+    ImageNet, where papers take the maximum over 3x3 windows.
+
+    Attributes:
+        kernel: side of the convolution's window.
+        stride: of the convolution.
+        pool: factor of the down-sampling behind it, 1 for none.
+    """
 
     kernel: int = Field(default=3, ge=1, le=31)
     stride: int = Field(default=1, ge=1, le=16)
@@ -137,8 +199,18 @@ class ResidualStem(Options):
 
 
 class ResidualOptions(Options):
-    """Channels and numbers of blocks of the layers and widths of the hidden dense layers, by default those of
-    the name; the stem and its pooling; the shortcut where shapes change; dropout before the readout."""
+    """Options of the residual networks.
+
+    Attributes:
+        widths: channels of the layers; by default those of the name.
+        blocks: number of blocks in each layer; by default that of the name.
+        hidden: widths of the hidden dense layers; by default those of the name.
+        stem: the first convolution and the down-sampling behind it.
+        pooling: how the stem down-samples.
+        shortcut: what stands beside a block where shapes change: a strided convolution, or an average and a
+            convolution.
+        dropout: before the readout.
+    """
 
     widths: Widths | None = None
     blocks: Counts | None = None
@@ -157,8 +229,16 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class SpikformerOptions(Options):
-    """``patch`` is the side of a patch in pixels; ``mlp_ratio`` the width of the dense layers
-    in a block by ``width``. The defaults are those for CIFAR, 4-384."""
+    """Options of ``spikformer``; the defaults are those for CIFAR, 4-384.
+
+    Attributes:
+        depth: number of blocks.
+        width: of the embedding.
+        heads: of the attention.
+        patch: side of a patch in pixels.
+        mlp_ratio: width of the dense layers in a block by ``width``.
+        neuron: of every layer; by default that of the source.
+    """
 
     depth: Count = 4
     width: int = Field(default=384, ge=8, le=4096, multiple_of=8)
@@ -175,7 +255,15 @@ class SpikformerOptions(Options):
 
 
 class QkformerOptions(Options):
-    """Blocks and heads of the three stages, whose widths are ``width / 4``, ``width / 2`` and ``width``."""
+    """Options of ``qkformer``.
+
+    Attributes:
+        depths: number of blocks in each of the three stages.
+        width: of the last stage; the first two have a quarter and half of it.
+        heads: of the attention in each stage.
+        mlp_ratio: width of the dense layers in a block by that of the stage.
+        neuron: of every layer; by default that of the source.
+    """
 
     depths: tuple[Count, Count, Count] = (1, 1, 2)
     width: int = Field(default=256, ge=8, le=4096, multiple_of=4)
@@ -192,8 +280,12 @@ class QkformerOptions(Options):
 
 
 class ForeignOptions(Options):
-    """``model`` is the package's name of the network. Where ``size`` is given, images are resized to
-    ``size`` by ``size`` first (bilinear, our choice)."""
+    """Options of networks of other packages.
+
+    Attributes:
+        model: the package's name of the network.
+        size: images are resized to this many pixels square first (bilinear, our choice); by default not.
+    """
 
     model: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)
     size: int | None = Field(default=None, ge=8, le=1024)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from snn_deploy.core.errors import ConfigError, Problem, RegressionError
+from snn_deploy.core.errors import ConfigError, Problem, RegressionError, did_you_mean
 from snn_deploy.report import format as fmt
 from snn_deploy.report.blocks import Change, Comparison
 from snn_deploy.report.model import ProfilePrice, ReportData
 
+ROUNDING = 1e-12
+"""A fall of exactly the limit passes, whatever the last digit of its difference."""
 
-def compare(before: ReportData, after: ReportData) -> Comparison:
-    """Every figure that both reports may have, ``before`` and ``after``."""
+
+def compare(before: ReportData, after: ReportData, profiles: Collection[str] = ()) -> Comparison:
+    """Every figure that both reports may have, ``before`` and ``after``; energies of these ``profiles`` only,
+    by default of all.
+
+    Raises:
+        ConfigError: neither report has such a profile.
+    """
     energies, refused = [], []
     old = {price.profile: price for price in before.energy}
     new = {price.profile: price for price in after.energy}
+    if strange := [name for name in profiles if name not in old and name not in new]:
+        raise ConfigError(
+            f"Neither report has the profile '{strange[0]}'.{did_you_mean(strange[0], {*old, *new})}",
+            hint=f"Report both with --profile {strange[0]}.",
+        )
+    if profiles:
+        old, new = ({name: p for name, p in of.items() if name in profiles} for of in (old, new))
     for name in dict.fromkeys([*old, *new]):
         reason = _incomparable(old.get(name), new.get(name))
         if reason:
@@ -40,13 +55,7 @@ def require_energy(comparison: Comparison, most: float) -> None:
         RegressionError: naming every profile whose energy rose by more.
         ConfigError: the runs counted other inputs, or share no profile with a known energy.
     """
-    inputs = [condition for condition in comparison.conditions if condition.startswith(("data", "samples"))]
-    if inputs:
-        raise ConfigError(
-            "Energies of different inputs cannot be held against each other.",
-            problems=[Problem(*condition.split(": ", 1)) for condition in inputs],
-            hint="Report both networks on the same data and number of samples.",
-        )
+    _require_same_inputs(comparison, "Energies")
     if not comparison.energies:
         raise ConfigError(
             "The two reports have no energy to compare.",
@@ -65,6 +74,48 @@ def require_energy(comparison: Comparison, most: float) -> None:
                 )
                 for change, rise in risen
             ],
+        )
+
+
+def require_accuracy(comparison: Comparison, most: float) -> None:
+    """Hold the gate: no accuracy that both reports have may have fallen by more than ``most``, a difference
+    of fractions (0.005 is half a point).
+
+    Raises:
+        RegressionError: naming every accuracy that fell by more.
+        ConfigError: the runs counted other inputs, or share no accuracy.
+    """
+    _require_same_inputs(comparison, "Accuracies")
+    shared = [
+        (change, change.before, change.after)
+        for change in comparison.figures
+        if change.kind == "fraction" and change.before is not None and change.after is not None
+    ]
+    if not shared:
+        raise ConfigError(
+            "The two reports have no accuracy to compare.", hint="Report both on data with labels."
+        )
+    if fallen := [found for found in shared if found[1] - found[2] > most + ROUNDING]:
+        raise RegressionError(
+            f"Accuracy fell by more than {fmt.percent(most)} against '{comparison.other}'.",
+            problems=[
+                Problem(
+                    change.name,
+                    f"{fmt.percent(before)} to {fmt.percent(after)}",
+                    f"at least {fmt.percent(before - most)}",
+                )
+                for change, before, after in fallen
+            ],
+        )
+
+
+def _require_same_inputs(comparison: Comparison, what: str) -> None:
+    inputs = [condition for condition in comparison.conditions if condition.startswith(("data", "samples"))]
+    if inputs:
+        raise ConfigError(
+            f"{what} of different inputs cannot be held against each other.",
+            problems=[Problem(*condition.split(": ", 1)) for condition in inputs],
+            hint="Report both networks on the same data and number of samples.",
         )
 
 

@@ -38,6 +38,48 @@ def test_gate(bundle_dir: Path, dearer: Path, capsys: pytest.CaptureFixture[str]
     assert exit_code(["compare", str(bundle_dir), str(dearer)]) == 0
 
 
+@pytest.fixture(scope="module")
+def worse(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle's report with every accuracy five points lower."""
+    content = json.loads((bundle_dir / "report" / "report.json").read_text())
+    for accuracy in content["accuracies"]:
+        accuracy["fraction"] -= 0.05
+    path = tmp_path_factory.mktemp("worse") / "report.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_accuracy_gate(bundle_dir: Path, worse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gate = "--fail-if-accuracy-down"
+    assert exit_code(["compare", str(bundle_dir), str(worse), gate, "5%"]) == 0
+    assert exit_code(["compare", str(worse), str(bundle_dir), gate, "0%"]) == 0
+    capsys.readouterr()
+    assert exit_code(["compare", str(bundle_dir), str(worse), gate, "4.9%"]) == 4
+    assert "accuracy, student" in capsys.readouterr().err
+    assert exit_code(["compare", str(bundle_dir), str(worse), gate, "5", "--json"]) == 2
+
+
+def test_accuracies_of_other_data_are_not_held_against_each_other(
+    bundle_dir: Path, worse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(worse.read_text())
+    content["header"]["data"] = "other"
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    assert exit_code(["compare", str(bundle_dir), str(tmp_path), "--fail-if-accuracy-down", "50%"]) == 2
+    content["header"], content["accuracies"] = json.loads(worse.read_text())["header"], []
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    assert exit_code(["compare", str(bundle_dir), str(tmp_path), "--fail-if-accuracy-down", "50%"]) == 2
+    assert "no accuracy to compare" in capsys.readouterr().err
+
+
+def test_only_some_profiles(bundle_dir: Path, dearer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", str(bundle_dir), str(dearer), "--json", "--profile", "loihi1-davies"]
+    assert exit_code(arguments) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)["energies"]] == ["loihi1-davies"]
+    assert exit_code([*arguments[:-1], "loihi1-davis"]) == 2
+    assert "Did you mean 'loihi1-davies'" in json.loads(capsys.readouterr().out)["error"]
+
+
 @pytest.mark.parametrize("percent", ["5", "-1%", "much", "inf%", "nan%"])
 def test_a_gate_without_a_percentage(bundle_dir: Path, percent: str) -> None:
     assert exit_code(["compare", str(bundle_dir), str(bundle_dir), "--fail-if-energy-up", percent]) == 2

@@ -13,7 +13,12 @@ Policy = Literal["cifar10", "imagenet"]
 
 
 class RandAugmentOptions(Options):
-    """``operations`` per image (the paper's N) and their ``magnitude`` (M), 10 the strongest."""
+    """RandAugment.
+
+    Attributes:
+        operations: per image, the paper's N.
+        magnitude: of each, the paper's M; 10 is the strongest.
+    """
 
     operations: int = Field(default=2, ge=1, le=8)
     magnitude: float = Field(default=9, ge=0, le=10)

@@ -14,13 +14,23 @@ from snn_deploy.core.registry import Options
 
 
 class NoneOptions(Options):
-    """Whether labels act on the mean over time of the logits, or on the logits of every step."""
+    """Options of ``none``.
+
+    Attributes:
+        loss_on: whether labels act on the mean over time of the logits, or on the logits of every step.
+    """
 
     loss_on: Literal["mean", "steps"] = "mean"
 
 
 class KdOptions(Options):
-    """``alpha`` 0.5 and ``tau`` 3 are our choice."""
+    """Options of ``kd``; ``alpha`` 0.5 and ``tau`` 3 are our choice.
+
+    Attributes:
+        ce: weight of the labels' part of the loss.
+        alpha: share of the teacher in the loss; the labels have the rest.
+        tau: temperature of the softmax of both networks.
+    """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=0.5, ge=0, le=1)
@@ -31,7 +41,17 @@ Temperature = Literal["one", "tau"]
 
 
 class TserOptions(Options):
-    """All defaults are our choice; see the module ``tser``."""
+    """Options of ``tser``; all defaults are our choice.
+
+    Attributes:
+        ce: weight of the labels' part of the loss.
+        alpha: share of the teacher in the loss of every step; the labels have the rest.
+        lam: weight of the entropy of the student's steps, which is rewarded; 0 for none.
+        tau: temperature of the softmax of both networks.
+        tau_squared: multiply the teacher's part by ``tau`` squared.
+        ce_temperature: of the softmax that the labels see.
+        entropy_temperature: of the softmax whose entropy is rewarded.
+    """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=0.5, ge=0, le=1)
@@ -46,7 +66,21 @@ Distance = Literal["mse", "kl"]
 
 
 class TssdOptions(Options):
-    """See the module ``tssd``; ``detach: false`` lets gradients reach the teaching side ``a`` as well."""
+    """Options of ``tssd``.
+
+    Attributes:
+        ce: weight of the labels on the short run.
+        ce_long: weight of the labels on the long run.
+        ce_weak: weight of the labels on the weak classifier.
+        alpha: weight of the temporal part: the long run teaches the short one.
+        beta: weight of the spatial part: the output teaches the weak classifier.
+        long_timesteps: steps of the long run; by default twice those of the student.
+        weak_tap: module path of the student's layer that the weak classifier reads.
+        distance: between the logits of both sides: mean square, or Kullback-Leibler at ``tau``.
+        tau: temperature of the softmax, for ``distance: kl``.
+        passes: 2 runs the short and the long one apart; with 1 the short one is the first steps of the long.
+        detach: no gradient reaches the side that teaches.
+    """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     ce_long: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -78,7 +112,16 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 
 
 class NoiseOptions(Options):
-    """How logits are smoothed; see the module ``samd_nld``. Defaults are those of ``ours``."""
+    """How logits are smoothed; defaults are those of ``variant: ours``.
+
+    Attributes:
+        tau: temperature of the softmax of both networks' logits.
+        tau_squared: multiply the term of the logits by ``tau`` squared.
+        noise: strength of the noise; with ``mixing: probabilities`` its share, at most 1.
+        mixing: whether noise is added to the logits or mixed with the probabilities.
+        noise_scale: whether ``noise`` scales the standard deviation or the variance of the logits.
+        noise_gradient: the gradient passes the scale of the noise.
+    """
 
     tau: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     tau_squared: bool = True
@@ -89,10 +132,25 @@ class NoiseOptions(Options):
 
 
 class SamdNldOptions(NoiseOptions):
-    """Weights ``ce``, ``samd`` and ``nld``, taps, and what ``variant`` presets; see the module ``samd_nld``.
+    """Options of ``samd_nld``.
 
-    ``teacher_head`` is the linear layer behind the teacher's tap, for ``cam: classifier``. ``resize: pool``
-    averages maps of different sizes down to the smaller one (ours); ``refuse`` does not build.
+    Attributes:
+        variant: presets of the other options: ``ours``, or the equations or the released code of the source.
+        ce: weight of the cross entropy with the labels.
+        samd: weight of the distance between the saliency maps.
+        nld: weight of the distance between the smoothed logits.
+        student_tap: module path of the student's layer whose spikes make its map.
+        teacher_tap: module path of the teacher's layer whose features make its map.
+        teacher_head: module path of the teacher's linear layer behind its tap, for ``cam: classifier``.
+        cam: how the teacher's channels are weighted: by gradients, or by the weights of its classifier.
+        cam_class: class whose map is taken: the teacher's prediction or the label.
+        cam_relu: negative parts of the teacher's map are set to 0.
+        norm: how maps are brought to one scale.
+        map_tau: temperature of the softmax over the positions of a map.
+        map_tau_squared: multiply the term of the maps by ``map_tau`` squared.
+        map_floor: added to the probabilities of the positions.
+        resize: ``pool`` averages maps of different sizes down to the smaller one (ours); ``refuse`` does not
+            build.
     """
 
     variant: Literal["ours", "paper", "official-code"] = "ours"
@@ -128,10 +186,20 @@ class SamdNldOptions(NoiseOptions):
 
 
 class BkdOptions(Options):
-    """Weights ``ce``, ``feature`` and ``logit``; taps; see the module ``bkd`` for the rest.
+    """Options of ``bkd``.
 
-    ``resize: pool`` averages features of different sizes down to the smaller one (ours);
-    ``refuse`` does not build.
+    Attributes:
+        ce: weight of the cross entropy with the labels.
+        feature: weight of the distance between restored and the teacher's features; 0 leaves it out.
+        logit: weight of the soft labels; 0 leaves them out.
+        student_tap: module path of the student's layer whose features are blurred.
+        teacher_tap: module path of the teacher's layer whose features are to be restored.
+        blur: probability that a channel of the student's features is set to 0.
+        clip: scale the teacher's features to the student's maximum.
+        reduction: mean over all elements, or their sum by the samples as in the source.
+        tau: temperature of the softmax of both networks.
+        resize: ``pool`` averages features of different sizes down to the smaller one (ours); ``refuse`` does
+            not build.
     """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -155,7 +223,15 @@ class BkdOptions(Options):
 
 
 class S2wOptions(Options):
-    """``direction`` names who guides whom; see the module ``s2w``."""
+    """Options of ``s2w``.
+
+    Attributes:
+        direction: who guides: the strong (most confident) step the weak one, the weak the strong, or both.
+        ce: weight of the cross entropy with the labels.
+        alpha: weight of the guidance.
+        tau: temperature of the softmax of both steps.
+        tau_squared: multiply the guidance by ``tau`` squared.
+    """
 
     direction: Literal["s2w", "w2s", "both"] = "s2w"
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -165,7 +241,14 @@ class S2wOptions(Options):
 
 
 class TwdOptions(Options):
-    """Weights ``ce``, ``alpha`` (teacher; 0 needs none), ``beta`` (right steps); see the module ``twd``."""
+    """Options of ``twd``.
+
+    Attributes:
+        ce: weight of the labels on every step.
+        alpha: weight of the teacher; 0 needs none.
+        beta: weight of the mean of the steps that are right.
+        tau: temperature of the softmax.
+    """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=0.2, ge=0, allow_inf_nan=False)
@@ -174,7 +257,14 @@ class TwdOptions(Options):
 
 
 class SealOptions(Options):
-    """Weights ``ce``, ``alpha`` (teacher) and ``beta`` (between steps); see the module ``seal``."""
+    """Options of ``seal``.
+
+    Attributes:
+        ce: weight of the cross entropy with the labels.
+        alpha: weight of the teacher.
+        beta: weight of the steps on each other.
+        tau: temperature of the softmax.
+    """
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=0.6, ge=0, allow_inf_nan=False)
