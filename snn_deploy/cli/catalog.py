@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_deploy.cli.own import own_options
+from snn_deploy.cli.trust import Trusting, asked
 
 if TYPE_CHECKING:
     from snn_deploy.core.registry import Registry
@@ -136,17 +137,19 @@ def validate(
     override: Annotated[
         list[str] | None, typer.Option("-o", "--override", help="key=value, dotted.", metavar="KEY=VALUE")
     ] = None,
+    trust: Trusting = False,
     json: Json = False,
 ) -> None:
     """Check recipes without running them; all faults of a recipe are shown at once."""
     from snn_deploy.cli import render
     from snn_deploy.core.errors import ConfigError, SnnDeployError
-    from snn_deploy.recipes.recipe import load_recipe
+    from snn_deploy.recipes.recipe import load_recipe, require_own_code
 
     rows: list[dict[str, Any]] = []
     for name in recipes:
         try:
-            recipe = load_recipe(name, override or ())
+            recipe = load_recipe(name, override or (), trust=asked(trust))
+            require_own_code(recipe)
         except SnnDeployError as failure:
             rows.append({"recipe": name, "ok": False, **render.error_content(failure)})
             if not json:

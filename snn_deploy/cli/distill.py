@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.trust import Trusting, asked
+
 if TYPE_CHECKING:
     from snn_deploy.distill.events import EpochDone
 
@@ -32,9 +34,7 @@ def distill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be trained.")
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run the Python files that the recipe names; see docs/own.md.")
-    ] = False,
+    trust: Trusting = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train the teacher, unless the recipe names one, and distil the spiking student."""
@@ -42,7 +42,9 @@ def distill(
     from snn_deploy.recipes.recipe import load_recipe
 
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(recipe, overrides, trust=trust)  # before torch is loaded: a fault is told at once
+    loaded = load_recipe(
+        recipe, overrides, trust=asked(trust)
+    )  # before torch is loaded: a fault is told at once
 
     from snn_deploy.tasks.distill import describe, distill_student
 

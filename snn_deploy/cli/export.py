@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from snn_deploy.cli.network import Network
+from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
@@ -59,10 +59,7 @@ def export(
         float, typer.Option(min=1, help="Seconds that Lava, which is slow, may take of the proof.")
     ] = 120,
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
-    data: Annotated[
-        str | None,
-        typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: the run's own."),
-    ] = None,
+    data: Data = None,
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
     ] = None,

@@ -1,4 +1,4 @@
-"""The argument of every command that takes a network."""
+"""The argument of every command that takes a network, and the option for what it is shown."""
 
 from __future__ import annotations
 
@@ -19,4 +19,11 @@ def _is_there(path: Path) -> Path:
 
 Network = Annotated[
     Path, typer.Argument(callback=_is_there, help="A run, a bundle, a .nir or .net file, or FILE.py:NAME.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set, FILE.py:NAME, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.",
+        show_default=False,
+    ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_deploy.cli.grouped import grouped
+from snn_deploy.cli.trust import TRUST
 
 if TYPE_CHECKING:
     from snn_deploy.tasks.own import Own
@@ -39,11 +40,19 @@ _OPTIONS: dict[str, Any] = {
         str | None,
         _option("--classes", "Names of its classes in order, separated by commas, or their number."),
     ],
+    "trust": Annotated[
+        bool | None, typer.Option("--trust", help=TRUST, show_default=False, rich_help_panel=_PANEL)
+    ],
 }
 
 
 def stated_own(
-    weights: Path | None, arg: list[str] | None, shape: str | None, timesteps: int | None, classes: str | None
+    weights: Path | None,
+    arg: list[str] | None,
+    shape: str | None,
+    timesteps: int | None,
+    classes: str | None,
+    trust: bool | None,
 ) -> Own:
     """The options as one value.
 
@@ -70,6 +79,7 @@ def stated_own(
         shape=tuple(int(n) for n in shape.split("x")) if shape else None,
         timesteps=timesteps,
         classes=tuple(names),
+        trust=bool(trust),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_deploy.cli.network import Network
+from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
@@ -22,9 +22,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the report. Default: beside the source.")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
-    ] = None,
+    data: Data = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
     reading: Any = None,
     own: Any = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from snn_deploy.cli.network import Network
+from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
@@ -28,9 +28,7 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Data set, or FILE.npz with x [T, N, ...] and y [N]. Default: its own.")
-    ] = None,
+    data: Data = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Spikes of each layer, and how many differ.")

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from snn_deploy.cli.trust import Trusting, asked
+
 
 def sweep(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe, or a YAML file.")],
@@ -35,6 +37,7 @@ def sweep(
         int, typer.Option(min=0, help="Seed of the sampler; that of training is in the recipe.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    trust: Trusting = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Search for students that are accurate and need little energy; the same command goes on."""
@@ -43,7 +46,8 @@ def sweep(
     from snn_deploy.cli import render
     from snn_deploy.recipes.recipe import load_recipe
 
-    target = folder or Path("sweeps") / load_recipe(recipe, override or []).name
+    loaded = load_recipe(recipe, override or [], trust=asked(trust))
+    target = folder or Path("sweeps") / loaded.name
     try:
         from snn_deploy.sweep.run import run_sweep
     except ModuleNotFoundError as missing:

@@ -19,7 +19,7 @@ from snn_deploy.core.assets import find_asset
 from snn_deploy.core.documents import parse_yaml, validation_problems
 from snn_deploy.core.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.core.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
-from snn_deploy.recipes.own_parts import settle
+from snn_deploy.recipes.own_parts import Trust, faults, settle
 from snn_deploy.recipes.search_space import Axes
 
 
@@ -202,7 +202,7 @@ class Recipe(Frozen):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, trust: bool = False) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, trust: Trust = False) -> Recipe:
     """Read a shipped recipe by name, or a YAML file by path, apply ``overrides``, check everything.
 
     ``trust``: the code that it names may be run (:mod:`snn_deploy.recipes.own_parts`).
@@ -222,14 +222,16 @@ def parse_recipe(
     *,
     origin: str = "recipe",
     folder: Path = Path(),
-    trust: bool = False,
+    trust: Trust = False,
+    kept: Path | None = None,
 ) -> Recipe:
-    """Parse recipe text; code that it names lies in ``folder``. See :func:`load_recipe`."""
+    """Parse recipe text; code that it names lies in ``folder``, and copies of it in ``kept``. See
+    :func:`load_recipe`."""
     content = parse_yaml(text, origin, "recipe")
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
     problems = [p for o in overrides if (p := apply_override(content, o)) is not None]
-    unsettled = list(settle(content, folder, trust=trust))
+    unsettled = list(settle(content, folder, trust=trust, kept=kept))
     problems += unsettled or _component_problems(content)
     try:
         recipe = Recipe.model_validate(content)
@@ -241,6 +243,16 @@ def parse_recipe(
             problems=problems,
         )
     return recipe
+
+
+def require_own_code(recipe: Recipe) -> None:
+    """Run the Python files that ``recipe`` names, and hold its arguments against their signatures.
+
+    Raises:
+        ConfigError: files that fail, names or arguments that are not there; all of them at once.
+    """
+    if problems := list(faults(recipe.to_dict())):
+        raise ConfigError(f"The code that the recipe '{recipe.name}' names does not fit.", problems=problems)
 
 
 def apply_override(content: dict[str, Any], override: str) -> Problem | None:

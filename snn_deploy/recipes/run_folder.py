@@ -3,6 +3,7 @@
 ::
 
     recipe.yaml        the resolved recipe
+    code/              copies of the Python files that it names
     environment.json   versions, device, data and teacher hashes
     metrics.jsonl      one JSON object per training step and per epoch
     tensorboard/       the same curves
@@ -36,6 +37,7 @@ from snn_deploy.core.documents import MAX_DOCUMENT_BYTES, dump_yaml
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import clear_leftovers, sha256_file, write_json, write_text
 from snn_deploy.core.locks import Note, locked
+from snn_deploy.recipes.own_parts import UNTRUSTED, keep_code
 from snn_deploy.recipes.recipe import Recipe, parse_recipe
 from snn_deploy.recipes.run_documents import Environment, Result
 
@@ -72,6 +74,7 @@ class Run:
         run = cls(path)
         write_json(run.environment_file, environment())
         run.set_status("created")
+        keep_code(recipe.to_dict(), run.code_folder)
         write_text(run.recipe_file, dump_yaml(recipe.to_dict()))
         return run
 
@@ -106,6 +109,10 @@ class Run:
         return self.path / "recipe.yaml"
 
     @property
+    def code_folder(self) -> Path:
+        return self.path / "code"
+
+    @property
     def environment_file(self) -> Path:
         return self.path / "environment.json"
 
@@ -133,18 +140,21 @@ class Run:
     def result_file(self) -> Path:
         return self.path / "result.json"
 
-    def recipe(self) -> Recipe:
-        """The resolved recipe of this run.
+    def recipe(self, *, trust: bool = False) -> Recipe:
+        """The resolved recipe of this run. ``trust``: the Python files that it names may be run.
 
         Raises:
             DataError: its file is damaged.
+            ConfigError: Python files that are not trusted.
         """
         hint = "Put the file back as it was, or start a new run."
         with reading(self.recipe_file, "recipe of the run", hint=hint):
             text = read_bytes(self.recipe_file, MAX_DOCUMENT_BYTES)
             try:
-                return parse_recipe(text, origin=str(self.recipe_file))
+                return parse_recipe(text, origin=str(self.recipe_file), trust=trust, kept=self.code_folder)
             except ConfigError as error:
+                if any(problem.rule == UNTRUSTED for problem in error.problems):
+                    raise
                 message = f"The recipe of the run '{self.recipe_file}' is damaged: {error.message}"
                 raise DataError(message, hint=hint, problems=error.problems) from None
 
@@ -175,14 +185,15 @@ class Run:
         require_sealed(content, self.result_file, "result of the run", hint=hint)
         return content
 
-    def finished(self) -> tuple[Recipe, dict[str, Any]]:
+    def finished(self, *, trust: bool = False) -> tuple[Recipe, dict[str, Any]]:
         """Recipe and result of a finished run, after checking that its recipe, metrics and the student's
         weights are those that the result is of.
 
         Raises:
             DataError: the run has not finished, or has changed since.
+            ConfigError: Python files that are not trusted.
         """
-        result, recipe = self.result(), self.recipe()
+        result, recipe = self.result(), self.recipe(trust=trust)
         problems = []
         if recipe.digest() != result["recipe_digest"]:
             problems.append(Problem(self.recipe_file.name, "is not the recipe that was trained"))

@@ -17,6 +17,7 @@ from snn_deploy.core.damage import plain_json, read_bytes, reading
 from snn_deploy.core.documents import dump_yaml
 from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.files import write_json
+from snn_deploy.recipes.own_parts import Trust
 from snn_deploy.recipes.recipe import Recipe, load_recipe, parse_recipe
 from snn_deploy.recipes.search_space import Axes, Space, parse_space, probes
 
@@ -62,7 +63,14 @@ class Plan:
 
 
 def make_plan(
-    recipe: str, overrides: Sequence[str], space: Path | None, *, profile: str, samples: int, seed: int
+    recipe: str,
+    overrides: Sequence[str],
+    space: Path | None,
+    *,
+    profile: str,
+    samples: int,
+    seed: int,
+    trust: Trust = False,
 ) -> Plan:
     """Read recipe and space and check them: every bound and every choice must make a sound recipe.
 
@@ -73,11 +81,12 @@ def make_plan(
         profile: name or file of the hardware profile.
         samples: validation samples to count on.
         seed: of the sampler.
+        trust: the Python files that the recipe names may be run.
 
     Raises:
         ConfigError: faults, all of them by name.
     """
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides, trust=trust)
     axes: Space | None = loaded.sweep
     if space is not None:
         if not space.is_file():

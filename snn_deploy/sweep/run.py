@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snn_deploy.core.errors import ConfigError, InterruptedRunError
 from snn_deploy.processes.world import choose_device
+from snn_deploy.recipes.own_parts import Trust
 from snn_deploy.sweep.plan import Plan, keep_plan, make_plan
 from snn_deploy.sweep.report import write_report
 from snn_deploy.sweep.study import Done, Study, pareto
@@ -56,6 +57,7 @@ def run_sweep(
     samples: int = 64,
     seed: int = 0,
     device: str = "auto",
+    trust: Trust = False,
     report: Report = lambda trial, done: None,
 ) -> Sweep:
     """Search for recipes that are accurate on the validation split and need little energy.
@@ -74,6 +76,7 @@ def run_sweep(
         samples: validation samples on which activity is counted.
         seed: of the sampler.
         device: ``auto``, ``cpu``, ``cuda``; CUDA devices are dealt out to the workers.
+        trust: the Python files that the recipe names may be run.
         report: told of every trial that is done.
 
     Raises:
@@ -82,7 +85,7 @@ def run_sweep(
         InterruptedRunError: stopped; the same call goes on.
     """
     home = Path(folder)
-    wanted = make_plan(recipe, overrides, space, profile=profile, samples=samples, seed=seed)
+    wanted = make_plan(recipe, overrides, space, profile=profile, samples=samples, seed=seed, trust=trust)
     devices = _devices(device, workers)
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,25 +12,39 @@ from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.registry import DATASETS, Options
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.data.types import DataSet
+from snn_deploy.recipes.own_code import is_own_code
 from snn_deploy.recipes.recipe import Component, Recipe, apply_override
+from snn_deploy.tasks.own_data import open_own_data
 
 SAID = ("binning", "window", "binary", "polarity", "denoise_us", "centre", "crop", "downsample", "resize")
 """The options that decide what a frame holds."""
+TIMESTEPS = 8
+"""T where neither network nor user states it; our choice."""
 
 
 def chosen_data(
-    recipe: Recipe | None, name: str, timesteps: int, overrides: Sequence[str]
+    recipe: Recipe | None, name: str, timesteps: int | None, overrides: Sequence[str]
 ) -> tuple[DataSet, str]:
-    """The data set ``name`` (with the options that the recipe has for it), and how it becomes frames.
+    """The data set ``name`` (with the options that the recipe has for it), or the user's own
+    ``FILE.py:NAME``, and how it becomes frames.
 
-    ``overrides``: ``data.KEY=VALUE`` and ``timesteps=T``.
+    ``overrides``: ``data.KEY=VALUE`` and ``timesteps=T``. Without ``timesteps`` own data have those of their
+    frames, and a data set has 8.
 
     Raises:
         ConfigError: other keys, or values that the data set does not take.
     """
     known: dict[str, Any] = {"name": name}
-    if recipe is not None and recipe.data.name == name:
-        known = recipe.data.model_dump()
+    if recipe is not None and recipe.data.name in {name, _full_name(name)}:
+        known, name = recipe.data.model_dump(), recipe.data.name
+    own = is_own_code(name) and "code_sha256" not in known
+    if is_own_code(name) and not own and name not in DATASETS.names():
+        raise ConfigError(
+            f"'{name}', the data that it was trained on, is code that is not trusted, or not there.",
+            hint="Name others, --data FILE.npz, or let it run: --trust",
+        )
+    if timesteps is None and not own:
+        timesteps = TIMESTEPS
     content: dict[str, Any] = {"data": known, "timesteps": timesteps}
     problems = []
     for override in overrides:
@@ -39,9 +54,9 @@ def chosen_data(
         elif fault := apply_override(content, override):
             problems.append(fault)
     steps = content["timesteps"]
-    if not isinstance(steps, int) or steps < 1:
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
         problems.append(Problem("timesteps", f"{steps!r}", "a whole number of at least 1"))
-    if not problems:
+    if not problems and not own:
         try:
             component = Component.model_validate(content["data"])
             options = component.resolve(DATASETS)
@@ -49,12 +64,24 @@ def chosen_data(
             problems += [Problem(f"data.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
     if problems:
         raise ConfigError(f"The data set '{name}' cannot be opened so.", problems=problems)
+    if own:
+        arguments = {key: value for key, value in content["data"].items() if key != "name"}
+        return open_own_data(name, arguments, steps)
     dataset: DataSet = DATASETS.get(name).factory(options, timesteps=steps, cache=None)
     return dataset, _sentence(name, options, steps)
 
 
+def _full_name(name: str) -> str:
+    """``FILE.py:NAME`` as recipes of runs have it."""
+    if not is_own_code(name):
+        return name
+    file, _, attribute = name.rpartition(":")
+    return f"{Path(file).resolve()}:{attribute}"
+
+
 def _sentence(name: str, options: Options, steps: int) -> str:
     if not isinstance(options, FrameOptions):
+        name = name.rpartition("/")[2]
         return f"Data: {name}, T = {steps}; state others with -o timesteps=T or -o data.KEY=VALUE."
     values = options.model_dump(include=set(SAID))
     said = ", ".join(f"{key}={values[key]}" for key in SAID if values.get(key) not in (None, False, 0, 1))

@@ -15,7 +15,7 @@ from snn_deploy.distill.run import distill
 from snn_deploy.distill.target import check_target
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.processes.world import joined
-from snn_deploy.recipes.recipe import Recipe, load_recipe
+from snn_deploy.recipes.recipe import Recipe, load_recipe, require_own_code
 from snn_deploy.recipes.run_folder import Run
 from snn_deploy.tasks.samples import load_data
 
@@ -45,6 +45,7 @@ def distill_student(
     """
     run = Run(Path(run_dir))
     wanted = load_recipe(recipe, overrides, trust=trust) if isinstance(recipe, str) else recipe
+    require_own_code(wanted)
     with joined(device) as world, contextlib.ExitStack() as held:
         if world.told(lambda: _prepare(run, wanted, resume, held, report)):
             data = world.in_turn(lambda: load_data(wanted))
@@ -71,6 +72,7 @@ def _prepare(
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """What :func:`distill_student` would do: data and networks are built, nothing is trained."""
+    require_own_code(recipe)
     data = load_data(recipe)
     student = build_student(recipe, data.shape, len(data.classes))
     parts: dict[str, Any] = {

@@ -81,17 +81,19 @@ def open_source(
         )
     if kind == "net":
         return _open_net(source)
-    return _open_bundle(source) if kind == "bundle" else _open_run(Run.open(source))
+    if kind == "bundle":
+        return _open_bundle(source, trust=own.trust)
+    return _open_run(Run.open(source), trust=own.trust)
 
 
-def _open_run(run: Run) -> Source:
+def _open_run(run: Run, *, trust: bool) -> Source:
     """The student of a run. What builds it belongs to the training wing, which files do not need."""
     from snn_deploy.graph.readers.from_torch import from_torch
     from snn_deploy.models.chip import as_real, trained_form
     from snn_deploy.models.executable import StudentExecutable
     from snn_deploy.models.load import load_student
 
-    recipe, result = run.finished()
+    recipe, result = run.finished(trust=trust)
     shape = tuple(result["data"]["shape"])
     classes = tuple(result["data"]["classes"])
     student = load_student(run.student_file, recipe, shape, len(classes))
@@ -145,7 +147,7 @@ def _ends(net: LavaNet) -> Plan:
     return make_plan(graph)
 
 
-def _open_bundle(path: Path) -> Source:
+def _open_bundle(path: Path, *, trust: bool) -> Source:
     manifest = read_manifest(path)
     file = manifest.get("hub") or manifest["formats"].get("nir", {}).get("files", {}).get("model")
     if file is None:
@@ -155,7 +157,7 @@ def _open_bundle(path: Path) -> Source:
         )
     plan = make_plan(read_nir(path / Path(file).name))
     provenance = dict(manifest["provenance"])
-    recipe = _recipe_of(path / "manifest.json", provenance)
+    recipe = _recipe_of(path / "manifest.json", provenance, trust=trust)
     return Source(
         name=manifest["name"],
         kind="bundle",
@@ -169,14 +171,13 @@ def _open_bundle(path: Path) -> Source:
     )
 
 
-def _recipe_of(file: Path, provenance: Mapping[str, Any]) -> Recipe | None:
-    """The recipe of the run that a bundle was made from; its figures are checked, too."""
+def _recipe_of(file: Path, provenance: Mapping[str, Any], *, trust: bool) -> Recipe | None:
+    """The recipe of the run that a bundle was made from; its figures are checked, too. Code that it names and
+    that is not there, or not trusted, is refused where it is used."""
     if "recipe" not in provenance:
         return None
     with damage.reading(file, "manifest of the bundle"):
-        list(
-            settle(provenance["recipe"], Path(), trust=False)
-        )  # what is not trusted is refused where it is used
+        list(settle(provenance["recipe"], Path(), trust=trust))
         recipe = Recipe.model_validate(provenance["recipe"])
         if recipe.digest() != provenance["recipe_digest"]:
             raise ValueError("its recipe is not the one that was trained.")

@@ -11,15 +11,15 @@ from torch import nn
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.registry import DATASETS
-from snn_deploy.data.types import DataSet
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import read_module
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.module_executable import ModuleExecutable
 from snn_deploy.models.own import as_module, put_weights, weights_digest
-from snn_deploy.recipes.own_code import OwnCode
+from snn_deploy.recipes.own_code import OwnCode, is_own_code
 from snn_deploy.tasks.data_options import chosen_data
 from snn_deploy.tasks.own import Own
+from snn_deploy.tasks.own_data import steps_of
 from snn_deploy.tasks.samples import frames_shape
 from snn_deploy.tasks.source import Source
 
@@ -35,7 +35,7 @@ def open_module(source: nn.Module | Path, own: Own, data: str | None = None) -> 
         DataError: files that are missing or damaged, or weights of another network.
         UnsupportedError: NIR cannot express the module; every reason is named.
     """
-    facts = _with_data(own, data)
+    facts, labels = _with_data(own, data)
     provenance: dict[str, Any] = {}
     if isinstance(source, nn.Module):
         module, name, path = source, type(source).__name__, Path(type(source).__name__)
@@ -43,7 +43,7 @@ def open_module(source: nn.Module | Path, own: Own, data: str | None = None) -> 
             raise ConfigError("A module that exists takes no arguments.")
     else:
         code = OwnCode.of(source)
-        module, path, name = build_module(code, facts), source, code.name
+        module, path, name = build_module(code, facts, labels), source, code.name
         provenance["code"] = {
             "file": code.file.name,
             "name": code.name,
@@ -74,30 +74,44 @@ def open_module(source: nn.Module | Path, own: Own, data: str | None = None) -> 
     )
 
 
-def build_module(code: OwnCode, facts: Own) -> nn.Module:
-    """The module that ``code`` makes; a signature that names them is given the facts of the data."""
+def build_module(code: OwnCode, facts: Own, labels: int | None = None) -> nn.Module:
+    """The module that ``code`` makes; a signature that names them is given the facts of the data.
+
+    The number of ``labels`` in unnamed classes is taken for that of the classes only where one must be given:
+    the data may show some of them only. Weights of another number do not fit then.
+    """
+    classes = len(facts.classes) or (
+        labels if code.requires("classes") or code.requires("num_classes") else None
+    )
     offered = {
         "in_shape": facts.shape,
-        "classes": len(facts.classes) or None,
+        "classes": classes,
+        "num_classes": classes,
         "timesteps": facts.timesteps,
     }
     return as_module(code.build(facts.arguments, offered), f"'{code.name}' of '{code.file}'")
 
 
-def _with_data(own: Own, data: str | None) -> Own:
-    """``own`` with the shape, steps and classes of ``data`` where it states none."""
+def _with_data(own: Own, data: str | None) -> tuple[Own, int | None]:
+    """``own`` with the shape, steps and classes of ``data`` where it states none; and the number of labels,
+    where the data do not name their classes."""
     if data is None or (own.shape and own.timesteps and own.classes):
-        return own
+        return own, None
     if data.endswith(".npz"):
         steps, *shape = frames_shape(Path(data))
-        return replace(own, shape=own.shape or tuple(shape), timesteps=own.timesteps or steps)
-    if own.timesteps is None:
+        return replace(own, shape=own.shape or tuple(shape), timesteps=own.timesteps or steps), None
+    if own.timesteps is None and not is_own_code(data):
+        DATASETS.options(data)
         raise ConfigError(
             f"The number of steps is not known: the data set '{data}' can be cut into any.",
             hint="State it: --timesteps 8",
         )
-    DATASETS.options(data)
-    dataset: DataSet = chosen_data(None, data, own.timesteps, ())[0]
-    return replace(
-        own, shape=own.shape or tuple(dataset.shape), classes=own.classes or tuple(dataset.classes)
+    dataset = chosen_data(None, data, own.timesteps, ())[0]
+    named = dataset.classes != tuple(map(str, range(len(dataset.classes))))
+    facts = replace(
+        own,
+        shape=own.shape or tuple(dataset.shape),
+        classes=own.classes or (dataset.classes if named or not is_own_code(data) else ()),
+        timesteps=own.timesteps or steps_of(dataset),
     )
+    return facts, len(dataset.classes)

@@ -1,4 +1,4 @@
-"""What a module of a user's own, or the code that makes it, does not say itself."""
+"""What a module of a user's own, or the code that makes it, does not say itself; and whether code may run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Own:
         shape: of its input, without T and B; by default that of the data.
         timesteps: T; by default that of the data.
         classes: their names, in order; by default those of the data set.
+        trust: the Python files that a run's recipe names may be run.
     """
 
     weights: Path | str | None = None
@@ -25,9 +26,10 @@ class Own:
     shape: tuple[int, ...] | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] = ()
+    trust: bool = False
 
     def given(self) -> tuple[str, ...]:
-        """Names of what is stated."""
+        """Names of what is stated of a module."""
         values = {
             "weights": self.weights,
             "arguments": self.arguments,

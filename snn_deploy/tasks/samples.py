@@ -78,8 +78,8 @@ def load_samples(
 
     Args:
         source: the network that will see them.
-        data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``, or None
-            for the data set the network was trained on.
+        data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``,
+            ``FILE.py:NAME``, or None for the data set the network was trained on.
         count: how many test samples; None for all.
         overrides: options of a data set; see :func:`snn_deploy.tasks.data_options.chosen_data`.
     """
@@ -115,10 +115,16 @@ def _dataset_samples(
     if name is None:
         raise ConfigError(
             f"'{source.name}' does not say which data it is for.",
-            hint="Add --data NAME (see: snn-deploy ls data) or --data FILE.npz with x [T, N, ...] and y [N].",
+            hint="Add --data NAME (see: snn-deploy ls data), --data FILE.npz with x [T, N, ...] and y [N], "
+            "or --data FILE.py:NAME.",
         )
-    steps = recipe.timesteps if recipe is not None else source.semantics.timesteps or 8
+    steps = recipe.timesteps if recipe is not None else source.semantics.timesteps
     dataset, how = chosen_data(recipe, name, steps, overrides)
+    outputs = prod(source.plan.shapes[source.plan.output])
+    if int(dataset.test.labels.max()) >= outputs:
+        raise ConfigError(
+            f"'{source.name}' has {outputs} outputs; '{dataset.name}' has {len(dataset.classes)} classes."
+        )
     total = len(dataset.test)
     chosen = spread(total, count)
     calibration = spread(len(dataset.train), CALIBRATION_SAMPLES)

@@ -104,6 +104,55 @@ def test_the_other_commands(folder, capsys):
     assert exit_code(["stream", "my_net.py:Net", *own, "--events", "e.npy", "--window", "100000"]) == 0
 
 
+DATA = """
+import numpy as np
+
+
+def load(samples=6):
+    with np.load("test.npz") as file:
+        return file["x"].swapaxes(0, 1)[:samples], file["y"][:samples]
+
+
+def frames():
+    x, y = load()
+    return x[:, 0], y
+
+
+def broken():
+    return {}["x"]
+
+
+class Lazy(list):
+    pass
+"""
+
+
+def test_data_of_ones_own(folder, capsys):
+    """Code that gives the samples of a file shows what the file shows, in every command that takes data."""
+    (folder / "my_data.py").write_text(DATA)
+    own = ["my_net.py:Net", "--weights", "net.pt", "--arg", "width=6"]
+    said = []
+    for data in ("test.npz", "my_data.py:load"):
+        assert exit_code(["simulate", *own, "--data", data, "--json"]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0]["rates"] == said[1]["rates"] and said[1]["samples"] == SAMPLES
+    assert "load of my_data.py, 6 samples of 4 frames" in " ".join(said[1]["notes"])
+    assert exit_code(["export", *own, "--data", "my_data.py:load", "--to", "nir", "--out", "b"]) == 0
+    assert exit_code(["report", *own, "--data", "my_data.py:load", "--format", "md", "--out", "r"]) == 0
+    capsys.readouterr()
+    assert exit_code(["simulate", "b", "--data", "my_data.py:load", "-o", "data.samples=3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 3
+    images = ["simulate", *own, "--data", "my_data.py:frames"]
+    assert exit_code([*images, "--timesteps", "5"]) == 0
+    assert "6 x 5" in capsys.readouterr().out
+    code, text = refused(images, capsys)
+    assert code == 7 and "--timesteps 8" in text
+    code, text = refused(["simulate", *own, "--data", "my_data.py:broken"], capsys)
+    assert code == 2 and "(line 16): KeyError" in text
+    code, text = refused(["simulate", *own, "--data", "my_data.py:Lazy"], capsys)
+    assert code == 7 and "gives a Lazy, which is no data" in text
+
+
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "module.", "safetensors"])
 def test_forms_of_weights(folder, wrapper):
     state, name = made(6).state_dict(), "w.pt"
