@@ -14,8 +14,9 @@ differ by twice what rounding can do to them (:mod:`snn_deploy.export.proof.roun
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -34,7 +35,8 @@ Verdict = Literal["equal", "ties only", "approximate", "failed", "not shown", "n
 
 @dataclass(frozen=True, slots=True)
 class LayerParity:
-    """Spikes of one layer: compared, and differing in which way. ``first`` is (step, sample, element).
+    """Spikes of one layer: compared, and differing in which way. ``first`` is (step, sample, element), the
+    first in time.
 
     ``spikes_reference``, ``spikes`` and ``spikes_both`` count those of the reference, of the candidate, and
     of both at once, given the reference's input.
@@ -63,7 +65,7 @@ class LayerParity:
         return correlation((n, a, b, a, b, float(self.spikes_both)))
 
     def __add__(self, other: LayerParity) -> LayerParity:
-        """Join the counts of two sets of samples of the same layer."""
+        """Join the counts of two sets of samples of the same layer, numbered alike."""
         return replace(
             self,
             compared=self.compared + other.compared,
@@ -71,7 +73,7 @@ class LayerParity:
             ties=self.ties + other.ties,
             after_ties=self.after_ties + other.after_ties,
             free_differing=self.free_differing + other.free_differing,
-            first=self.first or other.first,
+            first=min((found for found in (self.first, other.first) if found), default=None),
             spikes_reference=self.spikes_reference + other.spikes_reference,
             spikes=self.spikes + other.spikes,
             spikes_both=self.spikes_both + other.spikes_both,
@@ -223,7 +225,9 @@ def join(parts: Sequence[Parity]) -> Parity:
     """Join the checks of successive chunks of samples into one."""
     first = parts[0]
     samples = sum(part.samples for part in parts)
-    layers = tuple(_sum(part.layers[position] for part in parts) for position in range(len(first.layers)))
+    begins = accumulate((part.samples for part in parts), initial=0)
+    moved = [[_from(begin, layer) for layer in p.layers] for begin, p in zip(begins, parts, strict=False)]
+    layers = tuple(_sum(column) for column in zip(*moved, strict=True))
 
     def mean(values: Sequence[float | None]) -> float | None:
         known = [v * p.samples for v, p in zip(values, parts, strict=True) if v is not None]
@@ -244,12 +248,19 @@ def join(parts: Sequence[Parity]) -> Parity:
     )
 
 
-def _sum(layers: Any) -> LayerParity:
+def _from(begin: int, layer: LayerParity) -> LayerParity:
+    """``layer`` of a part whose samples begin at ``begin``."""
+    if layer.first is None:
+        return layer
+    step, sample, element = layer.first
+    return replace(layer, first=(step, begin + sample, element))
+
+
+def _sum(layers: Iterable[LayerParity]) -> LayerParity:
     total, *rest = layers
     for layer in rest:
         total = total + layer
-    result: LayerParity = total
-    return result
+    return total
 
 
 def decisions(output: torch.Tensor, decode: str) -> torch.Tensor:

@@ -163,3 +163,17 @@ def test_chunks_join_to_the_whole() -> None:
     assert whole.accuracy == 0.75
     assert whole.layers[0].compared == 24
     assert (whole.output_max_difference, whole.same_decision) == (0.5, 1)
+
+
+def test_the_first_difference_of_all_chunks_is_the_first_in_time_and_numbered_over_all_samples() -> None:
+    spikes = torch.zeros(3, 2, 4)
+    late, early = spikes.clone(), spikes.clone()
+    late[2, 0, 1] = early[1, 1, 3] = 1
+    chunks = [
+        replace(BLANK, samples=2, layers=(compare_layer("a", spikes, found, found, None),))
+        for found in (spikes, late, early)
+    ]
+    whole = join(chunks)
+    assert whole.layers[0].first == (1, 5, 3)
+    assert whole.layers[0].differing == 2
+    assert join(chunks[:2]).layers[0].first == (2, 2, 1)
