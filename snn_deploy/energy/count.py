@@ -6,7 +6,7 @@ time while each block is still in the cache: blocks join to the same counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -63,15 +63,22 @@ class Counter:
             if not fan.pruned and (source := _before_flattening(plan, name))
         }
 
-    def run(self, reference: Reference, x: torch.Tensor) -> Counts:
+    def run(
+        self,
+        reference: Reference,
+        x: torch.Tensor,
+        watch: Callable[[torch.Tensor], None] = lambda output: None,
+    ) -> Counts:
         """Run ``x [T, B, *shape]`` in ``reference``, a simulator of this plan, and count it on the way.
 
-        Memory holds one block of time, whatever the number of steps.
+        Memory holds one block of time, whatever the number of steps. ``watch`` is shown the network's output,
+        block by block.
         """
         parts: list[Counts] = []
         waiting: list[_Reading] = []
         before: dict[str, torch.Tensor] = {}
-        for records in reference.blocks(x, record=self._record):
+        for records in reference.blocks(x, record=self._record, also=(self._plan.output,)):
+            watch(records[self._plan.output])
             block = Block(self._plan, records, self._shaping, before)
             waiting.append(self._read(block, self._masks))
             before = block.last

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from snn_deploy.core.errors import ConfigError, did_you_mean
 from snn_deploy.core.files import write_text
@@ -19,12 +22,17 @@ from snn_deploy.report.table import layers_csv
 from snn_deploy.report.view.accuracy import accuracy_view, training_view
 from snn_deploy.report.view.activity import activity_view
 from snn_deploy.report.view.comparison import comparison_view
+from snn_deploy.report.view.decisions import decisions_view
+from snn_deploy.report.view.difference import difference_view
 from snn_deploy.report.view.energy import energy_view
 from snn_deploy.report.view.fit import fit_view
+from snn_deploy.report.view.layers import layer_panels
 from snn_deploy.report.view.measured import measured_view
+from snn_deploy.report.view.network import network_view
 from snn_deploy.report.view.overview import KINDS, badge, facts, lede, tiles
 from snn_deploy.report.view.parity import parity_view
 from snn_deploy.report.view.provenance import FORMULAS, provenance_view
+from snn_deploy.report.view.recording import recording_view
 
 FORMATS: dict[str, str] = {
     "html": "report.html",
@@ -69,9 +77,11 @@ def render_json(data: ReportData) -> str:
 
 
 def render_html(data: ReportData) -> str:
-    """The report as one page that loads nothing: styles and drawings are inline, there is no script."""
-    template = _environment().get_template("report.html")
-    return template.render(
+    """The report as one page that loads nothing: styles, drawings and one script are inline, and its policy
+    lets no other script run."""
+    environment = _environment()
+    script = _script(environment)
+    return environment.get_template("report.html").render(
         data=data,
         kind=KINDS[data.header.kind],
         verdict=badge(data.header.verdict),
@@ -79,6 +89,11 @@ def render_html(data: ReportData) -> str:
         tiles=tiles(data),
         accuracy=accuracy_view(data),
         parity=parity_view(data.parity),
+        network=network_view(data),
+        panels=layer_panels(data),
+        recording=recording_view(data),
+        difference=difference_view(data),
+        decisions=decisions_view(data),
         activity=activity_view(data.activity),
         energy=energy_view(data.energy, data.activity),
         measured=measured_view(data.measured),
@@ -90,7 +105,15 @@ def render_html(data: ReportData) -> str:
         formulas=FORMULAS,
         facts=facts(data),
         created=fmt.moment(data.header.created),
+        script=Markup(script),  # noqa: S704
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )
+
+
+def _script(environment: Environment) -> str:
+    """The page's own script, word for word."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, "report.js")[0]
 
 
 def shown(value: object) -> object:

@@ -21,6 +21,7 @@ from snn_deploy.report.blocks import (
     Measurement,
     NeuroBench,
 )
+from snn_deploy.report.shown import Decisions, NetworkNode, Recording
 
 SCHEMA_VERSION = 1
 
@@ -33,6 +34,7 @@ class Header(Block):
         kind: what the report was made from.
         verdict: of a bundle: ``verified``, ``not verified`` or ``failed``.
         network_digest: SHA-256 of the weights or the file.
+        target: profile of the chip that it was made for, where one was named.
         step_seconds: duration of one step on the target, where known.
         data, split, samples, samples_available: which inputs were counted, and how many there are.
         settings: further facts by name, e.g. method, seed, recipe, semantics.
@@ -46,6 +48,7 @@ class Header(Block):
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
     timesteps: int | None = None
+    target: str = ""
     step_seconds: Finite | None = None
     data: str = ""
     data_digest: str = ""
@@ -323,7 +326,10 @@ class ReportData(Block):
     header: Header
     accuracies: tuple[Accuracy, ...] = ()
     parity: tuple[ParityRow, ...] = ()
+    network: tuple[NetworkNode, ...] = ()
     activity: Activity | None = None
+    decisions: Decisions | None = None
+    recording: Recording | None = None
     neurobench: NeuroBench | None = None
     energy: tuple[ProfilePrice, ...] = ()
     measured: tuple[Measurement, ...] = ()

@@ -7,7 +7,7 @@ neurons walk through time. Nodes of a loop advance together, one step after the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -151,16 +151,18 @@ class Reference:
         trace = self.run(x, record="all", forced=forced)
         return {name: trace.output if name == output else trace.records[name] for name in shapes}
 
-    def blocks(self, x: torch.Tensor, *, record: Record = True) -> Iterator[dict[str, torch.Tensor]]:
+    def blocks(
+        self, x: torch.Tensor, *, record: Record = True, also: Collection[str] = ()
+    ) -> Iterator[dict[str, torch.Tensor]]:
         """Run ``x [T, B, *shape]`` from zero state; give the records of one block of time after the other.
 
-        They are those of :meth:`run`, cut in time; memory holds one block at once.
+        They are those of :meth:`run`, cut in time, and of the nodes ``also``; memory holds one block at once.
 
         Raises:
             DataError: ``x`` does not have the shape of the graph's input.
         """
         x = self._checked("the input", self.plan.input, x)
-        state, kept = self.initial_state(x.shape[1]), set(self._recorded(record))
+        state, kept = self.initial_state(x.shape[1]), {*self._recorded(record), *also}
         keep_freed_memory()
         for begin, end in self._blocks(*x.shape[:2]):
             with torch.no_grad(), _exact_kernels(self._device):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.version import __version__
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.energy.count import Counter
 from snn_deploy.energy.counts import Counts, concatenate
 from snn_deploy.energy.measure import measure_energy
@@ -23,11 +27,15 @@ from snn_deploy.report import assemble
 from snn_deploy.report.blocks import Measurement
 from snn_deploy.report.build import DEFAULT_FORMATS, build_report
 from snn_deploy.report.compare import compare
-from snn_deploy.report.model import Accuracy, Header, ReportData
+from snn_deploy.report.model import Accuracy, Header, ParityRow, ReportData
+from snn_deploy.report.network import network_nodes
 from snn_deploy.report.neurobench import neurobench
 from snn_deploy.report.read import find_report, read_report
+from snn_deploy.report.shown import Recording
 from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.decisions import Deciding, decisions
+from snn_deploy.tasks.recording import SAMPLES, record
 from snn_deploy.tasks.source import Source
 
 DEFAULT_PROFILES = ("horowitz-45nm-fp32", "loihi1-davies", "truenorth-0.8v", "loihi2")
@@ -39,10 +47,21 @@ def count_source(source: Source, samples: Samples) -> Counts:
     Raises:
         OutOfMemoryError: memory does not suffice for one sample.
     """
+    return count_and_decide(source, samples)[0]
+
+
+def count_and_decide(source: Source, samples: Samples) -> tuple[Counts, torch.Tensor]:
+    """The counts of :func:`count_source`, and the class decided after every step, ``[T, N]``."""
     reference, counter = Reference(source.plan), Counter(source.plan)
     at_once = samples_at_once(block_bytes(source.plan), at_most=CHUNK)
-    counted = in_chunks(len(samples), at_once, lambda part: counter.run(reference, samples.x[:, part]))
-    return concatenate([counts for _, counts in counted])
+
+    def run(part: slice) -> tuple[Counts, torch.Tensor]:
+        deciding = Deciding(samples.decode)
+        counts = counter.run(reference, samples.x[:, part], deciding.see)
+        return counts, deciding.decided()
+
+    found = [result for _, result in in_chunks(len(samples), at_once, run)]
+    return concatenate([counts for counts, _ in found]), torch.cat([decided for _, decided in found], 1)
 
 
 def report_source(
@@ -59,17 +78,25 @@ def report_source(
 ) -> dict[str, Path]:
     """Count, price and write the report of ``source`` into ``folder``, with ``counts.npz`` for re-pricing."""
     other = None if against is None else read_report(find_report(against))
-    loaded = [load_profile(name) for name in profiles or DEFAULT_PROFILES]
+    target = _target(source)
+    named = profiles or dict.fromkeys(filter(None, [*DEFAULT_PROFILES, target]))
+    loaded = [load_profile(name) for name in named]
     fits = {profile.id: fit(source.plan, profile) for profile in loaded if profile.kind == "chip"}
-    counts = count_source(source, samples)
+    counts, decided = count_and_decide(source, samples)
+    proofs = assemble.parity(manifest["parity"]) if manifest else ()
     folder.mkdir(parents=True, exist_ok=True)
     save_counts(counts, folder / "counts.npz")
     prices = [(price(counts, profile, cores=_cores(fits.get(profile.id))), profile) for profile in loaded]
     content = ReportData(
         header=_header(source, data, manifest),
         accuracies=tuple(_accuracies(source, manifest)),
-        parity=assemble.parity(manifest["parity"]) if manifest else (),
+        parity=proofs,
+        network=network_nodes(source.plan),
         activity=assemble.activity(counts),
+        decisions=decisions(
+            decided, samples.labels, prod(source.plan.shapes[source.plan.output]), source.semantics.classes
+        ),
+        recording=_recording(source, samples, decided, proofs if _same_data(manifest, data) else ()),
         neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
         measured=measured(Reference(source.plan), samples) if measure else (),
@@ -81,6 +108,33 @@ def report_source(
     if other is not None:
         content = content.model_copy(update={"comparison": compare(other, content)})
     return build_report(content, folder, tuple(dict.fromkeys(["json", *formats])))
+
+
+def _target(source: Source) -> str:
+    """Profile of the chip whose rules the student was trained under; nothing without one."""
+    return source.recipe.target.name if source.recipe is not None and source.recipe.target is not None else ""
+
+
+def _same_data(manifest: Mapping[str, Any] | None, data: Mapping[str, Any]) -> bool:
+    """Whether the proofs of a bundle number their samples as these ``data`` do."""
+    proven = manifest["provenance"].get("data", {}) if manifest else {}
+    return all(proven.get(key) == data[key] for key in ("digest", "split", "samples"))
+
+
+def _recording(
+    source: Source, samples: Samples, decided: torch.Tensor, proofs: Sequence[ParityRow]
+) -> Recording:
+    """Samples at which proofs differ, one that is decided wrongly, and others, with their spikes."""
+    firsts = [(row.layer, row.first) for proof in proofs for row in proof.layers if row.first is not None]
+    wrong = [] if samples.labels is None else (decided[-1] != samples.labels).nonzero().flatten().tolist()
+    differing = [sample for _, (_, sample, _) in firsts if sample < len(samples)]
+    numbers = list(dict.fromkeys([*differing[:1], *wrong[:1], *spread(len(samples), SAMPLES).tolist()]))
+    wanted: dict[str, list[int]] = {}
+    for layer, (_, _, neuron) in firsts:
+        wanted.setdefault(layer, []).append(neuron)
+    return record(
+        Reference(source.plan), samples.x, numbers[:SAMPLES], samples.labels, samples.decode, wanted
+    )
 
 
 def _cores(found: Fit | None) -> int | None:
@@ -142,6 +196,7 @@ def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any]
         input_shape=source.plan.shapes[source.plan.input],
         output_shape=source.plan.shapes[source.plan.output],
         timesteps=semantics.timesteps,
+        target=_target(source),
         data=str(data["name"]),
         data_digest=str(data["digest"]),
         split=str(data["split"]),

@@ -80,8 +80,8 @@ def lede(data: ReportData) -> str:
 
 
 def tiles(data: ReportData) -> tuple[Tile, ...]:
-    """Accuracy, parity, activity and energy, as far as they are known."""
-    found = (_accuracy(data), _parity(data), _sops(data), _energy(data))
+    """Energy, accuracy, parity and activity, as far as they are known."""
+    found = (_energy(data), _accuracy(data), _parity(data), _sops(data))
     return tuple(tile for tile in found if tile is not None)
 
 
@@ -124,19 +124,31 @@ def _sops(data: ReportData) -> Tile | None:
     return Tile("Synaptic operations", fmt.si(activity.sops), detail, interval=interval)
 
 
+def leading(data: ReportData) -> ProfilePrice | None:
+    """The price a person reads first: on the chip the network was made for, else on the first chip with a
+    known energy, else of arithmetic; without a known one the target's, or the first."""
+    known = [price for price in data.energy if price.dynamic is not None]
+    target = [price for price in data.energy if price.profile == data.header.target]
+    chips = [price for price in known if price.kind == "chip"]
+    wanted = [price for price in target if price in known]
+    return next(iter([*wanted, *chips, *known, *target, *data.energy]), None)
+
+
 def _energy(data: ReportData) -> Tile | None:
-    priced = next((price for price in data.energy if price.dynamic is not None), None)
-    if priced is None or priced.dynamic is None:
-        if not data.energy:
-            return None
-        name = data.energy[0].profile
+    priced = leading(data)
+    if priced is None:
+        return None
+    if priced.dynamic is None:
+        name = priced.profile
         return Tile("Dynamic energy", fmt.UNKNOWN, f"no term known · {name}", origin=f"profile-{name}")
+    target = data.header.target
+    unknown = f" · {target}: no public number" if target and target != priced.profile else ""
     sign = "≥" + fmt.NARROW if priced.unknown else ""
     central = fmt.span(priced.dynamic, "J").split(" (")[0]
     return Tile(
         "Dynamic energy",
         sign + central,
-        f"per inference · {priced.profile}",
+        f"per inference · {priced.profile}{unknown}",
         interval=f"({fmt.bounds(priced.dynamic, 'J')})",
         origin=f"profile-{priced.profile}",
     )

@@ -115,7 +115,7 @@ def _line(layer: LayerParityRow, exact: bool) -> LayerCells:
     first = ""
     if layer.first is not None:
         step, sample, element = layer.first
-        first = f"step {step}, sample {sample}, element {element}"
+        first = f"step {step + 1}, sample {sample}, element {element}"
     ties = layer.ties + layer.after_ties
     differing = layer.unexplained if exact else layer.differing
     return LayerCells(

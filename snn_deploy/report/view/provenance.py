@@ -31,6 +31,24 @@ FORMULAS: tuple[tuple[str, str, str], ...] = (
         "per inference; counts.npz has them by step and sample",
     ),
     (
+        "network",
+        "The network",
+        "nodes, shapes and parameters of the graph that was run; firing rates, synaptic operations, "
+        "energies, proofs and chip fit are the figures of the other sections, layer by layer",
+    ),
+    (
+        "recording",
+        "See it run",
+        "inputs, spikes and decisions of single samples in the reference simulator, one bit per neuron and "
+        "step; report.json holds the same bits",
+    ),
+    (
+        "decisions",
+        "Decisions over steps",
+        "class with the highest mean output up to each step (the output of the step itself, where the "
+        "network is decoded by its last value), over all samples counted; reference simulator",
+    ),
+    (
         "break-even",
         "Spikes per synapse",
         "synaptic operations per inference over connections; band of break-even points: Dampfhoffer et al., "

@@ -29,7 +29,7 @@ def test_ties_are_listed_apart():
     assert "3 float ties" in check.detail
     assert [cell.tone for cell in check.cells] == ["ok", "warn", "ok", "ok"]
     line = check.rows[1]
-    assert (line.differing, line.ties, line.first) == ("0", "3", "step 2, sample 117, element 1404")
+    assert (line.differing, line.ties, line.first) == ("0", "3", "step 3, sample 117, element 1404")
 
 
 def test_unexplained_flips_are_bad():
