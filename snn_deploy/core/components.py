@@ -235,6 +235,9 @@ FORMATS: Mapping[str, Component] = {
     "onnx": Component("onnx", "ONNX models: a step with explicit states, sequences", "OnnxOptions"),
     "lava": Component("lava", "lava-dl HDF5 file for Loihi, 2 to 8-bit weights", "LavaOptions"),
     "c": Component("c.writer", "C99 source of the integer network, for any processor", "COptions"),
+    "c-float": Component(
+        "c_float.writer", "C99 source in float32: soft resets, loops and delays too", "Options"
+    ),
 }
 
 BACKENDS: Mapping[str, Component] = {
@@ -245,6 +248,9 @@ BACKENDS: Mapping[str, Component] = {
     "onnxruntime": Component("simulate.onnx.runtime", "ONNX Runtime on the CPU, for our models."),
     "lava": Component("simulate.lava.client", "Lava's own CPU simulation, in its own environment."),
     "c": Component("export.c.runtime", "The bundle's model.c, compiled by this machine's C compiler."),
+    "c-float": Component(
+        "export.c_float.runtime", "The bundle's model_float.c, compiled by this machine's C compiler."
+    ),
     "norse": Component("export.foreign", "Norse's NIR importer, stepped through time."),
     "snntorch": Component("export.foreign", "snnTorch's NIR importer, stepped through time."),
     "spikingjelly": Component("export.foreign", "SpikingJelly's NIR importer, stepped through time."),

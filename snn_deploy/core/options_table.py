@@ -1,6 +1,7 @@
 """The options of a component for people: what each takes and means, read where it is written.
 
-Meanings are the ``Attributes`` section of the class, values those of its JSON schema: nothing is said twice.
+Meanings are the ``Attributes`` section of the class or the ``description`` of a field, values those of its JSON
+schema: nothing is said twice.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def option_rows(model: type[BaseModel], prefix: str = "") -> Iterator[OptionRow]
     """Every option of ``model``, and below it those of the models that it holds."""
     schemas, said = model.model_json_schema()["properties"] if model.model_fields else {}, meanings(model)
     for name, info in model.model_fields.items():
-        yield OptionRow(prefix + name, _values(schemas[name]), _default(info), said.get(name, ""))
+        yield OptionRow(
+            prefix + name, _values(schemas[name]), _default(info), said.get(name) or info.description or ""
+        )
         for inner, suffix in _models(info.annotation):
             yield from option_rows(inner, f"{prefix}{name}{suffix}.")
 

@@ -45,6 +45,7 @@ KITS = {
     "onnx": ("run_onnx.py", "requirements-onnx.txt"),
     "lava": ("run_lava.py",),
     "c": ("c/run_c.sh", "c/main.c", "c/Makefile", "c/DEVICES.md"),
+    "c-float": ("c_float/run_c_float.sh", "c_float/main_float.c"),
 }
 
 Report = Callable[[str], None]
@@ -107,6 +108,7 @@ def write_bundle(
         raise UnsupportedError(
             f"{len(problems)} part{'s' if len(problems) > 1 else ''} of '{network.name}' cannot be written.",
             problems=problems,
+            hint="The formats nir, onnx and c-float hold more." if {"lava", "c"} & {*writers} else None,
         )
     written: dict[str, Written] = {}
     proven: dict[str, str] = {}

@@ -9,6 +9,7 @@ from snn_deploy.core.text import markdown, visible
 _RUN = {
     "nir": "python -m pip install -r requirements-nir.txt\npython run_nir.py",
     "c": "sh run_c.sh      # a C99 compiler, nothing else; on a microcontroller: DEVICES.md",
+    "c-float": "sh run_c_float.sh      # a C99 compiler, nothing else",
     "onnx": "python -m pip install -r requirements-onnx.txt\npython run_onnx.py",
     "lava": "python install_lava.py\npython run_lava.py",
 }

@@ -198,6 +198,7 @@ def open_backend(source: Source, backend: str) -> Executable:
         "reference": ("nir", ("model",)),
         "onnxruntime": ("onnx", ("scan", *MODELS)),
         "c": ("c", ("net",)),
+        "c-float": ("c-float", ("model",)),
     }
     integers = "c" if backend == "loihi" and "lava" not in source.manifest["formats"] else "lava"
     name, roles = wanted.get(backend, (integers, ("net",)))

@@ -15,7 +15,6 @@ targets then lie side by side. The input and the output are in the hub's order (
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ import numpy as np
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.export.c.parts import INT16_MAX, INT32_MAX, CLayer, Decay, Program, Values
 from snn_deploy.export.c.tables import Table, Weights, common_unit, table, weights
+from snn_deploy.export.c.words import identifiers
 from snn_deploy.graph.lava.net import (
     DECAY_ONE,
     STATE_LIMIT,
@@ -61,7 +61,7 @@ def program(
     """
     layers: list[CLayer] = []
     problems: list[Problem] = []
-    names = _identifiers(net.names)
+    names = identifiers(net.names)
     binary = not (net.input_bits or net.analog)
     low, high = net.input_range
     arriving = _Arriving(net.input_shape, False, (min(low, 0), max(high, 0)), binary)
@@ -170,17 +170,3 @@ def _values(values: IntArray | None) -> Values:
     if values.ndim and (values != values.flat[0]).any():
         return Values(0, table(values))
     return Values(int(values.flat[0]))
-
-
-def _identifiers(names: tuple[str, ...]) -> list[str]:
-    """A C identifier for every name, different ones for different names."""
-    found: list[str] = []
-    for name in names:
-        word = re.sub(r"[^0-9A-Za-z_]", "_", name).strip("_").lower() or "layer"
-        if word[0].isdigit():
-            word = f"layer_{word}"
-        candidate, number = word[:40], 2
-        while candidate in found:
-            candidate, number = f"{word[:40]}_{number}", number + 1
-        found.append(candidate)
-    return found

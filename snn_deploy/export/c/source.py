@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from snn_deploy.core.version import __version__
 from snn_deploy.export.c.parts import CLayer, Program
+from snn_deploy.export.c.words import comment, size
 from snn_deploy.graph.lava.net import Conv
 from snn_deploy.simulate.cuba import UNIT
 
@@ -18,7 +19,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - the text is C, and names enter it through `_comment` and identifiers
+    autoescape=False,  # noqa: S701 - the text is C, and names enter it through `comment` and identifiers
 )
 
 
@@ -36,7 +37,7 @@ def _render(template: str, program: Program) -> str:
     layers, net = program.layers, program.net
     sums = {name: [layer.count for layer in layers if layer.sum_name == name] for name in ("narrow", "wide")}
     text = _TEMPLATES.get_template(template).render(
-        title=f"Spiking network, {_size(net.input_shape)} -> {_size(layers[-1].shape)}",
+        title=f"Spiking network, {size(net.input_shape)} -> {size(layers[-1].shape)}",
         version=__version__,
         program=program,
         net=net,
@@ -69,7 +70,7 @@ class _Described:
 
     def __init__(self, layer: CLayer) -> None:
         self._layer = layer
-        self.title = _comment(layer.title)
+        self.title = comment(layer.title)
         self.words = _layer_words(layer)
         self.weight_words = _weight_words(layer)
         self.geometry = _geometry(layer)
@@ -81,19 +82,13 @@ class _Described:
 def _classes(program: Program) -> list[str]:
     """The names of classes as C strings; none where they are not one per output."""
     names = program.net.classes
-    return [f'"{_comment(name)}"' for name in names] if len(names) == program.layers[-1].count else []
-
-
-def _comment(text: str) -> str:
-    """``text`` as it may stand in a C comment or string: printable ASCII that ends or opens neither."""
-    plain = re.sub(r"[^ -~]", "?", text)
-    return re.sub(r"\*/|/\*|\?\?|[\\\"%]", "?", plain)[:80]
+    return [f'"{comment(name)}"' for name in names] if len(names) == program.layers[-1].count else []
 
 
 def _layer_words(layer: CLayer) -> str:
-    into = f"{_size(layer.source_shape)} -> {_size(layer.shape)}"
+    into = f"{size(layer.source_shape)} -> {size(layer.shape)}"
     if layer.kind == "driven":
-        return f"neurons driven by the input, {_size(layer.shape)}"
+        return f"neurons driven by the input, {size(layer.shape)}"
     if not isinstance(layer.layer, Conv):
         extra = ", recurrent" if layer.recurrent else ""
         return f"dense, {into}{extra}{', delays' if layer.delays else ''}"
@@ -132,7 +127,7 @@ def _geometry(layer: CLayer) -> dict[str, int]:
 
 def _input_words(program: Program) -> str:
     net = program.net
-    shape = _size(net.input_shape)
+    shape = size(net.input_shape)
     if net.analog:
         return f"{shape} integers, channel by channel, row by row."
     if program.binary:
@@ -143,12 +138,8 @@ def _input_words(program: Program) -> str:
 
 def _output_words(program: Program) -> str:
     last, net = program.layers[-1], program.net
-    shape = _size(last.shape)
+    shape = size(last.shape)
     if net.readout is None:
-        return f"{shape} spikes of '{_comment(last.title)}', 0 or 1."
+        return f"{shape} spikes of '{comment(last.title)}', 0 or 1."
     what = "what each membrane gained in the step" if net.readout.kind == "current" else "the membranes"
-    return f"{shape} values: {what} of '{_comment(last.title)}'; MODEL_OUTPUT_SCALE is one unit."
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(str(n) for n in shape)
+    return f"{shape} values: {what} of '{comment(last.title)}'; MODEL_OUTPUT_SCALE is one unit."

@@ -70,15 +70,16 @@ def table(values: IntArray) -> Table:
     low, high = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
     for ctype, bits in _TYPES:
         if -(1 << bits - 1) <= low and high < 1 << bits - 1:
-            return Table(ctype, _lines([str(int(v)) for v in flat]), flat.size, flat.size * bits // 8)
+            return Table(ctype, lines([str(int(v)) for v in flat]), flat.size, flat.size * bits // 8)
     raise OverflowError(f"values from {low} to {high} need more than 32 bits")
 
 
 def _packed(q: IntArray) -> Table:
     even = q if q.shape[1] % 2 == 0 else np.pad(q, ((0, 0), (0, 1)))
     pairs = (even[:, 0::2] & 15) | ((even[:, 1::2] & 15) << 4)
-    return Table("uint8_t", _lines([f"0x{int(v):02x}" for v in pairs.reshape(-1)]), pairs.size, pairs.size)
+    return Table("uint8_t", lines([f"0x{int(v):02x}" for v in pairs.reshape(-1)]), pairs.size, pairs.size)
 
 
-def _lines(words: list[str]) -> str:
+def lines(words: list[str]) -> str:
+    """``words`` as the entries of a C array."""
     return textwrap.fill(", ".join(words) + ",", _WIDTH, subsequent_indent="    ")

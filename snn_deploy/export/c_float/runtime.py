@@ -1,0 +1,214 @@
+"""A ``model_float.c`` as a backend: compiled by this machine's compiler, run in a process of its own.
+
+Only C code that this version writes of the ``model_float.nir`` beside it is compiled: a bundle from somewhere
+else is data, not a program to run unasked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.registry import BACKENDS
+from snn_deploy.export.c.compiler import CError, build, finished
+from snn_deploy.export.c_float.parts import FloatProgram, Shape
+from snn_deploy.export.c_float.program import program
+from snn_deploy.export.c_float.source import header, source
+from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import read_nir
+from snn_deploy.graph.types import SPIKING_NODES, Plan, Trace, given_spikes
+
+GRAPH, HEADER, SOURCE = "model_float.nir", "model_float.h", "model_float.c"
+PROBE = Path(__file__).parent / "probe_float.c"
+CHUNK_BYTES = 1 << 27
+RUN_SECONDS = 600
+RECORDED, GIVEN = 1, 2
+
+Floats = npt.NDArray[np.float32]
+
+
+class FloatCProgram:
+    """The float32 C program of a graph; implements :class:`snn_deploy.simulate.base.Executable`.
+
+    Args:
+        path: the ``model_float.nir`` that it was written from, with ``model_float.h`` and ``model_float.c``
+            beside it.
+        extra: further compiler flags.
+
+    Raises:
+        DataError: a file is missing or damaged.
+        UnsupportedError: the C code is not what this version writes of ``model_float.nir``.
+        MissingOptionalError: there is no compiler.
+        CError: it does not compile.
+    """
+
+    def __init__(self, path: Path, *, extra: tuple[str, ...] = ()) -> None:
+        self._plan = make_plan(read_nir(path))
+        self._program = as_written(path.parent, self._plan)
+        built = Path(tempfile.mkdtemp(prefix="snn-deploy-c-"))
+        weakref.finalize(self, shutil.rmtree, built, ignore_errors=True)
+        self._probe = built / "probe"
+        build(
+            [PROBE, path.parent / SOURCE],
+            path.parent,
+            self._probe,
+            ("-DMODEL_FLOAT_HOOK=probe_hook", *extra),
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the spiking layers, in order."""
+        return self._plan.of_type(*SPIKING_NODES)
+
+    def run(
+        self, x: torch.Tensor, *, record: bool = False, forced: Mapping[str, torch.Tensor] | None = None
+    ) -> Trace:
+        """Run ``x [T, B, *shape]``; see :class:`snn_deploy.simulate.base.Executable`.
+
+        Raises:
+            ConfigError: ``forced`` names an unknown layer.
+            DataError: shapes do not fit.
+            CError: the program does not run to its end.
+        """
+        given = given_spikes(forced, self.layers)
+        return self._run(x, self.layers if record else (), given)
+
+    def run_nodes(
+        self,
+        x: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        output: str,
+    ) -> dict[str, torch.Tensor]:
+        """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
+        network's output goes by the name ``output``.
+
+        Raises:
+            DataError: the graph has no such nodes, or of other shapes.
+        """
+        wanted = [name for name in shapes if name != output]
+        if missing := [n for n in (*wanted, *forced) if n not in self._plan.shapes]:
+            raise DataError(f"The graph has no nodes {', '.join(missing)}.")
+        trace = self._run(x, wanted, {name: y for name, y in forced.items() if name != output})
+        return {name: trace.output if name == output else trace.records[name] for name in shapes}
+
+    def _run(self, x: torch.Tensor, record: Collection[str], given: Mapping[str, torch.Tensor]) -> Trace:
+        plan = self._plan
+        frames = _checked("the input", x, plan.shapes[plan.input])
+        steps, batch = x.shape[:2]
+        nodes = [node.title for node in self._program.nodes[:-1]]
+        roles = np.array([RECORDED * (n in record) + GIVEN * (n in given) for n in nodes], np.uint8)
+        fixed = {
+            name: _inside(_checked(f"forced '{name}'", given[name], plan.shapes[name], steps, batch))
+            for name in nodes
+            if name in given
+        }
+        recorded = [name for name in nodes if name in record]
+        size = max(1, CHUNK_BYTES // (4 * steps * self._values(recorded, fixed)))
+        parts = [
+            self._chunk(
+                frames[:, i : i + size], roles, [y[:, i : i + size] for y in fixed.values()], recorded
+            )
+            for i in range(0, batch, size)
+        ]
+        whole = np.concatenate(parts).swapaxes(0, 1)
+        first, records = self._program.outputs, {}
+        for name in recorded:
+            shape = plan.shapes[name]
+            count = int(np.prod(shape))
+            records[name] = _outside(whole[..., first : first + count], shape)
+            first += count
+        output = torch.from_numpy(whole[..., : self._program.outputs].copy())
+        return Trace(output.view(steps, batch, *plan.shapes[plan.output]), records)
+
+    def _values(self, recorded: Collection[str], given: Mapping[str, Floats]) -> int:
+        """Numbers that a sample exchanges in a step."""
+        count = {node.title: node.count for node in self._program.nodes}
+        return self._program.inputs + self._program.outputs + sum(count[n] for n in (*recorded, *given))
+
+    def _chunk(
+        self, frames: Floats, roles: npt.NDArray[np.uint8], given: list[Floats], recorded: list[str]
+    ) -> Floats:
+        """Outputs and the values of the recorded nodes, ``[B, T, elements]``."""
+        steps, batch = frames.shape[:2]
+        row = self._values(recorded, {}) - self._program.inputs
+        with tempfile.TemporaryDirectory(prefix="snn-deploy-c-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            frames.reshape(steps, batch, -1).swapaxes(0, 1).tofile(folder / "frames")
+            roles.tofile(folder / "roles")
+            values = np.concatenate(given, 2).swapaxes(0, 1) if given else np.empty(0, np.float32)
+            values.tofile(folder / "given")
+            files = [str(folder / file) for file in ("frames", "roles", "given", "out")]
+            self._work([*files, str(batch), str(steps)])
+            found = np.fromfile(folder / "out", np.float32)
+        if found.size != batch * steps * row:
+            raise CError(f"The C program returned {found.size} numbers; due were {batch * steps * row}.")
+        return found.reshape(batch, steps, row)
+
+    def _work(self, arguments: list[str]) -> None:
+        try:
+            done = finished([str(self._probe), *arguments], RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise CError(f"The C program did not finish within {RUN_SECONDS} s.") from None
+        if done.returncode:
+            said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:20])
+            raise CError(f"The C program failed (exit status {done.returncode}).\n{said}")
+
+
+def as_written(folder: Path, plan: Plan) -> FloatProgram:
+    """The program that the files of ``folder`` hold, after checking that they hold nothing else.
+
+    Raises:
+        DataError: a file cannot be read.
+        UnsupportedError: it is not what this version writes of ``plan``.
+    """
+    made = program(plan)
+    for name, due in ((HEADER, header(made)), (SOURCE, source(made))):
+        try:
+            text = (folder / name).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"'{folder / name}' cannot be read: {error}") from None
+        if text != due:
+            raise UnsupportedError(
+                f"'{folder / name}' is not what this version of snn-deploy writes of '{GRAPH}'.",
+                hint="Code from elsewhere is not compiled unasked: run run_c_float.sh, or export again.",
+            )
+    return made
+
+
+def _checked(what: str, x: torch.Tensor, shape: Shape, *leading: int) -> Floats:
+    expected = f"[{', '.join(map(str, leading or ('T', 'B')))}, {', '.join(map(str, shape))}]"
+    fits = x.ndim == len(shape) + 2 and x.shape[2:] == shape and x.shape[0] > 0 and x.shape[1] > 0
+    if not fits or (leading and x.shape[:2] != leading):
+        raise DataError(f"The shape of {what} is {list(x.shape)}; the program needs {expected}.")
+    return np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
+
+
+def _inside(values: Floats) -> Floats:
+    """``[T, B, *shape]`` of the hub as ``[T, B, elements]`` in the program's order."""
+    moved = np.moveaxis(values, 2, -1) if values.ndim > 3 else values
+    return moved.reshape(*values.shape[:2], -1)
+
+
+def _outside(values: Floats, shape: Shape) -> torch.Tensor:
+    """``[T, B, elements]`` of the program as ``[T, B, *shape]`` of the hub."""
+    steps, batch = values.shape[:2]
+    if len(shape) == 1:
+        return torch.from_numpy(values.copy())
+    moved = np.moveaxis(values.reshape(steps, batch, *shape[1:], shape[0]), -1, 2)
+    return torch.from_numpy(np.ascontiguousarray(moved))
+
+
+@BACKENDS.register("c-float")
+def open_c_float(path: Path) -> FloatCProgram:
+    """The bundle's model_float.c, compiled by this machine's C compiler."""
+    return FloatCProgram(path)
