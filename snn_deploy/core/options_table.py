@@ -1,7 +1,7 @@
 """The options of a component for people: what each takes and means, read where it is written.
 
-Meanings are the ``Attributes`` section of the class or the ``description`` of a field, values those of its JSON
-schema: nothing is said twice.
+Meanings are the ``Attributes`` section of the class or the ``description`` of a field, values those of its
+JSON schema: nothing is said twice.
 """
 
 from __future__ import annotations
