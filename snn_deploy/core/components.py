@@ -170,6 +170,11 @@ DATASETS: Mapping[str, Component] = {
         "1,797 real 8x8 digits seen by a simulated event camera, 16x16 pixels; embedded, no download.",
         "DigitsDvsOptions",
     ),
+    "camera": Component(
+        "camera",
+        "Any set of still images, also your own, before a simulated event camera.",
+        "CameraOptions",
+    ),
     "nmnist": Component(
         "nmnist",
         "N-MNIST: MNIST digits recorded by a moving event camera, 34x34 pixels; your own download.",

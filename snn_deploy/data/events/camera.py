@@ -5,24 +5,32 @@ simulated as in ESIM, Rebecq, Gehrig and Scaramuzza 2018)::
 
     L(u, t) = ln(I(u - d(t)) + e)            I in [0, 1], d(t) = displacement, e = dark level
     ON  at the time when  L >= L_ref + C     then L_ref += C
-    OFF at the time when  L <= L_ref - C     then L_ref -= C
+    OFF at the time when  L <= L_ref - C'    then L_ref -= C'
 
-``L_ref`` starts at ``L(u, 0)``, so it stays on the levels ``L(u, 0) + n C`` with integer ``n``, and only
-``n`` is kept. ``L`` is computed at ``steps + 1`` equally spaced times and taken as linear between them;
-a time stamp is where that line crosses a level, rounded to a microsecond. There is no noise and no
-random number: the same image always gives the same events.
+``L_ref`` starts at ``L(u, 0)``. Signal and reference are kept in units of ``C`` from there; with ``C' = C``
+the reference stays on whole numbers. ``L`` is computed at ``steps + 1`` equally spaced times and taken as
+linear between them; a time stamp is where that line crosses a level, rounded to a microsecond. What a
+real pixel does besides is added by :mod:`snn_deploy.data.events.camera_noise`; by default nothing, so that
+the same image always gives the same events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.data.events.camera_noise import QUIET, Noise, background, contrast, rested
+from snn_deploy.data.events.camera_path import Path, closed_path
 from snn_deploy.data.events.recording import Events, Sensor
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +40,14 @@ class Camera:
     Attributes:
         size: pixels per side of the square sensor.
         zoom: sensor pixels per image pixel.
-        radius: half diagonal of the diamond-shaped path, in sensor pixels.
-        duration: time for the path once round, in microseconds.
-        steps: number of intervals in which log intensity is linear.
+        radius: largest displacement, in sensor pixels.
+        duration: time for the whole path, in microseconds.
+        steps: number of intervals in which log intensity is linear, of 2 us at least.
         threshold: contrast threshold ``C``, in natural log units.
         dark: dark level ``e``.
+        path, loops: the way of the camera, and how many times round.
+        threshold_off: contrast threshold ``C'``; by default ``C``.
+        noise: what real pixels do besides.
     """
 
     size: int = 16
@@ -46,18 +57,21 @@ class Camera:
     steps: int = 96
     threshold: float = 0.3
     dark: float = 0.1
+    path: Path = "diamond"
+    loops: int = 1
+    threshold_off: float | None = None
+    noise: Noise = QUIET
+
+    def __post_init__(self) -> None:
+        if self.duration < 2 * self.steps:
+            raise ConfigError(
+                f"{self.steps} steps in {self.duration} us: a step takes 2 us at least.",
+                hint="Give fewer steps or a longer duration.",
+            )
 
     @property
     def sensor(self) -> Sensor:
         return Sensor(channels=2, height=self.size, width=self.size)
-
-
-def diamond_path(steps: int, radius: float) -> Floats:
-    """Displacements ``(dy, dx)`` ``[steps + 1, 2]`` once round a diamond, at constant speed, from its
-    right corner over the bottom, left and top one back to exactly where it began."""
-    corners = radius * np.array([(0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0), (0.0, 1.0)])
-    along = np.linspace(0.0, 4.0, steps + 1)
-    return np.stack([np.interp(along, np.arange(5.0), corners[:, axis]) for axis in range(2)], axis=1)
 
 
 def view(images: Floats, camera: Camera, displacement: Floats) -> Floats:
@@ -80,52 +94,127 @@ def _resample(images: Floats, axis: int, size: int, zoom: float, shift: float) -
     shape = [1, 1, 1]
     shape[axis] = size
 
-    def part(index: NDArray[np.int64], weight: Floats) -> Floats:
+    def part(index: Ints, weight: Floats) -> Floats:
         inside = (index >= 0) & (index < length)
-        values = np.take(images, np.clip(index, 0, length - 1), axis=axis)
-        weighted: Floats = values * (weight * inside).reshape(shape)
-        return weighted
+        values = images.take(index, axis, mode="clip")
+        values *= (weight * inside).reshape(shape)
+        return values
 
-    return part(low, 1.0 - fraction) + part(low + 1, fraction)
+    seen = part(low, 1.0 - fraction)
+    seen += part(low + 1, fraction)
+    return seen
 
 
-def record(images: Floats, camera: Camera) -> list[Events]:
+class Crossings(NamedTuple):
+    """Pixels whose reference moves within one interval.
+
+    Attributes:
+        step: number of the interval, from 1.
+        place: ``sample S^2 + pixel``, ``[M]``.
+        before, after: signal at its ends.
+        level, reached: reference at its ends.
+    """
+
+    step: int
+    place: Ints
+    before: Floats
+    after: Floats
+    level: Floats
+    reached: Floats
+
+
+def record(images: Floats, camera: Camera, numbers: Sequence[int] | None = None) -> list[Events]:
     """Show each of ``images [N, h, w]`` (intensity 0 to 1) to the camera: N recordings, ordered in time,
-    at equal times by pixel (row by row)."""
-    path = diamond_path(camera.steps, camera.radius)
+    at equal times by pixel (row by row).
+
+    Args:
+        images: what is shown.
+        camera: its settings.
+        numbers: of the images in their data set, which choose the noise of each; by default 0, 1, ...
+    """
+    pixels = camera.size**2
+    place, t, late, p = _events(list(_crossings(images, camera)), camera)
+    sample, pixel = np.divmod(place, pixels)
+    sources = range(len(images)) if numbers is None else numbers
+    extra = background(camera.noise, sources, pixels, camera.duration)
+    # One number orders all: by sample, time and pixel; what one pixel does within a microsecond in the order
+    # of the intervals, of which at most two meet there.
+    span = camera.duration + 1
+    keys = np.concatenate([(((sample * span + t) * pixels + pixel) * 2 + late) * 2 + p, extra])
+    keys.sort()
+    rest, p = np.divmod(keys, 2)
+    moment, pixel = np.divmod(rest >> 1, pixels)
+    sample, t = np.divmod(moment, span)
+    if camera.noise.refractory:
+        kept = rested(sample * pixels + pixel, t, camera.noise.refractory)
+        sample, pixel, t, p = sample[kept], pixel[kept], t[kept], p[kept]
+    events = Events(t, (p * pixels + pixel).astype(np.int32))
+    ends = np.searchsorted(sample, np.arange(len(images) + 1))
+    return [events[start:end] for start, end in pairwise(ends)]
+
+
+def _crossings(images: Floats, camera: Camera) -> Iterator[Crossings]:
+    """Where the reference moves, interval by interval."""
+    path = closed_path(camera.path, camera.steps, camera.radius, camera.loops)
+    unit = camera.threshold * contrast(camera.noise, camera.size**2)
+    down = _down(camera)
     start = _log_intensity(images, camera, path[0])
     before = np.zeros_like(start)
     level = np.zeros_like(start)
-    chunks = []
     for step in range(1, camera.steps + 1):
-        after = (_log_intensity(images, camera, path[step]) - start) / camera.threshold
-        crossed = np.minimum(np.maximum(level, np.floor(after)), np.ceil(after))
-        chunks.append(_crossings(before, after, level, crossed, step, camera))
-        before, level = after, crossed
-    sample, pixel, t, p = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    order = np.lexsort((pixel, t, sample))
-    address = (p[order] * camera.size**2 + pixel[order]).astype(np.int32)
-    events = Events(t[order], address)
-    ends = np.cumsum(np.bincount(sample, minlength=len(images)))
-    return [events[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        after = _log_intensity(images, camera, path[step])
+        after -= start
+        after /= unit
+        reached = _reached(level, after, down)
+        place = np.flatnonzero(reached != level)
+        states = (values.ravel()[place] for values in (before, after, level, reached))
+        yield Crossings(step, place, *states)
+        before, level = after, reached
+
+
+def _down(camera: Camera) -> float:
+    """The OFF threshold in units of the ON threshold."""
+    return 1.0 if camera.threshold_off is None else camera.threshold_off / camera.threshold
+
+
+def _reached(level: Floats, signal: Floats, down: float) -> Floats:
+    """The reference after the signal came to ``signal``, both in units of C.
+
+    With equal thresholds the nearest whole number to ``level`` that is within 1 of the signal, on its side of
+    the reference; else as many steps of 1 up, or of ``down`` down, as the signal has passed.
+    """
+    if down == 1.0:
+        up = np.floor(signal)
+        np.maximum(level, up, out=up)
+        return np.minimum(up, np.ceil(signal), out=up)
+    up = np.maximum(np.floor(signal - level), 0.0)
+    off = np.maximum(np.floor((level - signal) / down), 0.0)
+    moved: Floats = level + up - down * off
+    return moved
 
 
 def _log_intensity(images: Floats, camera: Camera, displacement: Floats) -> Floats:
     intensity = view(images, camera, displacement)
-    return np.log(intensity + camera.dark).reshape(len(images), -1)
+    intensity += camera.dark
+    return np.log(intensity, out=intensity).reshape(len(images), -1)
 
 
-def _crossings(
-    before: Floats, after: Floats, level: Floats, crossed: Floats, step: int, camera: Camera
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Events of one interval: sample, pixel, t, p. Signal and levels ``[N, S*S]`` are in units of C."""
-    change = (crossed - level).astype(np.int64)
-    sample, pixel = np.nonzero(change)
-    count = np.abs(change[sample, pixel])
-    sample, pixel = np.repeat(sample, count), np.repeat(pixel, count)
-    nth = np.arange(len(sample)) - np.repeat(np.cumsum(count) - count, count) + 1
-    at = (sample, pixel)
-    reached = level[at] + np.sign(change[at]) * nth
-    fraction = (reached - before[at]) / (after[at] - before[at])
-    t = np.rint((step - 1 + fraction) * (camera.duration / camera.steps)).astype(np.int64)
-    return sample, pixel, t, (change[at] > 0).astype(np.int64)
+def _events(moves: Sequence[Crossings], camera: Camera) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of each event its place, its time in microseconds, whether it is at the very beginning of its interval,
+    and its polarity."""
+    interval = camera.duration / camera.steps
+    step = np.repeat([move.step for move in moves], [len(move.place) for move in moves])
+    place, before, after, level, reached = (
+        np.concatenate([move[field] for move in moves]) for field in range(1, len(Crossings._fields))
+    )
+    change = reached - level
+    size = np.where(change > 0, 1.0, -_down(camera))
+    count = np.rint(change / size).astype(np.int64)
+    first = np.cumsum(count) - count
+    which = np.repeat(np.arange(len(count)), count)
+    nth = np.arange(len(which)) - first[which] + 1
+    at = level[which] + size[which] * nth
+    fraction = (at - before[which]) / (after - before)[which]
+    t = np.rint((step[which] - 1 + fraction) * interval).astype(np.int64)
+    begins = t == np.rint((step[which] - 1) * interval)
+    return place[which], t, begins.astype(np.int64), (change[which] > 0).astype(np.int64)

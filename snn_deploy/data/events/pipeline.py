@@ -38,6 +38,9 @@ class Cut(NamedTuple):
     frames: tuple[int, ...] | None = None
 
 
+_WHOLE = (Cut(label=0),)
+
+
 def view_of(sensor: Sensor, options: FrameOptions) -> View:
     """What the frames show of a sensor.
 
@@ -145,6 +148,13 @@ class Binner:
         begun += [(cut, extent, self._accumulator(cut, extent)) for cut, extent in waiting]
         for _, extent, accumulator in begun:
             yield self._seen(extent, accumulator)
+
+    def frames(self, events: Events) -> tuple[NDArray[np.uint8], int]:
+        """Frames ``[T, C, H, W]`` of a whole recording that is in memory, and how many entries were
+        limited to 255."""
+        parts = list(self.shown([events]))
+        (counts,) = self.count(parts, _WHOLE, self.measure(parts, _WHOLE))
+        return self.entries(counts)
 
     def _seen(self, extent: Extent, accumulator: Accumulator) -> NDArray[np.int32]:
         counts = accumulator.counts()

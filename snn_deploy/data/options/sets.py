@@ -2,16 +2,84 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.core.registry import DATASETS, Options
 from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
 from snn_deploy.data.options.images import ImageOptions, Statistics
 
 
 class DigitsDvsOptions(FrameOptions):
     """Options of ``digits-dvs``; the camera and the splits are fixed."""
+
+
+class CameraOptions(FrameOptions):
+    """Options of ``camera``: the images, the camera (defaults are our choice), and the frames.
+
+    Attributes:
+        of: the set of still images; its train, validation and test parts stay what they are.
+        images: the options of that set, such as ``root``; not those of encoding, which the camera does.
+        side: sensor pixels per side.
+        path, loops: the way of the camera, ``diamond``, ``triangle`` or ``circle``, and how many times round.
+        radius: its largest displacement in sensor pixels; by default 3/34 of the side.
+        zoom: sensor pixels per image pixel; by default the image and the path just fit the sensor.
+        duration_us: time for the whole path.
+        steps: intervals in which log intensity is taken as linear.
+        threshold, threshold_off: change of log intensity that makes an ON event, and an OFF event (by default
+            the same).
+        dark: intensity that is added before the logarithm; white is 1.
+        mismatch: relative standard deviation of the thresholds from pixel to pixel.
+        noise_hz: events without cause per pixel and second.
+        refractory_us: rest of a pixel after an event.
+        camera_seed: chooses mismatch and noise.
+        workers: threads; by default one per core, divided among the processes of a machine.
+    """
+
+    mirrored: ClassVar[bool] = True
+
+    of: str
+    images: dict[str, Any] = {}
+    side: int = Field(default=34, ge=8, le=1024)
+    path: Literal["diamond", "triangle", "circle"] = "diamond"
+    loops: int = Field(default=1, ge=1, le=100)
+    radius: float | None = Field(default=None, ge=0, le=512)
+    zoom: float | None = Field(default=None, gt=0, le=64)
+    duration_us: int = Field(default=300_000, ge=1_000, le=10_000_000)
+    steps: int = Field(default=96, ge=2, le=100_000)
+    threshold: float = Field(default=0.3, ge=0.01, le=10)
+    threshold_off: float | None = Field(default=None, ge=0.01, le=10)
+    dark: float = Field(default=0.1, ge=1e-4, le=10)
+    mismatch: float = Field(default=0.0, ge=0, le=1)
+    noise_hz: float = Field(default=0.0, ge=0, le=1_000)
+    refractory_us: int = Field(default=0, ge=0, le=1_000_000)
+    camera_seed: int = Field(default=0, ge=0, lt=2**31)
+    workers: int | None = Field(default=None, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _image_set(self) -> Self:
+        try:
+            known = DATASETS.options(self.of)
+        except ConfigError as error:
+            raise ValueError(f"of: {error.message}") from None
+        if not issubclass(known, ImageOptions):
+            raise ValueError(f"of: '{self.of}' is no set of still images")
+        if taken := sorted({"encoding", "normalize", "augment"} & self.images.keys()):
+            raise ValueError(f"images.{taken[0]}: the camera sees intensities as they are")
+        try:
+            self.image_options()
+        except ValidationError as error:
+            told = [".".join(map(str, ("images", *e["loc"]))) + f": {e['msg']}" for e in error.errors()]
+            raise ValueError("; ".join(told)) from None
+        if self.of == "mnist" and self.augment is not None and self.augment.flip:
+            raise ValueError("augment.flip: a mirrored digit is of no class")
+        return self
+
+    def image_options(self) -> Options:
+        """The options of the set of images, which gives intensities from 0 to 1."""
+        return DATASETS.options(self.of).model_validate({**self.images, "normalize": None})
 
 
 class NmnistOptions(RecordedOptions):

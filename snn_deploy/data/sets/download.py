@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import sys
 import tarfile
 import urllib.error
 import urllib.parse
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.data.loading.progress import show
 
 TIMEOUT = 60.0
 BLOCK = 1 << 20
@@ -124,11 +124,7 @@ def show_progress(name: str, here: int, total: int | None) -> None:
     """One line on a terminal, rewritten; a line per tenth of the file elsewhere."""
     of = f" of {total / 2**20:.0f}" if total else ""
     line = f"{name}: {here / 2**20:.0f}{of} MiB"
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{line}" + ("\n" if here == total else ""))
-    elif total and (here == total or here * 10 // total != max(0, here - BLOCK) * 10 // total):
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    show(line, here, total, BLOCK)
 
 
 def unpack(archive: Path, folder: Path) -> None:

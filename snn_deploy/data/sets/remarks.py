@@ -50,6 +50,11 @@ def time_notes(counted: torch.Tensor) -> Iterator[str]:
         yield f"The clock was set back {_times(restarts)} and goes on there (data.clock: continue)."
     if gaps:
         yield f"The clock steps forward by more than {GAP // 1_000_000} s {_times(gaps)}."
+    yield from outside_note(outside, events)
+
+
+def outside_note(outside: int, events: int) -> Iterator[str]:
+    """How many of the events lie in no frame."""
     if outside:
         yield f"{outside:,} of {events:,} events lie outside of the frames and are left out."
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.camera import Camera, record
-from snn_deploy.data.events.pipeline import REVISION, Binner, Cut
+from snn_deploy.data.events.pipeline import REVISION, Binner
 from snn_deploy.data.events.recording import Events
 from snn_deploy.data.loading.cache import Put, Tensors, cache_dir, cached
 from snn_deploy.data.options.sets import DigitsDvsOptions
@@ -70,12 +70,9 @@ def _build(options: DigitsDvsOptions, timesteps: int, put: Put) -> Tensors:
 
     images, labels = load_digits(return_X_y=True)
     binner = Binner(CAMERA.sensor, timesteps, options)
-    whole = [Cut(label=0)]
     limited = 0
     for events in recordings(images.reshape(-1, 8, 8) / 16.0):
-        parts = list(binner.shown([events]))
-        for counts in binner.count(parts, whole, binner.measure(parts, whole)):
-            frame, over = binner.entries(counts)
-            put(frame[None])
-            limited += over
+        frame, over = binner.frames(events)
+        put(frame[None])
+        limited += over
     return {"labels": torch.from_numpy(labels.astype(np.int64)), "limited": torch.tensor([limited])}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from support.events import rows, table
 
-from snn_deploy.data.events.camera import Camera, diamond_path, record, view
+from snn_deploy.data.events.camera import Camera, record, view
+from snn_deploy.data.events.camera_path import closed_path
 from snn_deploy.data.events.recording import make_events
 
 CAMERA = Camera(size=6, zoom=1.5, radius=1.0, duration=1000, steps=8, threshold=0.2, dark=0.1)
@@ -22,7 +23,7 @@ def images(seed, count=2, size=4):
 
 
 def test_path_is_closed_and_of_constant_speed():
-    path = diamond_path(8, 2.0)
+    path = closed_path("diamond", 8, 2.0)
     assert path[0].tolist() == path[-1].tolist() == [0.0, 2.0]
     assert path[::2].tolist() == [[0, 2], [2, 0], [0, -2], [-2, 0], [0, 2]]
     np.testing.assert_allclose(np.linalg.norm(np.diff(path, axis=0), axis=1), math.sqrt(2))
@@ -55,8 +56,9 @@ def pixel_events(signal, camera):
     """Events of one pixel from its log intensity at each step, one level at a time."""
     level, events = 0, []
     scaled = (signal - signal[0]) / camera.threshold
+    off = 1 if camera.threshold_off is None else camera.threshold_off / camera.threshold
     for step, (before, after) in enumerate(pairwise(scaled)):
-        for sign in (1, -1):
+        for sign in (1, -off):
             while sign * after >= sign * (level + sign):
                 level += sign
                 part = (level - before) / (after - before)
@@ -66,11 +68,16 @@ def pixel_events(signal, camera):
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2**32), threshold=st.sampled_from([0.05, 0.2, 0.7]))
-def test_events_equal_a_simulation_pixel_by_pixel(seed, threshold):
-    camera = replace(CAMERA, threshold=threshold)
+@given(
+    seed=st.integers(0, 2**32),
+    threshold=st.sampled_from([0.05, 0.2, 0.7]),
+    off=st.sampled_from([None, 0.11317, 0.31371]),  # no sum of them is one of the others
+    path=st.sampled_from(["diamond", "triangle", "circle"]),
+)
+def test_events_equal_a_simulation_pixel_by_pixel(seed, threshold, off, path):
+    camera = replace(CAMERA, threshold=threshold, threshold_off=off, path=path)
     shown = images(seed)
-    path = diamond_path(camera.steps, camera.radius)
+    path = closed_path(camera.path, camera.steps, camera.radius)
     signal = np.log(np.stack([view(shown, camera, d) for d in path]) + camera.dark)
     for n, events in enumerate(table(e, camera.sensor) for e in record(shown, camera)):
         for y in range(camera.size):
