@@ -23,7 +23,11 @@ SAVE_SECONDS = 1.0
 def stream(
     source: Annotated[Path, typer.Argument(help="A bundle folder, a .nir file, or FILE.py:NAME.")],
     events: Annotated[
-        str, typer.Option("--events", help="A recording in any known format, or - for standard input.")
+        str,
+        typer.Option(
+            "--events",
+            help="A recording in any known format, - for standard input, camera:dv or camera:metavision.",
+        ),
     ],
     form: Annotated[
         str,
@@ -51,15 +55,19 @@ def stream(
     from snn_deploy import api
     from snn_deploy.cli import render
     from snn_deploy.cli.stream_view import Lines, Live, Records, latency
+    from snn_deploy.data.formats.cameras import PREFIX, open_camera
 
-    session = api.open_stream(source, backend, window=window, sensor=_size(sensor), own=own)
+    camera = open_camera(events) if events.startswith(PREFIX) else None
+    size = _size(sensor) or (None if camera is None else (camera.height, camera.width))
+    session = api.open_stream(source, backend, window=window, sensor=size, own=own)
     if state is not None and state.exists():
         session.restore(state)
         render.note(f"going on after {session.events} events, from {state}")
     live = render.out.is_terminal and not json and not every
     seconds: list[float] = []
     with Records() if json else Live() if live else Lines(every) as view:
-        for result in _results(session, _columns(events, form, session.events), state):
+        parts = _columns(events, form, session.events) if camera is None else _until_stopped(camera.parts)
+        for result in _results(session, parts, state):
             seconds.append(result.seconds)
             view.show(result)
     if state is not None:
@@ -81,6 +89,14 @@ def _results(session: Session, parts: Iterator[Columns], state: Path | None) -> 
             session.save(state)
             saved = time.monotonic()
     yield from session.finish()
+
+
+def _until_stopped(parts: Iterator[Columns]) -> Iterator[Columns]:
+    """The events of a camera, which has no end, until Ctrl-C."""
+    try:
+        yield from (part for part in parts if len(part.t))
+    except KeyboardInterrupt:
+        return
 
 
 def _columns(events: str, form: str, skip: int) -> Iterator[Columns]:

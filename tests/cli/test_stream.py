@@ -13,6 +13,9 @@ import torch
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.cli.main import exit_code
+from snn_deploy.data.formats import cameras
+from snn_deploy.data.formats.base import Columns
+from snn_deploy.data.formats.cameras import Camera
 from snn_deploy.data.formats.pipes import RECORD
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.nir import NirWriter
@@ -123,3 +126,30 @@ def test_an_empty_stream_says_so(model, monkeypatch, capsys):
     feed(monkeypatch, b"")
     assert exit_code(["stream", str(model), "--events", "-", "--window", "9"]) == 0
     assert "less than one frame" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_camera(model, recording, columns, stopped, monkeypatch, capsys):
+    """A camera gives the decisions of its recording; Ctrl-C ends it in good order."""
+    arguments = [
+        "stream",
+        str(model),
+        "--window",
+        "100",
+        "--sensor",
+        f"{IN_SHAPE[1]}x{IN_SHAPE[2]}",
+        "--json",
+    ]
+    assert exit_code([*arguments, "--events", str(recording)]) == 0
+    due = [json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines()]
+
+    def parts():
+        for first in range(0, len(columns["t"]), 250):
+            yield Columns(*(columns[name][first : first + 250] for name in "xytp"))
+        if stopped:
+            raise KeyboardInterrupt
+
+    camera = Camera(*IN_SHAPE[1:], parts())
+    monkeypatch.setattr(cameras, "open_camera", lambda name: camera)
+    assert exit_code([*arguments, "--events", "camera:dv"]) == 0
+    assert [json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines()] == due
