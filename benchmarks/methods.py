@@ -85,7 +85,7 @@ def methods(data: str) -> dict[str, dict[str, Any]]:
         "kd": {"name": "kd"},
         "tser": {"name": "tser"},
         "tssd": {"name": "tssd", "weak_tap": middle},
-        "samd_nld paper": {"name": "samd_nld", "variant": "paper", **maps},
+        "samd_nld raw counts": {"name": "samd_nld", "variant": "raw-counts", "samd": 1.0, **maps},
         "samd_nld official-code": {"name": "samd_nld", "variant": "official-code", **maps},
         "samd_nld ours": {"name": "samd_nld", **maps},
         "bkd": {"name": "bkd", **maps},
@@ -98,13 +98,14 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace, device: str) -> None:
         self.data, self.root, self.runs = given.data, given.root, given.runs
+        self.methods = methods(given.data)
         self.overrides, self.device = given.override, device
 
     def recipe(self, method: str, seed: int) -> Recipe:
         """The recipe of one student; its teacher is that of the seed."""
-        content = {"seed": seed, "method": methods(self.data)[method], **settings(self.data, self.root)}
+        content = {"seed": seed, "method": self.methods[method], **settings(self.data, self.root)}
         foreign: tuple[str, ...] = ("teacher.train.",)
-        if method in {"none", "tssd", "s2w"}:
+        if content["method"]["name"] in {"none", "tssd", "s2w"}:
             del content["teacher"]
             foreign = ("teacher.",)
         else:

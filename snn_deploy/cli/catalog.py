@@ -137,6 +137,9 @@ def validate(
     override: Annotated[
         list[str] | None, typer.Option("-o", "--override", help="key=value, dotted.", metavar="KEY=VALUE")
     ] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="Also build networks and method, without data and numbers.")
+    ] = False,
     trust: Trusting = False,
     json: Json = False,
 ) -> None:
@@ -150,6 +153,10 @@ def validate(
         try:
             recipe = load_recipe(name, override or (), trust=asked(trust))
             require_own_code(recipe)
+            if build:
+                from snn_deploy.tasks.build import build_without_numbers
+
+                build_without_numbers(recipe)
         except SnnDeployError as failure:
             rows.append({"recipe": name, "ok": False, **render.error_content(failure)})
             if not json:

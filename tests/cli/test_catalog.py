@@ -40,3 +40,12 @@ def test_validate(capsys: pytest.CaptureFixture[str]) -> None:
     rows = shown(capsys, "validate", "quickstart", "quikstart", code=2)
     assert [row["ok"] for row in rows] == [True, False]
     assert rows[1]["exit_code"] == 2
+
+
+def test_validate_builds_what_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["samd-nld-cifar10-resnet19-t4", "-o", "method.student_tap=layer9"]
+    assert shown(capsys, "validate", *wrong)[0]["ok"]
+    rows = shown(capsys, "validate", "--build", "quickstart", code=0)
+    assert [row["ok"] for row in rows] == [True]
+    (row,) = shown(capsys, "validate", "--build", *wrong, code=2)
+    assert "Cannot tap 1 module" in row["error"]

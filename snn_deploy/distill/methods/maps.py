@@ -10,11 +10,16 @@ from __future__ import annotations
 import torch
 
 from snn_deploy.distill.methods.losses import kl_of_logs
-from snn_deploy.distill.methods.options import MapNorm
+from snn_deploy.distill.methods.options import Scaling
 from snn_deploy.processes.share import Share
 
 MINMAX_EPSILON = 1e-3
 """Added to the range that min-max scaling divides by."""
+
+SHARED_EVENLY = 0.1
+"""Of shares, this much of a map's mean is added at every position, so that no share is 0 (our choice)."""
+SHARE_EPSILON = 1e-2
+"""And so much besides, so that a map of zeros has equal shares (our choice)."""
 
 
 def grad_cam(u: torch.Tensor, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -41,7 +46,7 @@ def spike_map(features: torch.Tensor, dtype: torch.dtype | None = None) -> torch
     return features.sum((0, 2), dtype=dtype)
 
 
-def scale_map(maps: torch.Tensor, norm: MapNorm, share: Share | None = None) -> torch.Tensor:
+def scale_map(maps: torch.Tensor, norm: Scaling, share: Share | None = None) -> torch.Tensor:
     """``(M - min M) / (max M - min M + 1e-3)`` with extrema over the whole batch, of which ``maps`` are a
     ``share``, or over each sample.
 
@@ -62,6 +67,23 @@ def map_divergence(
     softmax over the H W positions at temperature ``tau``, plus ``floor``."""
     log_p, log_q = (_log_probabilities(m, tau, floor) for m in (target.detach(), maps))
     return kl_of_logs(log_p, log_q)
+
+
+def share_divergence(target: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """``mean_b Σ_hw P log(P / Q)``, with ``P`` of ``target`` (constant) and ``Q`` of ``maps`` the share of
+    each position: ``(M + e) / Σ_hw (M + e)``, ``e = 0.1 mean_hw M + 0.01``, for maps without negative values.
+
+    It hardly depends on how many spikes there are, only on where: with ``M`` times ``r`` for ``Q``,
+    ``dL/d ln r`` is 0 but for the 0.01.
+    """
+    log_p, log_q = (_log_shares(m) for m in (target.detach(), maps))
+    return kl_of_logs(log_p, log_q)
+
+
+def _log_shares(maps: torch.Tensor) -> torch.Tensor:
+    counts = maps.flatten(1)
+    raised = counts + SHARED_EVENLY * counts.mean(1, keepdim=True) + SHARE_EPSILON
+    return (raised / raised.sum(1, keepdim=True)).log()
 
 
 def _log_probabilities(maps: torch.Tensor, tau: float, floor: float) -> torch.Tensor:

@@ -95,10 +95,11 @@ class TssdOptions(Options):
     detach: bool = True
 
 
-MapNorm = Literal["none", "batch_minmax", "sample_minmax"]
+Scaling = Literal["none", "batch_minmax", "sample_minmax"]
+MapNorm = Scaling | Literal["share"]
 _VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {},
-    "paper": {"norm": "none"},
+    "raw-counts": {"norm": "none"},
     "official-code": {
         "cam": "classifier",
         "norm": "batch_minmax",
@@ -135,7 +136,8 @@ class SamdNldOptions(NoiseOptions):
     """Options of ``samd_nld``.
 
     Attributes:
-        variant: presets of the other options: ``ours``, or the equations or the released code of the source.
+        variant: presets of the other options: ``ours``, those of the released code, or maps without scaling,
+            which want a weight ``samd`` of their own.
         ce: weight of the cross entropy with the labels.
         samd: weight of the distance between the saliency maps.
         nld: weight of the distance between the smoothed logits.
@@ -145,15 +147,16 @@ class SamdNldOptions(NoiseOptions):
         cam: how the teacher's channels are weighted: by gradients, or by the weights of its classifier.
         cam_class: class whose map is taken: the teacher's prediction or the label.
         cam_relu: negative parts of the teacher's map are set to 0.
-        norm: how maps are brought to one scale.
-        map_tau: temperature of the softmax over the positions of a map.
+        norm: how maps are brought to one scale: each map or the batch to 0 .. 1, to shares of their sum, or
+            not at all.
+        map_tau: temperature of the softmax over the positions of a map; shares have none.
         map_tau_squared: multiply the term of the maps by ``map_tau`` squared.
         map_floor: added to the probabilities of the positions.
         resize: ``pool`` averages maps of different sizes down to the smaller one (ours); ``refuse`` does not
             build.
     """
 
-    variant: Literal["ours", "paper", "official-code"] = "ours"
+    variant: Literal["ours", "official-code", "raw-counts"] = "ours"
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     samd: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     nld: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -174,12 +177,20 @@ class SamdNldOptions(NoiseOptions):
     def _variant_first(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        if given.get("variant") == "paper":
+            raise ValueError("variant: 'paper' is called 'raw-counts', for no released script has such maps")
         return {**_VARIANTS.get(str(given.get("variant")), {}), **given}
 
     @model_validator(mode="after")
     def _values_make_sense(self) -> Self:
         if self.samd == self.nld == 0:
             raise ValueError("samd and nld are both 0: nothing is distilled")
+        if self.norm == "none" and "samd" not in self.model_fields_set:
+            raise ValueError("samd: on raw counts a weight of 1 silences the layer; give one, such as 0.02")
+        if self.norm == "share" and "map_tau" in self.model_fields_set:
+            raise ValueError("map_tau: shares of the spikes are probabilities and have no temperature")
+        if self.norm == "share" and not self.cam_relu:
+            raise ValueError("cam_relu: negative parts of a map are no shares of anything")
         if self.mixing == "probabilities" and self.noise > 1:
             raise ValueError(f"noise {self.noise} is the share of the noise in a mixture: at most 1")
         return self

@@ -7,6 +7,7 @@
     M_st [B, H, W] = Σ_t Σ_c F_st[t, b, c, h, w]                        the student's spike counts
     L_samd = samd s KL( P_te || P_st )      P = softmax over the H W positions of scaled M / map_tau
                                             s = map_tau^2, or 1 without ``map_tau_squared``
+                                            ``norm: share``: P = M / Σ M (nearly) and s = 1
 
     z = mean over t of z(t)  [B, K];  mu, s_z [B] its mean and standard deviation over the K classes
     eps [B, K] = mu + s_z xi  or  mu + s_z^2 xi (``noise_scale: variance``)      xi ~ N(0, 1)
@@ -20,24 +21,26 @@
 Source: X. Liu et al., AAAI 2026, arXiv 2511.06902 ("CKDSNN"). What is reported of the paper and the released
 code disagree; ``variant`` chooses, and every option that is given beside it wins over it:
 
-==================  ============================  ========================  ================================
-option              ``ours`` (default)            ``paper``                 ``official-code``
-==================  ============================  ========================  ================================
-cam                 grad-cam                      grad-cam                  classifier
-norm                sample_minmax                 none                      batch_minmax, + 1e-3 in the range
-map_tau_squared     true                          true                      false
-map_floor           0                             0                         1e-10 added to P
-mixing              logits                        logits                    probabilities (0.9, 0.1)
-noise_scale         std                           std                       variance
-noise_gradient      false                         false                     true: through mu and s_z
-==================  ============================  ========================  ================================
+==================  ============================  ================================  ========================
+option              ``ours`` (default)            ``official-code``                 ``raw-counts``
+==================  ============================  ================================  ========================
+cam                 grad-cam                      classifier                        grad-cam
+norm                sample_minmax                 batch_minmax, + 1e-3 in the range none
+map_tau_squared     true                          false                             true
+map_floor           0                             1e-10 added to P                  0
+mixing              logits                        probabilities (0.9, 0.1)          logits
+noise_scale         std                           variance                          std
+noise_gradient      false                         true: through mu and s_z          false
+==================  ============================  ================================  ========================
 
-``ours`` scales each map to its own range. Raw spike counts make P_st nearly one-hot and raw Grad-CAM makes
-P_te nearly uniform, so L_samd of ``paper`` outweighs the rest and asks for equally many spikes at every
-position, which a silent layer has: give it a ``samd`` of some hundredths ("What can hurt" in ``METHODS.md``).
+``ours`` are the equations as reported, with each map scaled to its own range; ``raw-counts`` are the same
+without any scaling, which the reports do not mention, and very probably a misreading: every version of the
+released code scales both maps to 0 .. 1. Raw spike counts make P_st nearly one-hot and raw Grad-CAM makes
+P_te nearly uniform, so that L_samd grows with the firing rate and a silent layer solves it: it wants a weight
+``samd`` of some hundredths, which must be given ("What can hurt" in ``METHODS.md``).
 
 Our choice too: the class explained is the one the teacher predicts, as in the code (``cam_class: label``
-explains the true one, of mixed samples the likelier); the noise is constant in ``ours`` and ``paper``. Not
+explains the true one, of mixed samples the likelier); the noise is constant but in ``official-code``. Not
 reproduced of the code: its teacher in train mode, whose statistics drift, and the ReLU at the end of its
 student, which could not be deployed.
 """
@@ -55,6 +58,7 @@ from snn_deploy.distill.methods.maps import (
     grad_cam,
     map_divergence,
     scale_map,
+    share_divergence,
     spike_map,
 )
 from snn_deploy.distill.methods.method import (
@@ -98,6 +102,8 @@ def samd(
     share: Share | None = None,
 ) -> torch.Tensor:
     """``L_samd`` without its weight, for maps ``[B, H, W]``."""
+    if options.norm == "share":
+        return share_divergence(teacher_map, student_map)
     target, student = (scale_map(maps, options.norm, share) for maps in (teacher_map, student_map))
     divergence = map_divergence(target, student, options.map_tau, floor=options.map_floor)
     return divergence * (options.map_tau**2 if options.map_tau_squared else 1.0)

@@ -19,6 +19,7 @@ from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.models.neurons import spiking_layers
 from snn_deploy.recipes.recipe import Recipe, load_recipe
+from snn_deploy.tasks.build import build_without_numbers
 
 NAMES = asset_names("distill")
 SMALL = [
@@ -48,6 +49,9 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> None:
         WIDTHS[model], in_chans, num_classes
     )
     monkeypatch.setitem(sys.modules, "timm", package)
+
+
+SAMD = [name for name in NAMES if any(part.name == "samd_nld" for part in load_recipe(name).method)]
 
 
 def build(recipe: Recipe) -> DistillObjective:
@@ -102,6 +106,33 @@ def test_a_large_recipe_builds_and_runs_without_numbers(name: str) -> None:
             assert build_teacher(recipe, shape, classes)(x[0]).shape == (2, classes)
     assert objective.passes
     assert spiking_layers(objective.network)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_builds_as_validate_says(name: str) -> None:
+    built = build_without_numbers(load_recipe(name))
+    assert {parameter.device.type for parameter in built.network.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", SAMD)
+@pytest.mark.parametrize("variant", [["ours"], ["official-code"], ["raw-counts", "method.samd=0.02"]])
+def test_every_row_of_samd_builds_in_every_variant(name: str, variant: list[str]) -> None:
+    assert build_without_numbers(
+        load_recipe(name, [f"method.variant={variant[0]}", *variant[1:]])
+    ).has_teacher
+
+
+def test_heads_of_the_released_resnets_are_one_linear_layer() -> None:
+    """Linear(512, 256) and Linear(256, K) with nothing between are one Linear(512, K)."""
+    for name in SAMD:
+        if "-resnet19-" in name:
+            recipe = load_recipe(name)
+            shape, classes = declared(recipe)
+            with torch.device("meta"):
+                networks = (build_student(recipe, shape, classes), build_teacher(recipe, shape, classes))
+            for network in networks:
+                heads = [tuple(m.weight.shape) for m in network.modules() if isinstance(m, nn.Linear)]
+                assert heads == [(classes, 512)]
 
 
 @pytest.mark.parametrize("name", NAMES)

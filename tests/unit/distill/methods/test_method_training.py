@@ -40,7 +40,7 @@ CASES = {
     "tssd": specs({"name": "tssd", "ce_weak": 0.5}),
     "tssd kl, one pass": specs({"name": "tssd", "distance": "kl", "passes": 1, "long_timesteps": 5}),
     "samd_nld": specs({"name": "samd_nld"}),
-    "samd_nld paper": specs({"name": "samd_nld", "variant": "paper"}),
+    "samd_nld raw counts": specs({"name": "samd_nld", "variant": "raw-counts", "samd": 1.0}),
     "samd_nld official-code": specs({"name": "samd_nld", "variant": "official-code"}),
     "bkd": specs({"name": "bkd"}),
     "bkd feature only, sum": specs(

@@ -25,7 +25,7 @@ from snn_deploy.simulate.reference import Reference
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     **{name: [{"name": name}] for name in METHODS.names()},
     "tssd in one pass": [{"name": "tssd", "passes": 1, "distance": "mse"}],
-    "samd_nld paper": [{"name": "samd_nld", "variant": "paper"}],
+    "samd_nld raw counts": [{"name": "samd_nld", "variant": "raw-counts", "samd": 1.0}],
     "samd_nld official-code": [{"name": "samd_nld", "variant": "official-code"}],
     "bkd logit only": [{"name": "bkd", "feature": 0}],
     "combined": [

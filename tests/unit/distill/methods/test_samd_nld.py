@@ -17,9 +17,12 @@ from snn_deploy.distill.methods.losses import divergence
 from snn_deploy.distill.methods.options import SamdNldOptions
 from snn_deploy.distill.methods.samd_nld import nld, samd, smoothed_log_probabilities
 
-OURS, PAPER, CODE = (
-    SamdNldOptions.model_validate({"variant": name}) for name in ("ours", "paper", "official-code")
-)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ours": {"variant": "ours"},
+    "raw": {"variant": "raw-counts", "samd": 1.0},
+    "code": {"variant": "official-code"},
+}
+OURS, RAW, CODE = (SamdNldOptions.model_validate(given) for given in VARIANTS.values())
 # One sample, two classes: mean 1, variance 2 (over K - 1), standard deviation sqrt 2; the noise is +1 and -1.
 Z, U, XI = (torch.tensor([values], dtype=torch.float64) for values in ([0.0, 2.0], [0.0, 0.0], [1.0, -1.0]))
 ROOT = math.sqrt(2)
@@ -38,23 +41,25 @@ def kl(p: list[float], q: list[float]) -> float:
 def test_variants_differ_where_the_table_says_and_options_beside_them_win() -> None:
     changed = {
         name: {key for key, value in variant if value != getattr(OURS, key)} - {"variant"}
-        for name, variant in (("paper", PAPER), ("code", CODE))
+        for name, variant in (("raw", RAW), ("code", CODE))
     }
-    assert changed["paper"] == {"norm"}
+    assert changed["raw"] == {"norm"}
     assert changed["code"] == {
         "cam", "norm", "map_tau_squared", "map_floor", "mixing", "noise_scale", "noise_gradient",
     }  # fmt: skip
-    mixed = SamdNldOptions.model_validate({"variant": "official-code", "norm": "none", "map_tau": 3.0})
+    mixed = SamdNldOptions.model_validate(
+        {"variant": "official-code", "norm": "none", "map_tau": 3.0, "samd": 1.0}
+    )
     assert (mixed.norm, mixed.map_tau, mixed.mixing) == ("none", 3.0, "probabilities")
     assert SamdNldOptions() == OURS
 
 
-def test_nld_of_the_paper_by_hand() -> None:
+def test_nld_on_logits_by_hand() -> None:
     # z + 0.1 eps = (0.1 (1 + sqrt 2), 2 + 0.1 (1 - sqrt 2)): at tau 2 they are 1 - 0.1 sqrt 2 apart.
     q = sigmoid(1 - 0.1 * ROOT)
     expected = 4 * kl([0.5, 0.5], [1 - q, q])
     assert expected == pytest.approx(0.3578, abs=1e-4)
-    for options in (OURS, PAPER):
+    for options in (OURS, RAW):
         assert nld(U, Z, XI, options).item() == pytest.approx(expected)
 
 
@@ -109,11 +114,11 @@ def test_samd_of_the_official_code_agrees_with_plain_python(seed: int) -> None:
     assert samd(teacher, student, CODE).item() == pytest.approx(expected, rel=1e-9, abs=1e-14)
 
 
-def test_samd_of_the_paper_and_ours_by_hand() -> None:
+def test_samd_on_raw_counts_and_ours_by_hand() -> None:
     teacher = torch.tensor([[[0.0, 2 * math.log(3)]]], dtype=torch.float64)
     student = torch.tensor([[[3.0, 3.0 + 2 * math.log(2)]]], dtype=torch.float64)
     # Without scaling, at tau 2: P = (1/4, 3/4), Q = (1/3, 2/3).
-    assert samd(teacher, student, PAPER).item() == pytest.approx(4 * kl([0.25, 0.75], [1 / 3, 2 / 3]))
+    assert samd(teacher, student, RAW).item() == pytest.approx(4 * kl([0.25, 0.75], [1 / 3, 2 / 3]))
     # Each scaled to its own range r, the second position is at r / (r + 0.001).
     p, q = (sigmoid(r / (r + 1e-3) / 2) for r in (2 * math.log(3), 2 * math.log(2)))
     assert samd(teacher, student, OURS).item() == pytest.approx(4 * kl([1 - p, p], [1 - q, q]))
@@ -122,34 +127,33 @@ def test_samd_of_the_paper_and_ours_by_hand() -> None:
 @settings(deadline=None)
 @given(seeds)
 def test_raw_maps_ask_for_equally_many_spikes_everywhere(seed: int) -> None:
-    """Why the paper's variant silences a layer: spikes go where there are most, and silence is a solution."""
-    paper, ours = (SamdNldOptions.model_validate({"variant": name}) for name in ("paper", "ours"))
+    """Why raw counts silence a layer: spikes go where there are most, and silence is a solution."""
     teacher = 0.5 * normal(4, 5, 5, seed=seed).relu().clamp(max=2)
     counts = normal(4, 5, 5, seed=seed + 1, scale=10.0).abs().round().requires_grad_()
-    loss = samd(teacher, counts, paper)
+    loss = samd(teacher, counts, RAW)
     (gradient,) = torch.autograd.grad(loss, counts)
     target, found = ((m / 2).flatten(1).softmax(1).view_as(m) for m in (teacher, counts))
     torch.testing.assert_close(gradient, 2 * (found - target) / 4)
     most = counts.flatten(1).argmax(1, keepdim=True)
     assert (gradient.flatten(1).gather(1, most) > 0).all()
-    silent = samd(teacher, torch.zeros_like(teacher), paper)
+    silent = samd(teacher, torch.zeros_like(teacher), RAW)
     assert silent < 0.15 and loss > 20 * silent
-    assert samd(teacher, counts, ours) < 0.5
+    assert samd(teacher, counts, OURS) < 0.5
 
 
 @given(seeds)
 def test_without_noise_nld_is_plain_kd(seed: int) -> None:
     z, u, xi = (normal(4, 5, seed=seed + n, scale=3.0) for n in range(3))
     plain = 4 * divergence(u, z, 2.0).item()
-    for variant in ("ours", "paper", "official-code"):
-        options = SamdNldOptions.model_validate({"variant": variant, "noise": 0.0})
+    for variant in VARIANTS.values():
+        options = SamdNldOptions.model_validate({**variant, "noise": 0.0})
         assert nld(u, z, xi, options).item() == pytest.approx(plain, rel=1e-9)
 
 
 @given(seeds, st.floats(-100, 100))
 def test_a_constant_added_to_the_logits_changes_nothing(seed: int, constant: float) -> None:
     z, u, xi = (normal(4, 5, seed=seed + n, scale=2.0) for n in range(3))
-    for options in (OURS, PAPER, CODE):
+    for options in (OURS, RAW, CODE):
         shifted = nld(u + 1.0, z + constant, xi, options)
         assert shifted.item() == pytest.approx(nld(u, z, xi, options).item(), rel=1e-8, abs=1e-10)
 
@@ -178,13 +182,13 @@ def test_without_noise_gradient_the_noise_is_a_constant() -> None:
     z.requires_grad_()
     eps = (z.mean(1, keepdim=True) + z.std(1, keepdim=True) * xi).detach()
     (expected,) = torch.autograd.grad(4 * divergence(u, z + 0.1 * eps, 2.0), z)
-    (found,) = torch.autograd.grad(nld(u, z, xi, PAPER), z)
+    (found,) = torch.autograd.grad(nld(u, z, xi, RAW), z)
     torch.testing.assert_close(found, expected)
-    through = SamdNldOptions.model_validate({"variant": "paper", "noise_gradient": True})
+    through = SamdNldOptions.model_validate({**VARIANTS["raw"], "noise_gradient": True})
     assert not torch.allclose(torch.autograd.grad(nld(u, z, xi, through), z)[0], expected)
 
 
-@pytest.mark.parametrize("options", [OURS, PAPER, CODE])
+@pytest.mark.parametrize("options", [OURS, RAW, CODE])
 def test_no_gradient_reaches_the_teacher(options: SamdNldOptions) -> None:
     u, z, teacher, student = (
         normal(*shape, seed=n).requires_grad_() for n, shape in enumerate([(2, 4)] * 2 + [(2, 3, 3)] * 2)
@@ -195,11 +199,11 @@ def test_no_gradient_reaches_the_teacher(options: SamdNldOptions) -> None:
         assert reached.grad is not None and reached.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("variant", ["ours", "paper", "official-code"])
+@pytest.mark.parametrize("variant", ["ours", "raw-counts", "official-code"])
 def test_the_method_joins_the_pieces(variant: str) -> None:
     setting = toy_setting()
     method = make("samd_nld", setting, variant=variant, ce=0.5, samd=2.0, nld=3.0)
-    options = SamdNldOptions.model_validate({"variant": variant})
+    options = SamdNldOptions.model_validate({"variant": variant, "samd": 2.0})
     batch = offered(method, setting, seed=4)
     terms = method.losses(batch)
     assert list(terms) == ["ce", "samd", "nld"]
@@ -281,7 +285,13 @@ def test_what_cannot_work_is_refused_when_built() -> None:
             make("samd_nld", toy_setting(), **options)
     with pytest.raises(ConfigError, match="'samd_nld' needs a teacher"):
         make("samd_nld", toy_setting(teacher=False))
-    for wrong in ({"samd": 0, "nld": 0}, {"mixing": "probabilities", "noise": 1.5}, {"variant": "code"}):
+    for wrong in (
+        {"samd": 0, "nld": 0},
+        {"variant": "raw-counts"},
+        {"norm": "none"},
+        {"mixing": "probabilities", "noise": 1.5},
+        {"variant": "code"},
+    ):
         with pytest.raises(ValidationError):
             SamdNldOptions.model_validate(wrong)
 
@@ -295,3 +305,48 @@ def test_it_wants_only_what_it_uses() -> None:
     classifier = make("samd_nld", setting, cam="classifier")
     assert not classifier.teacher_gradients
     assert not list(classifier.parameters()) and not list(classifier.children())
+
+
+def test_raw_counts_want_a_weight_of_their_own() -> None:
+    with pytest.raises(ValidationError, match=r"silences the layer; give one, such as 0\.02"):
+        SamdNldOptions.model_validate({"variant": "raw-counts"})
+    with pytest.raises(ValidationError, match="'paper' is called 'raw-counts'"):
+        SamdNldOptions.model_validate({"variant": "paper", "samd": 0.02})
+    assert SamdNldOptions.model_validate({"variant": "raw-counts", "samd": 0.02}).norm == "none"
+    assert SamdNldOptions.model_validate({"variant": "raw-counts", "samd": 0}).samd == 0
+
+
+def test_shares_by_hand() -> None:
+    options = SamdNldOptions.model_validate({"norm": "share"})
+    teacher = torch.tensor([[[0.0, 3.0]], [[0.0, 0.0]]], dtype=torch.float64)
+    student = torch.tensor([[[6.0, 2.0]], [[0.0, 0.0]]], dtype=torch.float64)
+    # e is 0.1 * 1.5 + 0.01 and 0.1 * 4 + 0.01; the maps without anything agree.
+    p, q = (0.16 / 3.32, 3.16 / 3.32), (6.41 / 8.82, 2.41 / 8.82)
+    assert samd(teacher, student, options).item() == pytest.approx(kl(p, q) / 2)
+    for wrong in ({"norm": "share", "map_tau": 2.0}, {"norm": "share", "cam_relu": False}):
+        with pytest.raises(ValidationError):
+            SamdNldOptions.model_validate(wrong)
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_only_on_raw_counts_does_the_firing_rate_matter(seed: int) -> None:
+    """``dL/d ln r`` of the loss with ``r`` times as many spikes: at r = 1, ``Σ M dL/dM``."""
+    teacher = 0.5 * normal(4, 5, 5, seed=seed).relu()
+    counts = normal(4, 5, 5, seed=seed + 1, scale=30.0).abs().round().requires_grad_()
+
+    def slope(norm: str) -> float:
+        options = SamdNldOptions.model_validate({"norm": norm, "samd": 1.0})
+        (gradient,) = torch.autograd.grad(samd(teacher, counts, options), counts)
+        return (counts * gradient).sum().item()
+
+    assert slope("none") > 10
+    for norm in ("batch_minmax", "sample_minmax", "share"):
+        assert abs(slope(norm)) < 1e-3
+
+
+@given(seeds)
+def test_gradients_of_shares_agree_with_finite_differences(seed: int) -> None:
+    teacher, counts = normal(2, 2, 3, seed=seed).relu(), normal(2, 2, 3, seed=seed + 1).abs().requires_grad_()
+    options = SamdNldOptions.model_validate({"norm": "share"})
+    assert gradcheck(lambda maps: samd(teacher, maps, options), (counts,))

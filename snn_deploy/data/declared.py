@@ -1,0 +1,74 @@
+"""What the data of a recipe look like to a network, told without reading them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+from snn_deploy.core.errors import ConfigError
+from snn_deploy.core.registry import Options
+from snn_deploy.data.events.pipeline import view_of
+from snn_deploy.data.events.recording import Sensor
+from snn_deploy.data.options.frames import FrameOptions
+from snn_deploy.data.options.images import ImageOptions
+from snn_deploy.data.options.sets import CameraOptions, EventFolderOptions, ImageFolderOptions
+
+SENSORS = {
+    "digits-dvs": ("synthetic", 10),
+    "nmnist": ("nmnist", 10),
+    "cifar10-dvs": ("cifar10_dvs", 10),
+    "dvs-gesture": ("dvs_gesture", 11),
+    "dvs128-objects": ("dvs128_objects", 5),
+    "n-caltech101": ("ncaltech101", 101),
+    "shd": ("shd", 20),
+}
+"""The module that says a set's field of view, and its number of classes."""
+
+IMAGES = {
+    "mnist": ((1, 28, 28), 10),
+    "fashion-mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+}
+
+ANY_CLASSES = 10
+"""Stands for a number of classes that only the files tell."""
+
+
+class Declared(NamedTuple):
+    """Shape of a frame ``(C, H, W)``; number of classes, None where only the files tell; whether the data are
+    steady (:class:`~snn_deploy.data.types.DataSet`)."""
+
+    shape: tuple[int, int, int]
+    classes: int | None
+    steady: bool = False
+
+
+def declared(name: str, options: Options) -> Declared:
+    """What the data set ``name`` gives with these options.
+
+    Raises:
+        ConfigError: only the data tell: a set of the user's own, or of another distribution; or a crop or a
+            size is larger than the sensor.
+    """
+    if isinstance(options, ImageOptions):
+        steady = options.encoding != "latency"
+        if name in IMAGES:
+            return Declared(*IMAGES[name], steady)
+        if isinstance(options, ImageFolderOptions):
+            return Declared((3, options.size, options.size), None, steady)
+    if isinstance(options, CameraOptions):
+        seen = Sensor(2, options.side, options.side)
+        return _shown(seen, options, declared(options.of, options.image_options()).classes)
+    if isinstance(options, EventFolderOptions):
+        return _shown(Sensor(2, options.height, options.width), options, None)
+    if name in SENSORS and isinstance(options, FrameOptions):
+        module, classes = SENSORS[name]
+        sets: Any = importlib.import_module(f"snn_deploy.data.sets.{module}")
+        return _shown(sets.SENSOR if hasattr(sets, "SENSOR") else sets.CAMERA.sensor, options, classes)
+    raise ConfigError(f"What the data set '{name}' looks like is known when it is read.")
+
+
+def _shown(sensor: Sensor, options: FrameOptions, classes: int | None) -> Declared:
+    shown = view_of(sensor, options).sensor
+    return Declared((shown.channels, shown.height, shown.width), classes)
