@@ -23,7 +23,7 @@ from snn_deploy.graph.passes.quantize.quantize import Quantized
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid
 from snn_deploy.graph.passes.to_chip.neurons import CubaForm
 from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.modules import DROPPED
+from snn_deploy.graph.readers.torch_modules.layers import DROPPED
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.trained_form import TrainedForm
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan

@@ -16,7 +16,7 @@ from torch import nn
 
 from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.graph.readers.calling import Calling
-from snn_deploy.graph.readers.shaped import fresh_copy
+from snn_deploy.graph.readers.copies import alone, fresh_copy
 from snn_deploy.graph.types import Trace, given_spikes
 
 TOLERANCE = 1e-4
@@ -51,26 +51,58 @@ class ModuleExecutable:
                 time or has another number of steps.
             ParityError: what it returns is not what its last layers gave.
         """
-        steps, batch = int(x.shape[0]), int(x.shape[1])
         self._check(x, forced or {})
+        size = self._calling.batch
+        if size is None:
+            return self._run(x, record, forced or {})
+        batch, traces = int(x.shape[1]), []
+        for start in range(0, batch, size):
+            chosen = [min(start + i, batch - 1) for i in range(size)]
+            given = {path: value[:, chosen] for path, value in (forced or {}).items()}
+            traces.append(self._run(x[:, chosen], record, given))
+        return Trace(
+            output=torch.cat([trace.output for trace in traces], 1)[:, :batch],
+            records={
+                path: torch.cat([trace.records[path] for trace in traces], 1)[:, :batch]
+                for path in traces[0].records
+            },
+        )
+
+    def _run(self, x: torch.Tensor, record: bool, forced: Mapping[str, torch.Tensor]) -> Trace:
+        steps, batch = int(x.shape[0]), int(x.shape[1])
         module = fresh_copy(self._module)
         seen: dict[str, list[torch.Tensor]] = {}
-        given = {path: value.flatten(0, 1) for path, value in (forced or {}).items()}
-        watched = (
-            (*self._calling.layers, *self._calling.outputs) if record or forced else self._calling.outputs
-        )
-        with _watching(module, dict.fromkeys(watched), seen, given):
-            results = [_first(module(part)) for part in self._parts(x)]
-        found = {
-            path: torch.cat([t.reshape(-1, *self._shapes[path]) for t in parts]).reshape(
-                steps, batch, *self._shapes[path]
-            )
-            for path, parts in seen.items()
+        calling = self._calling
+        given = {
+            path: (value.transpose(0, 1) if path in calling.by_sample else value).flatten(0, 1)
+            for path, value in forced.items()
         }
+        watched = (*calling.layers, *calling.outputs) if record or forced else calling.outputs
+        with _watching(module, dict.fromkeys(watched), seen, given), alone(module):
+            results = self._results(module, x)
+        found = {}
+        for path, parts in seen.items():
+            flat = torch.cat([t.reshape(-1, *self._shapes[path]) for t in parts])
+            lead = (batch, steps) if path in calling.by_sample else (steps, batch)
+            wide = flat.reshape(*lead, *self._shapes[path])
+            found[path] = wide.transpose(0, 1) if path in calling.by_sample else wide
         return Trace(
-            output=self._output(results, found, given, steps),
-            records={path: found[path] for path in self._calling.layers} if record else {},
+            output=self._output(results, found, forced, steps),
+            records={path: found[path] for path in calling.layers} if record else {},
         )
+
+    def _results(self, module: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+        time = self._calling.time
+        if time == "steps":
+            results, state = [], ()
+            for part in x:
+                result = module(part, *state)
+                state = tuple(result[1:]) if self._calling.carries else ()
+                results.append(_first(result))
+            return results
+        whole = {"samples": lambda: x.transpose(0, 1), "rows": lambda: x.transpose(0, 1).flatten(0, 1)}
+        taken = whole[time]() if time in whole else x if time == "sequence" else x[0]
+        return [_first(module(taken))]
 
     def _check(self, x: torch.Tensor, forced: Mapping[str, torch.Tensor]) -> None:
         given_spikes(forced, self._calling.layers)
@@ -83,12 +115,6 @@ class ModuleExecutable:
                 hint="Let its forward take one frame, or the whole sequence [T, B, ...].",
             )
 
-    def _parts(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        if self._calling.time == "steps":
-            yield from x
-        else:
-            yield x if self._calling.time == "sequence" else x[0]
-
     def _output(
         self,
         results: list[torch.Tensor],
@@ -97,7 +123,9 @@ class ModuleExecutable:
         steps: int,
     ) -> torch.Tensor:
         if self._calling.result == "steps":
-            return torch.stack(results) if self._calling.time == "steps" else results[0]
+            return (
+                torch.stack(results) if self._calling.time == "steps" else self._laid_out(results[0], steps)
+            )
         terms = [
             forced[path].reshape(found[path].shape) if path in forced else found[path]
             for path in self._calling.outputs
@@ -112,6 +140,14 @@ class ModuleExecutable:
                 hint="Return the output of every step, [T, B, ...].",
             )
         return output
+
+    def _laid_out(self, result: torch.Tensor, steps: int) -> torch.Tensor:
+        """``[T, B, ...]`` of all steps as the module lays them out."""
+        layout = self._calling.layout
+        if layout in ("folded", "rows"):
+            lead = (steps, -1) if layout == "folded" else (-1, steps)
+            result = result.reshape(*lead, *result.shape[1:])
+        return result if layout in ("sequence", "folded") else result.transpose(0, 1)
 
 
 def _first(result: Any) -> torch.Tensor:

@@ -32,7 +32,7 @@ def module_text(name: str, own: Own) -> str:
         ConfigError, DataError: as :func:`snn_deploy.tasks.open_module.open_module`.
         UnsupportedError: a graph was asked for, and NIR cannot express the module.
     """
-    from snn_deploy.graph.readers.modules import is_known
+    from snn_deploy.graph.readers.torch_modules.known import is_known
     from snn_deploy.recipes.own_code import OwnCode
     from snn_deploy.tasks.open_module import build_module, open_module
 

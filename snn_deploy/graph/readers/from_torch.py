@@ -1,14 +1,15 @@
-"""A torch module built of spikingjelly and torch layers becomes the hub graph.
+"""A torch module with neurons of spikingjelly, snnTorch, Norse or sinabs becomes the hub graph.
 
-The module is traced with torch.fx; layers and neurons are leaves, a sum of values becomes several edges into
-one node, dropout and identity disappear, batch norm is folded, the maximum over a window of spikes is a sum
-and a threshold. Everything else is refused by module path,
-all at once. Nodes are named by module path; a stateless module used again gets ``:2``, ``:3`` ...
+A copy of the module is traced with torch.fx; layers and neurons are leaves, a sum of values becomes several
+edges into one node, dropout and identity disappear, batch norm is folded, the maximum over a window of
+spikes is a sum and a threshold, layers on concatenated channels add. Everything else is refused by module
+path, all at once. Nodes are named by module path; a stateless module used again gets ``:2``, ``:3`` ...
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import nir
 import torch
@@ -20,15 +21,15 @@ from snn_deploy.graph.passes.journal import write_journal
 from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.readers.builder import Builder
 from snn_deploy.graph.readers.calling import Calling
-from snn_deploy.graph.readers.forms import Form
-from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.shaped import BATCH, ShapedTracer
-from snn_deploy.graph.readers.stepped_modules import STEPPED
+from snn_deploy.graph.readers.copies import alone, fresh_copy, state_changes
+from snn_deploy.graph.readers.forms import Form, Value
+from snn_deploy.graph.readers.shaped import ShapedTracer, takes_state
+from snn_deploy.graph.readers.torch_modules.conversion import Law
+from snn_deploy.graph.readers.torch_modules.known import fixed_batch, handles_time, takes
 from snn_deploy.graph.readers.tracing import FOLLOWED, Tracer, leading_axes
 from snn_deploy.graph.readers.unrolled import Unrolled
-from snn_deploy.graph.semantics import Comparison, Semantics, write_semantics
+from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.shapes import Shape
-from snn_deploy.graph.types import SPIKING_NODES
 
 EXAMPLE_STEPS = 3
 """Steps on which a forward is followed that runs as many as it is given; our choice."""
@@ -57,21 +58,26 @@ class ReadModule:
 
 def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> ReadModule:
     """See :func:`from_torch`. A forward of layers alone is traced once; one that handles time itself is
-    followed step by step (:mod:`snn_deploy.graph.readers.unrolled`)."""
+    followed step by step (:mod:`snn_deploy.graph.readers.unrolled`). ``module`` itself stays as it is."""
     read, problems = _read_layers(module, in_shape, semantics)
+    told: list[list[Problem]] = []
+    if read is None:
+        for form in _forms(module):
+            read, faults = _read_unrolled(module, in_shape, semantics, form)
+            if read is not None:
+                break
+            told.append(faults)
     if read is not None:
         return read
-    told: list[list[Problem]] = []
-    for form in _forms(module):
-        read, faults = _read_unrolled(module, in_shape, semantics, form)
-        if read is not None:
-            return read
-        told.append(faults)
     best = min(told, key=lambda faults: (any(FOLLOWED in fault.what for fault in faults), len(faults)))
     followed = not any(FOLLOWED in fault.what for fault in best)
     if followed and (_handles_time(module, problems) or any(fault.where == "forward" for fault in best)):
         problems = best
-    raise UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
+    raise _refused(module, problems)
+
+
+def _refused(module: nn.Module, problems: list[Problem]) -> UnsupportedError:
+    return UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
 
 
 def _read_layers(
@@ -81,28 +87,36 @@ def _read_layers(
     tracer = Tracer()
     leading = leading_axes(module, tracer.problems)
     builder = Builder(module, in_shape, semantics.dt, leading)
-    traced = tracer.run(module)
+    copied = fresh_copy(module)
+    with alone(copied):
+        traced = tracer.run(copied)
     if traced is None:
         builder.refuse(tracer.unknown(module))
     else:
         for node in traced.nodes:
             builder.add(node)
-    if problems := [*tracer.problems, *builder.problems]:
+    problems = [*tracer.problems, *builder.problems]
+    if not problems and any(handles_time(part) for part in module.modules()):
+        problems = [Problem("forward", "has neurons whose time is to be followed")]
+    if problems:
         return None, problems
-    layers = tuple(name for name, node in builder.nodes.items() if isinstance(node, SPIKING_NODES))
-    calling = Calling("sequence" if leading == 2 else "steps", layers=layers)
-    return _finished(builder, calling, semantics, ">="), []
+    calling = Calling("sequence" if leading == 2 else "steps", layers=builder.layers)
+    return _finished(builder, calling, semantics, module)
 
 
 def _read_unrolled(
-    module: nn.Module, in_shape: Shape, semantics: Semantics, form: Form
+    module: nn.Module, in_shape: Shape, semantics: Semantics, form: Form | Literal["carried"]
 ) -> tuple[ReadModule | None, list[Problem]]:
-    """A forward that handles time itself, and takes its input in the given form."""
-    steps = semantics.timesteps or EXAMPLE_STEPS
-    lead = (steps, BATCH) if form == "sequence" else (BATCH,)
-    tracer = ShapedTracer(torch.rand(*lead, *in_shape, generator=torch.Generator().manual_seed(0)))
+    """A forward that handles time itself, and takes its input in the given form; ``carried``: a step, and the
+    state that it returned in the step before."""
+    steps, batch = semantics.timesteps or EXAMPLE_STEPS, fixed_batch(module)
+    sizes = steps, batch or (2 if steps != 2 else 3)
+    given: Form = "sequence" if form == "carried" else form
+    value = Value((), given)
+    example = torch.rand(*value.lead(*sizes), *in_shape, generator=torch.Generator().manual_seed(0))
+    tracer = ShapedTracer(example, carries=form == "carried")
     known = semantics.timesteps is not None
-    builder = Unrolled(module, in_shape, semantics.dt, form, steps, known=known)
+    builder = Unrolled(module, in_shape, semantics.dt, given, sizes, known=known, carries=form == "carried")
     traced = tracer.run(module)
     if traced is None:
         builder.refuse(tracer.unknown(module))
@@ -112,30 +126,59 @@ def _read_unrolled(
     problems = [*tracer.problems, *builder.problems]
     if problems or builder.calling is None:
         return None, problems
-    if builder.calling.timesteps is not None:
-        semantics = replace(semantics, timesteps=builder.calling.timesteps)
-    if builder.calling.result == "last":
+    calling = replace(builder.calling, batch=batch)
+    if calling.timesteps is not None:
+        semantics = replace(semantics, timesteps=calling.timesteps)
+    if calling.result == "last":
         semantics = replace(semantics, decode="last")
-    return _finished(builder, builder.calling, semantics, builder.fires_at), []
+    return _finished(builder, calling, semantics, module)
 
 
-def _finished(builder: Builder, calling: Calling, semantics: Semantics, fires_at: Comparison) -> ReadModule:
+def _finished(
+    builder: Builder, calling: Calling, semantics: Semantics, module: nn.Module
+) -> tuple[ReadModule | None, list[Problem]]:
+    if problems := _forgetful(builder, calling, module):
+        return None, problems
     graph = nir.NIRGraph(builder.nodes, builder.edges, metadata={}, type_check=False)
-    reset = "subtract" if builder.soft else "zero"
-    stated = semantics.stating(integrator="euler", fires_at=fires_at, reset=reset, dt=semantics.dt)
+    law = builder.law or Law()
+    stated = semantics.stating(
+        integrator=law.integrator,
+        fires_at=law.fires_at,
+        reset="subtract" if builder.soft else "zero",
+        dt=semantics.dt,
+        spikes=law.spikes,
+        v_min=law.v_min,
+    )
     write_semantics(graph, stated)
     folded = Stage.of(graph).then(FoldBatchNorm())
     write_journal(folded.subject, folded.journal)
-    return ReadModule(folded.subject, calling, builder.shapes)
+    return ReadModule(folded.subject, calling, builder.shapes), []
 
 
-def _forms(module: nn.Module) -> tuple[Form, Form]:
-    """The forms in which a module may take its input, the likelier one first."""
-    multi = any(getattr(part, "step_mode", "s") == "m" for part in module.modules())
-    return ("sequence", "still") if multi else ("still", "sequence")
+def _forgetful(builder: Builder, calling: Calling, module: nn.Module) -> list[Problem]:
+    """Neurons whose state the forward itself changes between two steps."""
+    if calling.carries or calling.time not in ("steps", "repeats"):
+        return []
+    generator = torch.Generator().manual_seed(1)
+    example = torch.rand(calling.batch or 2, *builder.in_shape, generator=generator)
+    within, between = state_changes(module, example)
+    changed = within if calling.time == "repeats" else [*within, *between]
+    way = "reset the network before a run, outside of forward"
+    return [
+        Problem(path, "its state is changed between two steps", rule="one run, one state", try_instead=way)
+        for path in changed
+    ]
+
+
+def _forms(module: nn.Module) -> list[Form | Literal["carried"]]:
+    """The forms in which a module may take its input, the likelier ones first."""
+    multi = any(takes(part) != "step" for part in module.modules())
+    over_time: list[Form | Literal["carried"]] = ["sequence", "samples", "rows"]
+    forms = [*over_time, "still"] if multi else ["still", *over_time]
+    return ["carried", *forms] if takes_state(module) else forms
 
 
 def _handles_time(module: nn.Module, problems: list[Problem]) -> bool:
     """Whether a forward was not taken as layers because of what it does itself."""
-    stepped = any(kind(type(part)) in STEPPED for part in module.modules())
+    stepped = any(handles_time(part) for part in module.modules())
     return stepped or any(problem.where == "forward" or FOLLOWED in problem.what for problem in problems)

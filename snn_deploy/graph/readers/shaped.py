@@ -6,18 +6,17 @@ what its layers return; such loops are unrolled.
 
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from snn_deploy.graph.readers.kinds import is_a, kind
+from snn_deploy.graph.readers.copies import alone, fresh_copy
 from snn_deploy.graph.readers.tracing import Tracer
 
 EXAMPLE = "example"
-BATCH = 2
 
 
 class ShapedProxy(fx.Proxy):
@@ -59,16 +58,21 @@ class ShapedProxy(fx.Proxy):
 
 
 class ShapedTracer(Tracer):
-    """Traces a copy of a module in eval mode, from zero state, on ``example``."""
+    """Traces a copy of a module in eval mode, from zero state, on ``example``.
 
-    def __init__(self, example: torch.Tensor) -> None:
+    With ``carries`` the module takes and returns its state: it is called for every step of the example.
+    """
+
+    def __init__(self, example: torch.Tensor, *, carries: bool = False) -> None:
         super().__init__()
-        self._example = example
+        self._example, self._carries = example, carries
         self._running = False
 
     def run(self, module: nn.Module) -> fx.Graph | None:
         fresh = fresh_copy(module)
-        with torch.no_grad():
+        if self._carries:
+            carry(fresh)
+        with torch.no_grad(), alone(fresh):
             return super().run(fresh)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -106,7 +110,7 @@ class ShapedTracer(Tracer):
             return value
         if node.op == "call_module":
             module = self.root.get_submodule(str(node.target))
-            if self._per_step > 0:
+            if self._inside:
                 folded = module(args[0].flatten(0, 1), *args[1:], **kwargs)
                 return folded.unflatten(0, args[0].shape[:2])
             return module(*args, **kwargs)
@@ -116,12 +120,26 @@ class ShapedTracer(Tracer):
         return function(*args, **kwargs)
 
 
-def fresh_copy(module: nn.Module) -> nn.Module:
-    """A copy of ``module`` in eval mode, whose neurons are in their first state; its own are reset too."""
-    for part in module.modules():
-        neuron: Any = part
-        if is_a(part, "spikingjelly.MemoryModule"):
-            neuron.reset()
-        elif kind(type(part)).startswith("snntorch.") and hasattr(part, "reset_mem"):
-            neuron.reset_mem()
-    return copy.deepcopy(module).eval()
+def takes_state(module: nn.Module) -> bool:
+    """Whether all arguments of the forward but the first have the default None, and there are some."""
+    named = [p for p in inspect.signature(module.forward).parameters.values() if p.kind in _NAMED]
+    return len(named) > 1 and all(p.default is None for p in named[1:])
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def carry(module: nn.Module) -> None:
+    """Let ``module`` (in place) take all steps ``[T, B, ...]``: its own forward is called for each with the
+    state that it returned for the step before, and the outputs are stacked."""
+    own = type(module)
+    forward: Any = own.forward
+
+    def over_time(self: nn.Module, x: Any) -> Any:
+        outputs, state = [], ()
+        for t in range(len(x)):
+            output, *state = forward(self, x[t], *state)
+            outputs.append(output)
+        return torch.stack(outputs)
+
+    module.__class__ = type(own.__name__, (own,), {"forward": over_time, "__module__": own.__module__})

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.readers.kinds import is_a
-from snn_deploy.graph.readers.modules import is_known
+from snn_deploy.graph.readers.torch_modules.known import FOLLOWED_CONTAINERS, is_known
 
 _PER_STEP = ("spikingjelly.SeqToANNContainer", "spikingjelly.MultiStepContainer")
 _LEAF_PACKAGES = (
@@ -26,6 +26,16 @@ _LEAF_PACKAGES = (
     "norse.torch",
     "sinabs.layers",
 )
+_NEURONS = (
+    "spikingjelly.MemoryModule",
+    "snntorch.SpikingNeuron",
+    "norse.SNNCell",
+    "norse.SNN",
+    "norse.SNNRecurrentCell",
+    "norse.SNNRecurrent",
+    "sinabs.StatefulLayer",
+)
+"""Whatever is derived from these is a neuron, and not followed."""
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 FOLLOWED = "cannot be followed"
 _SUMS = {operator.add, operator.iadd, torch.add}
@@ -48,7 +58,7 @@ class Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[Problem] = []
-        self._per_step = 0
+        self._inside: list[str] = []
         self._path: list[str] = []
 
     def run(self, module: nn.Module) -> fx.Graph | None:
@@ -71,9 +81,11 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if is_known(m):
             return True
-        if isinstance(m, _CONTAINERS):
+        if is_a(m, *FOLLOWED_CONTAINERS):
             return False
-        return is_a(m, "spikingjelly.MemoryModule") or type(m).__module__.startswith(_LEAF_PACKAGES)
+        if is_a(m, *_NEURONS):
+            return True
+        return not isinstance(m, _CONTAINERS) and type(m).__module__.startswith(_LEAF_PACKAGES)
 
     def unknown(self, module: nn.Module) -> list[str]:
         """Paths of the leaves that no node stands for, found without tracing."""
@@ -94,17 +106,28 @@ class Tracer(fx.Tracer):
         path = self.path_of_module(m)
         self._path.append(path)
         if is_a(m, *_PER_STEP) and isinstance(m, nn.Sequential):
-            self._per_step += 1
+            self._inside.append(next(name for name in _PER_STEP if is_a(m, name)))
             result = args[0]
             for child in m:
                 result = child(result)
-            self._per_step -= 1
+            self._inside.pop()
         else:
             result = super().call_module(m, forward, args, kwargs)
             if isinstance(result, fx.Proxy) and result.node.op == "call_module":
-                result.node.meta["per_step"] = self._per_step > 0
+                result.node.meta["inside"] = self._inside[-1] if self._inside else ""
         self._path.pop()
         return result
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """What has a default keeps it: only the first argument is the input of the network."""
+        function, args = super().create_args_for_root(root_fn, is_module, concrete_args)
+        for place, value in enumerate(args[2:], start=2):
+            if isinstance(value, fx.Proxy) and value.node.args:
+                args[place] = value.node.args[0]
+                self.graph.erase_node(value.node)
+        return function, args
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)

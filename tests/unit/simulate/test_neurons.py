@@ -10,7 +10,7 @@ from spikingjelly.activation_based import functional, neuron
 from support.graphs import graph
 
 from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.modules import NEURONS
+from snn_deploy.graph.readers.torch_modules.spikingjelly import NEURONS
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.neurons import MembraneState, SynapticState
 from snn_deploy.simulate.reference import Reference
@@ -171,7 +171,7 @@ def test_is_spikingjelly_to_the_last_bit(name):
     module = MODULES[name]()
     functional.set_step_mode(module, "m")
     x = torch.randn(40, 4, 50) * 2
-    node = NEURONS[kind(type(module))](module, (50,), DT)
+    node = NEURONS[kind(type(module))](module, (50,), DT).node
     reset = "subtract" if module.v_reset is None else "zero"
     net = graph({"node": node}, [("input", "node"), ("node", "output")], (50,), (50,))
     write_semantics(net, Semantics(dt=DT, fires_at=">=", reset=reset))

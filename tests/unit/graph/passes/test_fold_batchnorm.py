@@ -14,7 +14,7 @@ from torch import nn
 
 from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, FoldBatchNorm
-from snn_deploy.graph.readers.modules import CONVERTERS
+from snn_deploy.graph.readers.torch_modules.known import CONVERTERS
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.layers import stateless
 

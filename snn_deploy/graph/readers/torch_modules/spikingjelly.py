@@ -1,0 +1,98 @@
+"""SpikingJelly's neurons and the layers that only it has.
+
+With tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane,
+else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``. IF:
+``r = 1 / dt``. CUBA-LIF with decays c, d: ``tau_syn = dt / (1 - c)``, ``w_in = tau_syn / dt``,
+``tau_mem = dt / (1 - d)``, ``r = tau_mem / dt``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from snn_deploy.graph.readers.torch_modules.conversion import (
+    Convert,
+    ConvertNeurons,
+    Law,
+    ModuleError,
+    Neurons,
+)
+from snn_deploy.graph.shapes import Shape
+
+if TYPE_CHECKING:
+    from spikingjelly.activation_based import layer, neuron
+
+LAW = Law("euler", ">=")
+
+
+def _delay(module: layer.Delay, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.Delay(np.full(shape, module.delay_steps * dt))
+
+
+def _scale(module: Any, shape: Shape, _dt: float) -> nir.NIRNode:
+    return nir.Scale(np.full(shape, float(module.scale), np.float32))
+
+
+def _fire(module: neuron.BaseNode, shape: Shape) -> dict[str, npt.NDArray[np.float64]]:
+    reset = 0.0 if module.v_reset is None else module.v_reset
+    return {"v_threshold": np.full(shape, module.v_threshold), "v_reset": np.full(shape, reset)}
+
+
+def _neurons(convert: Convert) -> ConvertNeurons:
+    def with_law(module: Any, shape: Shape, dt: float) -> Neurons:
+        if not getattr(module.surrogate_function, "spiking", True):
+            raise ModuleError(
+                "its surrogate function gives no spikes", "surrogate_function with spiking=True"
+            )
+        return Neurons(convert(module, shape, dt), LAW)
+
+    return with_law
+
+
+def _if(module: neuron.IFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    return nir.IF(r=np.full(shape, 1.0 / dt), **_fire(module, shape))
+
+
+def _leaky(module: neuron.BaseNode, shape: Shape, dt: float, tau_steps: float) -> nir.NIRNode:
+    fire = _fire(module, shape)
+    r = 1.0 if module.decay_input else tau_steps
+    return nir.LIF(
+        tau=np.full(shape, tau_steps * dt), r=np.full(shape, r), v_leak=fire["v_reset"].copy(), **fire
+    )
+
+
+def _lif(module: neuron.LIFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    return _leaky(module, shape, dt, float(module.tau))
+
+
+def _parametric_lif(module: neuron.ParametricLIFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    return _leaky(module, shape, dt, 1.0 / float(module.w.detach().float().sigmoid()))
+
+
+def _cuba_lif(module: neuron.CUBALIFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    if not (0 <= module.c_decay < 1 and 0 <= module.v_decay < 1):
+        raise ModuleError(
+            f"decays {module.c_decay} and {module.v_decay}; they must be in [0, 1)", "decays in [0, 1)"
+        )
+    syn, mem = 1.0 / (1.0 - module.c_decay), 1.0 / (1.0 - module.v_decay)
+    return nir.CubaLIF(
+        tau_syn=np.full(shape, syn * dt),
+        tau_mem=np.full(shape, mem * dt),
+        r=np.full(shape, mem),
+        v_leak=np.zeros(shape),
+        w_in=np.full(shape, syn),
+        **_fire(module, shape),
+    )
+
+
+LAYERS: dict[str, Convert] = {"spikingjelly.Delay": _delay, "spikingjelly.VoltageScaler": _scale}
+NEURONS: dict[str, ConvertNeurons] = {
+    "spikingjelly.IFNode": _neurons(_if),
+    "spikingjelly.LIFNode": _neurons(_lif),
+    "spikingjelly.ParametricLIFNode": _neurons(_parametric_lif),
+    "spikingjelly.CUBALIFNode": _neurons(_cuba_lif),
+}
