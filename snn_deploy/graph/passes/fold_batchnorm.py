@@ -1,8 +1,9 @@
 r"""Fold batch norm into the weights beside it, in float64 (Jacob et al. 2018, eq. 14, running statistics).
 
 In evaluation a batch norm is y = s x + t per channel, with s = gamma / sqrt(var + eps) and
-t = beta - s mean. Behind a weight layer, W' = s W and b' = s b + t. Before weight layers,
-W' = W diag(s) and b' = b + sum W t; with zero padding only when t = 0, since padding is not normalised.
+t = beta - s mean. Behind a weight layer, W' = s W and b' = s b + t; behind several whose outputs add, t is
+added once. Before weight layers, W' = W diag(s) and b' = b + sum W t; with zero padding only when t = 0,
+since padding is not normalised.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class FoldBatchNorm(GraphPass):
                 problems.append(_problem(name, feeding, fed))
                 continue
             for taker in takers:
-                nodes[taker] = scaled(nodes[taker], norm.scale, norm.shift)
+                once = scaled is _scaled_inputs or taker == takers[0]
+                nodes[taker] = scaled(nodes[taker], norm.scale, norm.shift if once else 0 * norm.shift)
                 origins[taker] = (*origins.get(taker, (taker,)), name)
             edges = [edge for a, b in edges for edge in _bridged((a, b), name, feeding)]
             del nodes[name]
@@ -90,9 +92,9 @@ def _bridged(edge: Edge, name: str, before: Sequence[str]) -> Iterable[Edge]:
 
 
 def _folds_back(nodes: dict[str, nir.NIRNode], edges: list[Edge], before: list[str]) -> bool:
-    if len(before) != 1 or not isinstance(nodes[before[0]], WEIGHT_NODES):
-        return False
-    return sum(a == before[0] for a, _ in edges) == 1
+    return bool(before) and all(
+        isinstance(nodes[name], WEIGHT_NODES) and sum(a == name for a, _ in edges) == 1 for name in before
+    )
 
 
 def _folds_forward(
@@ -118,8 +120,8 @@ def _problem(name: str, before: list[str], after: list[str]) -> Problem:
     return Problem(
         name,
         f"batch norm between {', '.join(before) or 'nothing'} and {', '.join(after) or 'nothing'}",
-        rule="it folds into the one weight layer right before it, or into the weight layers right after it "
-        "when these are not padded",
+        rule="it folds into the weight layers right before it, which feed nothing else, or into the weight "
+        "layers right after it when these are not padded",
         try_instead="put it right behind a convolution or linear layer",
     )
 
@@ -153,7 +155,9 @@ def _scaled_outputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNod
     weight = np.asarray(node.weight, dtype=np.float64)
     bias = bias_of(node)
     column = scale.reshape(-1, *[1] * (weight.ndim - 1))
-    return with_weights(node, weight * column, shift if bias is None else scale * bias + shift)
+    if bias is None:
+        return with_weights(node, weight * column, shift if shift.any() else None)
+    return with_weights(node, weight * column, scale * bias + shift)
 
 
 def _scaled_inputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:

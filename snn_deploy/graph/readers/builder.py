@@ -76,7 +76,7 @@ class Builder:
         return tuple(
             name
             for name, node in self.nodes.items()
-            if isinstance(node, SPIKING_NODES) and makers[self.made_by[name]] == 1
+            if isinstance(node, SPIKING_NODES) and name in self.modules and makers[self.made_by[name]] == 1
         )
 
     def add(self, node: fx.Node) -> None:

@@ -24,7 +24,7 @@ def fresh_copy(module: nn.Module) -> nn.Module:
     memo = {id(tensor): tensor.detach().clone() for tensor in _computed(module)}
     try:
         copied = copy.deepcopy(module, memo).eval()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         what = f"cannot be copied: {str(error).partition(chr(10))[0]}"
         way = "keep open files, locks and the like outside of the module"
         problem = Problem(type(module).__name__, what, "it is read and run as a copy", try_instead=way)
@@ -78,10 +78,9 @@ def state_changes(module: nn.Module, example: torch.Tensor) -> tuple[list[str], 
         def compare(part: nn.Module, _args: Any, _kwargs: Any) -> None:
             now = _state(part)
             changed = path in left and not _same(now, left[path])
-            if changed and path in called:
-                found[0].append(path)
-            elif changed:
-                found[1].append(path)
+            where = found[0] if path in called else found[1]
+            if changed and path not in where:
+                where.append(path)
 
         return compare
 

@@ -62,10 +62,11 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a neuron at ``path`` remembers after a step, whole or in part."""
+    """What a neuron at ``path`` remembers after a step: what it returns at ``place``."""
 
     path: str
     step: int
+    place: int
 
 
 def accumulated(left: Value, right: Value) -> Value | None:

@@ -26,7 +26,7 @@ from snn_deploy.graph.readers.forms import Form, Value
 from snn_deploy.graph.readers.shaped import ShapedTracer, takes_state
 from snn_deploy.graph.readers.torch_modules.conversion import Law
 from snn_deploy.graph.readers.torch_modules.known import fixed_batch, handles_time, takes
-from snn_deploy.graph.readers.tracing import FOLLOWED, Tracer, leading_axes
+from snn_deploy.graph.readers.tracing import FAULTS, FOLLOWED, Tracer, leading_axes
 from snn_deploy.graph.readers.unrolled import Unrolled
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.shapes import Shape
@@ -59,20 +59,29 @@ class ReadModule:
 def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> ReadModule:
     """See :func:`from_torch`. A forward of layers alone is traced once; one that handles time itself is
     followed step by step (:mod:`snn_deploy.graph.readers.unrolled`). ``module`` itself stays as it is."""
-    read, problems = _read_layers(module, in_shape, semantics)
-    told: list[list[Problem]] = []
+    try:
+        copied = fresh_copy(module)
+    except UnsupportedError as error:
+        builder = Builder(module, in_shape, semantics.dt, 1)
+        builder.refuse(Tracer().unknown(module))
+        raise _refused(module, builder.problems or list(error.problems)) from None
+    read, problems = _read_layers(module, copied, in_shape, semantics)
+    told: list[_Told] = []
     if read is None:
         for form in _forms(module):
-            read, faults = _read_unrolled(module, in_shape, semantics, form)
+            read, tried = _read_unrolled(module, in_shape, semantics, form)
             if read is not None:
                 break
-            told.append(faults)
+            told.append(tried)
     if read is not None:
         return read
-    best = min(told, key=lambda faults: (any(FOLLOWED in fault.what for fault in faults), len(faults)))
-    followed = not any(FOLLOWED in fault.what for fault in best)
-    if followed and (_handles_time(module, problems) or any(fault.where == "forward" for fault in best)):
-        problems = best
+    best = min(told, key=lambda tried: (not tried.followed, -tried.nodes, len(tried.problems)))
+    if takes_state(module) and told[0].followed:
+        best = told[0]
+    own = any(fault.where == "forward" for fault in best.problems)
+    unfollowed = any(FOLLOWED in problem.what for problem in problems)
+    if unfollowed if not best.followed else own or _handles_time(module, problems):
+        problems = best.problems
     raise _refused(module, problems)
 
 
@@ -80,14 +89,25 @@ def _refused(module: nn.Module, problems: list[Problem]) -> UnsupportedError:
     return UnsupportedError(f"'{type(module).__name__}' cannot be expressed in NIR.", problems=problems)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What stood against a form of the input, and how far the forward was read: the furthest is told."""
+
+    problems: list[Problem]
+    nodes: int
+
+    @property
+    def followed(self) -> bool:
+        return not any(FOLLOWED in problem.what for problem in self.problems)
+
+
 def _read_layers(
-    module: nn.Module, in_shape: Shape, semantics: Semantics
+    module: nn.Module, copied: nn.Module, in_shape: Shape, semantics: Semantics
 ) -> tuple[ReadModule | None, list[Problem]]:
     """A forward that is layers, sums and flatten: in multi-step or in single-step mode."""
     tracer = Tracer()
     leading = leading_axes(module, tracer.problems)
     builder = Builder(module, in_shape, semantics.dt, leading)
-    copied = fresh_copy(module)
     with alone(copied):
         traced = tracer.run(copied)
     if traced is None:
@@ -101,12 +121,16 @@ def _read_layers(
     if problems:
         return None, problems
     calling = Calling("sequence" if leading == 2 else "steps", layers=builder.layers)
-    return _finished(builder, calling, semantics, module)
+    if leading == 1:
+        still = torch.rand(2, *in_shape, generator=torch.Generator().manual_seed(0))
+        if problems := _forgetful(module, still, calling):
+            return None, problems
+    return _finished(builder, calling, semantics), []
 
 
 def _read_unrolled(
     module: nn.Module, in_shape: Shape, semantics: Semantics, form: Form | Literal["carried"]
-) -> tuple[ReadModule | None, list[Problem]]:
+) -> tuple[ReadModule | None, _Told]:
     """A forward that handles time itself, and takes its input in the given form; ``carried``: a step, and the
     state that it returned in the step before."""
     steps, batch = semantics.timesteps or EXAMPLE_STEPS, fixed_batch(module)
@@ -125,20 +149,18 @@ def _read_unrolled(
             builder.add(node)
     problems = [*tracer.problems, *builder.problems]
     if problems or builder.calling is None:
-        return None, problems
+        return None, _Told(problems, len(builder.nodes))
     calling = replace(builder.calling, batch=batch)
     if calling.timesteps is not None:
         semantics = replace(semantics, timesteps=calling.timesteps)
     if calling.result == "last":
         semantics = replace(semantics, decode="last")
-    return _finished(builder, calling, semantics, module)
+    if not calling.carries and (problems := _forgetful(module, example, calling)):
+        return None, _Told(problems, len(builder.nodes))
+    return _finished(builder, calling, semantics), _Told([], 0)
 
 
-def _finished(
-    builder: Builder, calling: Calling, semantics: Semantics, module: nn.Module
-) -> tuple[ReadModule | None, list[Problem]]:
-    if problems := _forgetful(builder, calling, module):
-        return None, problems
+def _finished(builder: Builder, calling: Calling, semantics: Semantics) -> ReadModule:
     graph = nir.NIRGraph(builder.nodes, builder.edges, metadata={}, type_check=False)
     law = builder.law or Law()
     stated = semantics.stating(
@@ -152,17 +174,17 @@ def _finished(
     write_semantics(graph, stated)
     folded = Stage.of(graph).then(FoldBatchNorm())
     write_journal(folded.subject, folded.journal)
-    return ReadModule(folded.subject, calling, builder.shapes), []
+    return ReadModule(folded.subject, calling, builder.shapes)
 
 
-def _forgetful(builder: Builder, calling: Calling, module: nn.Module) -> list[Problem]:
+def _forgetful(module: nn.Module, example: torch.Tensor, calling: Calling) -> list[Problem]:
     """Neurons whose state the forward itself changes between two steps."""
-    if calling.carries or calling.time not in ("steps", "repeats"):
-        return []
-    generator = torch.Generator().manual_seed(1)
-    example = torch.rand(calling.batch or 2, *builder.in_shape, generator=generator)
-    within, between = state_changes(module, example)
-    changed = within if calling.time == "repeats" else [*within, *between]
+    try:
+        within, between = state_changes(module, example)
+    except FAULTS as error:
+        what = f"fails on {tuple(example.shape)}: {str(error).partition(chr(10))[0]}"
+        return [Problem("forward", what, try_instead="an input of the right shape, and one step mode")]
+    changed = [*within, *between] if calling.time == "steps" else within
     way = "reset the network before a run, outside of forward"
     return [
         Problem(path, "its state is changed between two steps", rule="one run, one state", try_instead=way)

@@ -39,7 +39,7 @@ _NEURONS = (
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 FOLLOWED = "cannot be followed"
 _SUMS = {operator.add, operator.iadd, torch.add}
-_TRACE_FAULTS = (
+FAULTS = (
     fx.proxy.TraceError,
     ArithmeticError,
     AssertionError,
@@ -65,7 +65,7 @@ class Tracer(fx.Tracer):
         """The traced graph, or None after a problem."""
         try:
             return self.trace(module)
-        except _TRACE_FAULTS as error:
+        except FAULTS as error:
             where = self._path[-1] if self._path else "forward"
             text = str(error).partition("\n")[0]
             self.problems.append(

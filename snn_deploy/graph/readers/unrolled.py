@@ -7,12 +7,14 @@ left.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from snn_deploy.core.errors import Problem
 from snn_deploy.graph.readers.builder import RefusalError, Terms
 from snn_deploy.graph.readers.calling import Calling, Layout, Result
 from snn_deploy.graph.readers.forms import LAID_OUT, Form, State, Value, called, unfolded
@@ -58,13 +60,14 @@ class Unrolled(OverTime):
         self._stepped: set[str] = set()
         self._anew: set[str] = set()
         self._by_sample: set[str] = set()
+        self._refused: set[str] = set()
         self.calling: Calling | None = None
 
     def add(self, node: fx.Node) -> None:
         """Take one traced operation; what needs a refused one is left out."""
         if any(operand not in self._found for operand in node.all_input_nodes):
             if node.op == "call_module" and not is_known(self.modules[str(node.target)]):
-                self.problems.append(self._unknown(str(node.target)).problem)
+                self._refuse(node, self._unknown(str(node.target)).problem)
             return
         args = [self._bare(argument) for argument in node.args]
         kwargs = {name: self._bare(argument) for name, argument in node.kwargs.items()}
@@ -75,7 +78,14 @@ class Unrolled(OverTime):
                 where = node.meta.get("path", "") or "forward"
                 self._found[node] = self._checked(where, node, self._take(node, args, kwargs))
         except RefusalError as refusal:
-            self.problems.append(refusal.problem)
+            self._refuse(node, refusal.problem)
+
+    def _refuse(self, node: fx.Node, problem: Problem) -> None:
+        """Keep a problem; of a module, and of steps that do the same, only the first."""
+        path = str(node.target) if node.op == "call_module" else ""
+        if problem not in self.problems and path not in self._refused:
+            self.problems.append(problem)
+        self._refused |= {path} - {""}
 
     def _bare(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -104,7 +114,8 @@ class Unrolled(OverTime):
         if name in DROPPED:
             return value
         if name in NEURONS:
-            return self._neuron(path, node, value, [*args[1:], *kwargs.values()])
+            names = list(inspect.signature(module.forward).parameters)[1:]
+            return self._neuron(path, node, value, {**dict(zip(names, args[1:], strict=False)), **kwargs})
         if name in SUMS:
             return self._sum(path, value, args[1])
         if len(args) > 1 or kwargs:
@@ -132,7 +143,7 @@ class Unrolled(OverTime):
             self._by_sample.add(path)
         return replace(value, terms=self._placed[key])
 
-    def _neuron(self, path: str, node: fx.Node, value: Value, state: list[Any]) -> Any:
+    def _neuron(self, path: str, node: fx.Node, value: Value, state: dict[str, Any]) -> Any:
         module, inside = self.modules[path], node.meta["inside"]
         count = self._calls.get(path, 0)
         own = "sequence" if inside == "spikingjelly.MultiStepContainer" else takes(module)
@@ -145,7 +156,8 @@ class Unrolled(OverTime):
         self._take_state(path, count, state)
         if value.form == "step" and value.step != count:
             what = f"its call {count} is on step {value.step}"
-            raise RefusalError(path, what, "one call per step, in order", "for t in range(len(x)): ... x[t]")
+            way = "for t in range(len(x)): ... x[t], and a neuron of its own for each place"
+            raise RefusalError(path, what, "one call per step, in order", way)
         if count == 0:
             self._fed[path] = value.terms, self._module(path, node, value.terms)
         elif own != "step" or self._fed[path][0] != value.terms:
@@ -159,19 +171,26 @@ class Unrolled(OverTime):
         terms = self._fed[path][1]
         spikes = Value(terms, "step", count) if own == "step" else replace(value, terms=terms)
         if isinstance(node.meta[EXAMPLE], tuple):
-            return (spikes, *(State(path, count) for _ in node.meta[EXAMPLE][1:]))
+            return (spikes, *(State(path, count, i) for i in range(1, len(node.meta[EXAMPLE]))))
         return spikes
 
-    def _take_state(self, path: str, count: int, state: list[Any]) -> None:
-        """What a call is given: at first nothing or zeros, then the states that the call before returned."""
+    def _take_state(self, path: str, count: int, state: dict[str, Any]) -> None:
+        """What a call is given: at first nothing or zeros, then the states that the call before returned.
+
+        It returns its spikes and its states in the order of its arguments, which may begin with its spikes.
+        """
+        names = list(inspect.signature(self.modules[path].forward).parameters)[1:]
         norse = kind(type(self.modules[path])).startswith("norse.")
-        if norse and all(held is None for held in state) and count:
+        if norse and all(held is None for held in state.values()) and count:
             raise RefusalError(path, "forgets its state in every step", "it keeps none itself", _HAND_ON)
-        if count == 0 and (norse or any(isinstance(held, torch.Tensor) for held in state)):
+        if count == 0 and (norse or any(isinstance(held, torch.Tensor) for held in state.values())):
             self._anew.add(path)
-        for held in state:
-            mine = isinstance(held, Value) and held.form == "step" and held.terms == self._fed[path][1]
-            if held == State(path, count - 1) or (mine and held.step == count - 1):
+        for name, held in state.items():
+            place = names.index(name) + (0 if names[0] == "spk" else 1)
+            mine = place == 0 and isinstance(held, Value) and held.form == "step"
+            if held == State(path, count - 1, place):
+                continue
+            if mine and count and (held.step, held.terms) == (count - 1, self._fed[path][1]):
                 continue
             if held is None or (isinstance(held, torch.Tensor) and count == 0 and not bool(held.any())):
                 continue
