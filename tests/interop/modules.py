@@ -5,7 +5,8 @@
     python -m interop.modules        in tests/, from `make interop`
 
 ``sinabs/modules.py`` reads each network with 20 random weights and inputs and compares every layer.
-Frameworks that are installed beside us are in tests/unit/graph/readers/test_*_modules.py. Exit 1 when a spike differs.
+Frameworks that are installed beside us are in tests/unit/graph/readers/test_*_modules.py.
+Exit 1 when a spike differs.
 """
 
 from __future__ import annotations
