@@ -2,7 +2,7 @@
 
     python install_lava.py
     python run_lava.py                 the example: prints PASS or FAIL, exit 0 or 1
-    python run_lava.py FRAMES.npy      class scores for your own frames [T, B, ...]
+    python run_lava.py FRAMES.npy      class scores for your own frames [T, B, ...] (README.md, Input)
 
 install_lava.py, lava_shims.py and lava_worker.py lie beside this file. Lava is slow: up to a second per step
 and sample for a large network.
@@ -16,6 +16,7 @@ import h5py
 import lava_shims
 import lava_worker
 import numpy as np
+from own_frames import fail, read_contract, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 
@@ -47,15 +48,16 @@ def main(arguments):
     """See the module's text."""
     lava_shims.install()
     if arguments:
-        outputs, about = run(HERE / "model.net", np.load(arguments[0], allow_pickle=False))
+        contract = read_contract() or fail("manifest.json", "is missing or damaged")
+        frames = read_frames(arguments[0], contract["shape"])
+        outputs, about = run(HERE / "model.net", frames)
         found = outputs.mean(0) if about["decode"] == "mean" else outputs[-1]
         for row in found.reshape(len(found), -1):
             best = int(row.argmax())
             label = about["classes"][best] if best < len(about["classes"]) else best
             print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
         return 0
-    with np.load(HERE / "example.npz", allow_pickle=False) as example:
-        frames, expected = example["x"], example["lava_out"]
+    frames, expected = read_example("x", "lava_out")
     outputs, _ = run(HERE / "model.net", frames)
     if outputs.shape != expected.shape:
         print(f"FAIL model.net: outputs {outputs.shape}, expected {expected.shape}")

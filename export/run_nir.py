@@ -2,7 +2,7 @@
 
     pip install -r requirements-nir.txt
     python run_nir.py                 the example: prints PASS or FAIL, exit 0 or 1
-    python run_nir.py FRAMES.npy      class scores for your own frames [T, B, ...]
+    python run_nir.py FRAMES.npy      class scores for your own frames [T, B, ...] (README.md, Input)
 
 A small interpreter of NIR in numpy, in float64, for the graphs that snn-deploy writes (no nested graphs).
 What NIR leaves open about discrete time it reads from the graph's metadata entry `snn_deploy`:
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from own_frames import fail, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
@@ -68,6 +69,12 @@ def read(path):
             json.loads(value(metadata["snn_deploy_feedback"])) if "snn_deploy_feedback" in metadata else []
         )
     return nodes, edges, {tuple(edge) for edge in feedback}, semantics
+
+
+def input_shape(path):
+    """Shape of a frame."""
+    nodes = read(path)[0]
+    return next(tuple(map(int, node["shape"])) for node in nodes.values() if node["type"] == "Input")
 
 
 def channels_first(weight, shape):
@@ -278,17 +285,19 @@ def run(path, frames):
 
 def main(arguments):
     """See the module's text."""
+    path = HERE / "model.nir"
+    if not path.is_file():
+        fail(path.name, "there is no such file beside this script")
     if arguments:
-        outputs, _, semantics = run(HERE / "model.nir", np.load(arguments[0], allow_pickle=False))
+        outputs, _, semantics = run(path, read_frames(arguments[0], input_shape(path)))
         found = outputs.mean(0) if semantics["decode"] == "mean" else outputs[-1]
         for row in found.reshape(len(found), -1):
             best = int(row.argmax())
             label = semantics["classes"][best] if best < len(semantics["classes"]) else best
             print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
         return 0
-    with np.load(HERE / "example.npz", allow_pickle=False) as example:
-        frames, expected = example["x"], example["nir_out"].astype(float)
-    outputs, near, _ = run(HERE / "model.nir", frames)
+    frames, expected = read_example("x", "nir_out")
+    outputs, near, _ = run(path, frames)
     if outputs.shape != expected.shape:
         print(f"FAIL model.nir: outputs {outputs.shape}, expected {expected.shape}")
         return 1

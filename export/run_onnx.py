@@ -2,7 +2,7 @@
 
     pip install -r requirements-onnx.txt
     python run_onnx.py                 every model on the example: prints PASS or FAIL, exit 0 or 1
-    python run_onnx.py FRAMES.npy      class scores for your own frames [T, B, ...]
+    python run_onnx.py FRAMES.npy      class scores for your own frames [T, B, ...] (README.md, Input)
 
 `model.step.onnx` takes one frame per call and hands its states back: feed them in again with the next frame.
 `model.scan.onnx` takes a whole sequence of any length, `model.unrolled.onnx` one of a fixed length. The
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from own_frames import read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
@@ -103,20 +104,17 @@ def main(arguments):
         return 1
     if arguments:
         session, info = next(iter(models.values()))
-        frames = np.load(arguments[0], allow_pickle=False).astype(np.float32)
+        frames = read_frames(arguments[0], info["input"]["shape"])
         found = scores(info, run(session, info, frames))
         for row in found.reshape(len(found), -1):
             best = int(row.argmax())
             label = info["classes"][best] if best < len(info["classes"]) else best
             print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
         return 0
-    with np.load(HERE / "example.npz", allow_pickle=False) as example:
-        frames = example["x"].astype(np.float32)
-        expected = {
-            name: example[own if (own := f"onnx_{name}_out") in example else "onnx_out"] for name in models
-        }
+    frames, shared, *own = read_example("x", "onnx_out", *(f"onnx_{name}_out" for name in models))
+    expected = {name: shared if found is None else found for name, found in zip(models, own, strict=True)}
     passed = [
-        compare(f"model.{name}.onnx", run(session, info, frames), expected[name])
+        compare(f"model.{name}.onnx", run(session, info, frames.astype(np.float32)), expected[name])
         for name, (session, info) in models.items()
     ]
     return 0 if all(passed) else 1

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from snn_deploy.core.contract import EventFrames, ImageSteps
+
 
 class Split(Protocol):
     """One part of a data set, read in batches. Time is the first axis of a batch."""
@@ -52,6 +54,7 @@ class DataSet:
         notes: what a reader must know about this data (subset, substitute, split rule).
         steady: whether the first frames of a longer input are a valid input of their own: true of still
             images, repeated or rate coded; false of recordings, of which they are only the beginning.
+        made: how events or images become its frames; None where nobody knows.
         source: the training samples as ``augment`` wants them, in the order of ``train``; None when that is
             ``train`` itself. Image sets give pixels here, which are augmented before they are encoded.
     """
@@ -66,6 +69,7 @@ class DataSet:
     augment: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
     notes: tuple[str, ...] = field(default=())
     steady: bool = False
+    made: EventFrames | ImageSteps | None = None
     source: Split | None = None
 
     @property

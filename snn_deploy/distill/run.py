@@ -4,7 +4,8 @@
 
     {
       "recipe", "recipe_digest", "method", "seed", "timesteps", "device",
-      "data":    {"name", "digest", "shape", "classes", "samples": {"train", "validation", "test"}, "notes"},
+      "data":    {"name", "digest", "shape", "classes", "samples": {"train", "validation", "test"}, "notes",
+                  "made": how events or images become frames, or null},
       "student": {"validation_accuracy", "test_accuracy", "test_correct", "best_epoch", "epochs", "steps",
                   "seconds", "parameters", "sha256", "firing_rates": {layer: spikes per neuron and step},
                   "firing_rate": over all neurons, "sops_per_sample": synaptic operations},
@@ -25,6 +26,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +259,7 @@ def _describe(data: DataSet) -> dict[str, Any]:
         "classes": list(data.classes),
         "samples": {name: len(getattr(data, name)) for name in ("train", "validation", "test")},
         "notes": list(data.notes),
+        "made": None if data.made is None else asdict(data.made),
     }
 
 

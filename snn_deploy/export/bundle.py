@@ -6,7 +6,7 @@
     parity.csv         one row per check and layer
     model.nir, model.step.onnx, model.scan.onnx, ..., model.net    (the formats asked for)
     example.npz        real input and the output expected of each runtime
-    run_*.py, requirements-*.txt, install_lava.py              run the files without snn-deploy
+    run_*.py, own_frames.py, requirements-*.txt, install_lava.py   run the files without snn-deploy
     README.md          model card
 """
 
@@ -41,9 +41,9 @@ EXAMPLE_SAMPLES = 4
 HUB = "hub.nir"
 """The graph itself, where no NIR file of the bundle is it."""
 KITS = {
-    "nir": ("run_nir.py", "requirements-nir.txt"),
-    "onnx": ("run_onnx.py", "requirements-onnx.txt"),
-    "lava": ("run_lava.py",),
+    "nir": ("run_nir.py", "own_frames.py", "requirements-nir.txt"),
+    "onnx": ("run_onnx.py", "own_frames.py", "requirements-onnx.txt"),
+    "lava": ("run_lava.py", "own_frames.py"),
     "c": ("c/run_c.sh", "c/main.c", "c/Makefile", "c/DEVICES.md"),
     "c-float": ("c_float/run_c_float.sh", "c_float/main_float.c"),
 }

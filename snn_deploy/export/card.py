@@ -43,6 +43,7 @@ def model_card(manifest: dict[str, Any]) -> str:
     provenance = manifest["provenance"]
     if said := [*provenance.get("assumed", ()), *filter(None, [provenance.get("reading")])]:
         lines += ["Of the file that it was made from:", "", *(f"- {markdown(line)}" for line in said), ""]
+    lines += ["## Input", "", *(f"- {sentence}" for sentence in manifest["input"]["words"]), ""]
     for name, content in manifest["formats"].items():
         lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
         if content["approximations"]:

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from snn_deploy.core.contract import Contract
 from snn_deploy.core.damage import plain_json, read_bytes, reading
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.text import csv_text
 from snn_deploy.core.version import __version__
 from snn_deploy.export.accuracy import Recorded
 from snn_deploy.export.base import Calibration, Written
+from snn_deploy.export.input_contract import contract_of
 from snn_deploy.export.manifest_schema import MANIFEST_VERSION, PARITIES, Manifest
 from snn_deploy.export.parity import Parity
 from snn_deploy.export.proof.judge import Limits, judge, verdict_of
@@ -35,7 +37,7 @@ class Network:
     """What is exported: its plan (the hub), what judges it, where it came from, and real samples.
 
     ``student`` is the network in the arithmetic of a chip, when it was trained in it; ``proof`` the check of
-    a reading against its source.
+    a reading against its source; ``contract`` says what it is fed with, by default what the samples show.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Network:
     recorded: Recorded | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     proof: Parity | None = None
+    contract: Contract | None = None
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def build_manifest(
     """Everything a reader of the bundle must know, JSON-ready, without the file hashes."""
     semantics = read_semantics(network.plan.graph)
     verdict, reason = verdict_of(parities)
+    contract = network.contract or contract_of(network.samples.x, None, trained=False)
     return {
         "version": MANIFEST_VERSION,
         "name": network.name,
@@ -124,6 +128,7 @@ def build_manifest(
         "verdict": verdict,
         "reason": reason,
         "provenance": network.provenance,
+        "input": contract.to_dict(),
         "input_shape": list(network.plan.shapes[network.plan.input]),
         "output_shape": list(network.plan.shapes[network.plan.output]),
         "timesteps": int(network.samples.x.shape[0]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from snn_deploy.core.contract import Contract, words
 from snn_deploy.core.damage import Document, Finite, Sha256
 from snn_deploy.export.parity import Parity
 
@@ -29,6 +31,14 @@ def _sound(row: Parity) -> Parity:
     if any(not 0 <= count < 2**63 for counted in (row, *row.layers) for count in _counts(counted)):
         raise ValueError("a count is not negative")
     return row
+
+
+def _worded(contract: Contract) -> Contract:
+    """The words say what the data say."""
+    values = contract.values
+    if not all(map(isfinite, (values.low, values.high))) or tuple(words(contract)) != contract.words:
+        raise ValueError("the words are not those of the data")
+    return contract
 
 
 def _counts(counted: Any) -> list[int]:
@@ -82,6 +92,7 @@ class Manifest(Document):
     verdict: str
     reason: str
     provenance: dict[str, Any]
+    input: Annotated[Contract, AfterValidator(_worded)]
     input_shape: tuple[Size, ...]
     output_shape: tuple[Size, ...]
     timesteps: Size

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from snn_deploy.core.contract import Made
 from snn_deploy.core.damage import Count, Document, Finite, Fraction, Sha256, plain_json, reading
 
 MAX_SIDE = 1 << 16
@@ -47,6 +48,7 @@ class Data(Document):
     classes: tuple[str, ...] = Field(min_length=1)
     samples: Samples
     notes: tuple[str, ...]
+    made: Made | None = None
 
 
 class Figures(Document):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from types import ModuleType
 
 from snn_deploy.core.assets import asset_dir
@@ -10,6 +11,8 @@ from snn_deploy.core.assets import asset_dir
 
 def kit(name: str) -> ModuleType:
     """``export/NAME.py``, imported from its file."""
+    if name != "own_frames":
+        sys.modules["own_frames"] = kit("own_frames")
     spec = importlib.util.spec_from_file_location(name, asset_dir("export") / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.contract import MAX_COUNT
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.data.events.pipeline import MAX_COUNT, view_of
+from snn_deploy.data.events.pipeline import view_of
 from snn_deploy.data.events.recording import Events, Sensor, denoise, quiet
 from snn_deploy.data.options.frames import FrameOptions
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_deploy.core.contract import MAX_COUNT
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events import views
 from snn_deploy.data.events.frames import Accumulator, Extent, centred, count_bounds, time_bounds
@@ -18,7 +19,6 @@ from snn_deploy.data.options.frames import MAX_TIME, FrameOptions
 REVISION = 3
 """Goes up when this pipeline makes other frames from the same recordings; part of every cache key."""
 
-MAX_COUNT = 255
 MAX_SAMPLE = 1 << 28
 """Entries ``T C H W`` of one sample: 1 GiB of exact counts while it is made."""
 

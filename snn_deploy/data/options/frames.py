@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from snn_deploy.core.contract import EventFrames
 from snn_deploy.core.registry import Options
 
 MAX_TIME = 2**53
@@ -78,6 +80,11 @@ class FrameOptions(Options):
         if self.augment is not None and self.augment.flip and not self.mirrored:
             raise ValueError("augment.flip: a mirrored sample of these data would be of another class")
         return self
+
+    def made(self, sensor: tuple[int, int, int]) -> EventFrames:
+        """How events of ``sensor`` become frames, as a part of the input contract."""
+        known = {field.name for field in fields(EventFrames)}
+        return EventFrames(sensor=sensor, **self.model_dump(include=known))
 
     def content(self) -> dict[str, Any]:
         """The options that change frames."""

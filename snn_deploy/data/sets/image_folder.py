@@ -95,6 +95,7 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
             f"The folder '{root.name}' with {len(source.names)} classes; the test set is its 'val'.",
             f"{count} of {len(train.labels)} training images are held out for validation.",
         ],
+        resize=options.resize,
         source=replace(
             source.select(kept), decoder=Decoder(root / "train", options.resize, options.resize, workers)
         )

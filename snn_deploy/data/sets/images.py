@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snn_deploy.core.contract import ImageSteps
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.augment import encode
 from snn_deploy.data.augment.images import augment_inputs, augment_pixels
@@ -224,6 +225,7 @@ def assemble(
     content: Any,
     notes: Sequence[str],
     source: Images | None = None,
+    resize: int | None = None,
 ) -> DataSet:
     """The data set of three parts.
 
@@ -237,6 +239,7 @@ def assemble(
         content: JSON-ready values that stand for images, labels and parts.
         notes: what a reader must know.
         source: the training images as augmentation wants them, when not as in ``parts``.
+        resize: pixels to which the shorter side of an image is brought first.
 
     Raises:
         ConfigError: the normalisation is for another number of channels.
@@ -248,6 +251,7 @@ def assemble(
             f"the images of '{name}' have {shape[0]}.",
             hint="Set data.normalize=null, or the statistics of a set with as many channels.",
         )
+    mean, std = normalization or ((), ())
     view = View(timesteps, options.encoding, normalization)
     wanted = options.augment or ImageAugmentOptions()
     random = options.encoding == "rate" or wanted != ImageAugmentOptions()
@@ -265,5 +269,6 @@ def assemble(
         augment=TrainingView(view, wanted, shape[1:]) if random else None,
         notes=tuple(notes),
         steady=options.encoding != "latency",
+        made=ImageSteps(options.encoding, mean, std, resize),
         source=(source or train).shown(pixels) if random else None,
     )

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snn_deploy.core.contract import MAX_COUNT
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.data.augment.frames import augment
 from snn_deploy.data.events.frames import Extent
-from snn_deploy.data.events.pipeline import MAX_COUNT, REVISION, Binner, Cut
+from snn_deploy.data.events.pipeline import REVISION, Binner, Cut
 from snn_deploy.data.events.recording import NEVER, Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Reader, checked
@@ -168,7 +169,7 @@ def recorded_set(
             raise DataError(f"'{where}' leaves no sample for the {part} part of '{name}'.")
     skipped = [recordings[index].name for index in tensors["skipped"].tolist()]
     told = [*notes, *skip_note(skipped, len(recordings)), *time_notes(tensors["times"])]
-    return assemble(name, content, parts, options, classes, told)
+    return assemble(name, content, parts, options, classes, told, sensor)
 
 
 def _cuts_key(cuts: tuple[Cut, ...] | Cuts) -> Any:
@@ -277,8 +278,10 @@ def assemble(
     options: FrameOptions,
     classes: Sequence[str],
     notes: Sequence[str],
+    sensor: Sensor,
 ) -> DataSet:
-    """The data set of cached ``content`` with the samples ``parts`` = train, validation, test."""
+    """The data set of cached ``content`` with the samples ``parts`` = train, validation, test, of the events
+    of ``sensor``."""
     frames, labels = content.tensors[FRAMES], content.tensors["labels"]
     settings: Mapping[str, Any] = {
         "name": name,
@@ -307,4 +310,5 @@ def assemble(
         digest=digest.hexdigest(),
         augment=partial(augment, options=options.augment) if options.augment else None,
         notes=tuple(notes),
+        made=options.made((sensor.channels, sensor.height, sensor.width)),
     )

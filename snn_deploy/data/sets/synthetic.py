@@ -56,7 +56,8 @@ def digits_dvs(options: DigitsDvsOptions, *, timesteps: int, cache: Path | None 
         + ", ".join(f"{len(p)} {n}" for p, n in zip(parts, ("train", "validation", "test"), strict=True))
         + "; the same writers are in all three.",
     )
-    return assemble("digits-dvs", content, parts, options, [str(digit) for digit in range(10)], notes)
+    classes = [str(digit) for digit in range(10)]
+    return assemble("digits-dvs", content, parts, options, classes, notes, CAMERA.sensor)
 
 
 def recordings(images: NDArray[np.float64]) -> Iterator[Events]:

@@ -25,7 +25,8 @@ from snn_deploy.simulate.reference import Reference
 KITS = ("run_nir", "run_onnx")
 WITHOUT_US = (
     "import sys; sys.modules['snn_deploy'] = sys.modules['torch'] = None; import runpy; "
-    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    "sys.argv = sys.argv[1:]; sys.path[0] = sys.argv[0].rpartition('/')[0]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 
 
@@ -47,7 +48,7 @@ def bundle(tmp_path_factory) -> Path:
     outputs["onnx_step-int8_out"] = OnnxRuntime(folder / "model.step-int8.onnx").run(x).output
     np.savez(folder / "example.npz", x=x.numpy(), **{name: y.numpy() for name, y in outputs.items()})
     np.save(folder / "frames.npy", x.numpy())
-    for kit in KITS:
+    for kit in (*KITS, "own_frames"):
         shutil.copy(asset_dir("export") / f"{kit}.py", folder)
     return folder
 
@@ -103,7 +104,8 @@ def test_files_for_one_reader_run_too(reader, neuron, tmp_path):
     expected = Reference(net).run(x).output
     NirWriter(NirOptions(reader=reader, allow=("early-bias",))).write(net, tmp_path, Calibration(x))
     np.savez(tmp_path / "example.npz", x=x.numpy(), nir_out=expected.numpy())
-    shutil.copy(asset_dir("export") / "run_nir.py", tmp_path)
+    for kit in ("run_nir", "own_frames"):
+        shutil.copy(asset_dir("export") / f"{kit}.py", tmp_path)
     done = start(tmp_path, "run_nir")
     assert done.returncode == 0, done.stderr
     assert "0 of 180 outputs differ" in done.stdout
