@@ -86,7 +86,7 @@ def camera(options: CameraOptions, *, timesteps: int, cache: Path | None = None)
         *images.notes,
         *outside_note(*content.tensors["events"].tolist()),
     ]
-    return assemble(name, content, parts, options, images.classes, notes)
+    return assemble(name, content, parts, options, images.classes, notes, settings.sensor)
 
 
 def _images(options: CameraOptions) -> DataSet:
