@@ -243,7 +243,7 @@ def largest_sum(weight: IntArray, input_range: Pair = (0, 1)) -> int:
 
 def layer_bound(layer: Conv | Dense, input_range: Pair) -> int:
     """Largest ``|sum|`` of a layer, its own recurrent spikes included."""
-    bound = largest_sum(layer.weight, input_range)
+    bounds = row_bounds(layer.weight, input_range)
     if isinstance(layer, Dense) and layer.recurrent is not None:
-        bound += largest_sum(layer.recurrent)
-    return bound
+        bounds = bounds + row_bounds(layer.recurrent)
+    return int(bounds.max(initial=0))

@@ -167,13 +167,17 @@ def _range(values: np.ndarray) -> str:
     return f"{low}" if low == high else f"{low}..{high}"
 
 
-def paths(graph: nir.NIRGraph, label: Callable[[str], Names]) -> Counter[tuple[Names, Names]]:
-    """Ways between doors and populations, by the labels of their ends; inside one label none count.
+def paths(
+    graph: nir.NIRGraph,
+    label: Callable[[str], Names],
+    populations: tuple[type[nir.NIRNode], ...] = POPULATIONS,
+) -> Counter[tuple[Names, Names]]:
+    """Ways between doors and ``populations``, by the labels of their ends; inside one label none count.
 
     Raises:
         CycleError: a loop of other nodes.
     """
-    ends = {name for name, _ in _of(graph, (*DOORS, *POPULATIONS))}
+    ends = {name for name, _ in _of(graph, (*DOORS, *populations))}
     sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for a, b in graph.edges:
         sources.setdefault(b, []).append(a)

@@ -6,6 +6,7 @@ Relays are left out: they take the largest weight there is, which has to be abov
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from snn_deploy.graph.passes.quantize.columns import currents
 from snn_deploy.graph.passes.quantize.rounding import round_to_grid, weight_range
 from snn_deploy.graph.passes.to_chip.layers import ChipLayer
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
+
+A = TypeVar("A", IntArray, FloatArray)
 
 _OFF_GRID = 0.05
 """Distance from an integer, in weight units, that float32 weights may have which stand for integers."""
@@ -48,6 +51,8 @@ class LayerTask:
         others: the numbers of the other frames.
         span: the range of the inputs.
         limits: bounds of S of every channel, each by a named rule.
+        own: how many of the last inputs are the layer's own spikes of the step before, by a matrix of their
+            own; 0 without recurrence.
     """
 
     layer: ChipLayer
@@ -58,6 +63,7 @@ class LayerTask:
     others: torch.Tensor
     span: Pair
     limits: dict[str, FloatArray]
+    own: int = 0
 
     @property
     def cap(self) -> FloatArray:
@@ -67,11 +73,23 @@ class LayerTask:
 
     def legal(self, weight: IntArray, bits: int) -> bool:
         """Whether sums of ``weight`` cannot wrap and Lava computes it as stored."""
-        return bool(row_bounds(weight, self.span).max() <= SUM_MAX) and self.computed_as_stored(weight, bits)
+        return bool(self.sums(weight).max() <= SUM_MAX) and self.computed_as_stored(weight, bits)
+
+    def sums(self, weight: A) -> FloatArray:
+        """Largest ``|sum|`` of every row of ``weight``, its own spikes included."""
+        given, recurrent = self.parts(weight)
+        found: FloatArray = row_bounds(given, self.span).astype(np.float64)
+        return found if recurrent is None else found + row_bounds(recurrent)
+
+    def parts(self, weight: A) -> tuple[A, A | None]:
+        """The weights of what the layer is given, and those of its own spikes."""
+        if not self.own:
+            return weight, None
+        return weight[:, : -self.own], weight[:, -self.own :]
 
     def computed_as_stored(self, weight: IntArray, bits: int) -> bool:
-        """Whether Lava keeps the matrix of the whole layer, relays included, as it is."""
-        return isinstance(self.map, Window) or not lossless_dense(self.with_relays(weight, bits))
+        """Whether Lava keeps the matrices of the whole layer, relays included, as they are."""
+        return isinstance(self.map, Window) or not lossless_dense(*self.parts(self.with_relays(weight, bits)))
 
     def with_relays(self, weight: IntArray, bits: int) -> IntArray:
         """``weight`` with the rows of the relays, which take the largest weight."""

@@ -10,11 +10,13 @@ from snn_deploy.core.errors import Problem
 from snn_deploy.graph.lava.net import (
     DECAY_ONE,
     NEVER_FIRES,
+    Dense,
     Input,
+    IntArray,
     LavaNet,
     Pair,
     Population,
-    largest_sum,
+    layer_bound,
     neuron_of,
 )
 from snn_deploy.graph.lava.rules import SUM_MAX
@@ -41,16 +43,26 @@ def rounded_only(chain: Chain, net: LavaNet, scales: Sequence[FloatArray], bits:
 
 
 def _weights(layer: ChipLayer, made: Population, bits: int, span: Pair) -> Iterator[Problem]:
-    step, low, high = weight_range(bits)
     assert not isinstance(made, Input)
-    if (made.weight % step).any() or made.weight.min() < low or made.weight.max() > high:
-        found = f"weights {made.weight.min()}..{made.weight.max()}"
-        yield Problem(layer.name, found, f"multiples of {step} in {low}..{high}")
-    if made.weight.shape != layer.map.weight.shape:
-        what = f"weights of shape {made.weight.shape}, before {layer.map.weight.shape}"
-        yield Problem(layer.name, what, "shapes are kept")
-    if (largest := largest_sum(made.weight, span)) > SUM_MAX:
+    yield from _matrix(layer.name, "weights", made.weight, layer.map.weight, bits)
+    recurrent, delay = (made.recurrent, made.delay) if isinstance(made, Dense) else (None, None)
+    if recurrent is not None and layer.recurrent is not None:
+        yield from _matrix(layer.name, "recurrent weights", recurrent, layer.recurrent, bits)
+    elif recurrent is not None or layer.recurrent is not None:
+        yield Problem(layer.name, "recurrent weights on one side only", "loops are kept")
+    now, before = (np.zeros(0, np.int64) if found is None else found for found in (delay, layer.delay))
+    if not np.array_equal(now, before):
+        yield Problem(layer.name, "other delays than before", "delays are kept")
+    if (largest := layer_bound(made, span)) > SUM_MAX:
         yield Problem(layer.name, f"sums up to {largest}", f"at most {SUM_MAX}")
+
+
+def _matrix(where: str, what: str, made: IntArray, before: FloatArray, bits: int) -> Iterator[Problem]:
+    step, low, high = weight_range(bits)
+    if (made % step).any() or made.min() < low or made.max() > high:
+        yield Problem(where, f"{what} {made.min()}..{made.max()}", f"multiples of {step} in {low}..{high}")
+    if made.shape != before.shape:
+        yield Problem(where, f"{what} of shape {made.shape}, before {before.shape}", "shapes are kept")
 
 
 def _neurons(layer: ChipLayer, made: Population, scale: FloatArray) -> Iterator[Problem]:

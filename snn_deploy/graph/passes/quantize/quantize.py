@@ -12,7 +12,8 @@ and the threshold becomes :math:`\lceil \theta S \rceil - 1` (for ``>=``, :math:
 
 S is searched for (:mod:`snn_deploy.graph.passes.quantize.scale_search`), and weights other than the nearest
 integers where they make up for each other's errors, within limits that are proven: 17-bit thresholds, 13-bit
-biases, sums that cannot wrap the 24-bit current, matrices that Lava computes as stored. Scales per channel
+biases, sums that cannot wrap the 24-bit current, matrices that Lava computes as stored. A recurrent layer is
+one problem of both its matrices side by side, at one scale, since their currents add up. Scales per channel
 make thresholds per channel, which run in Lava's simulation only. Relays take the largest weight; with one
 scale per layer that bounds S, since the threshold has to stay below it.
 
@@ -31,7 +32,6 @@ import torch
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.lava.net import (
     DECAY_ONE,
-    NEVER_FIRES,
     Conv,
     Cuba,
     Dense,
@@ -39,12 +39,9 @@ from snn_deploy.graph.lava.net import (
     Input,
     LavaNet,
     Layer,
-    Pair,
     Readout,
     Span,
-    row_bounds,
 )
-from snn_deploy.graph.lava.rules import BIAS_MAX, SUM_MAX
 from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
 from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
@@ -52,7 +49,6 @@ from snn_deploy.graph.passes.quantize.candidates import (
     largest_weight,
     trained_candidate,
 )
-from snn_deploy.graph.passes.quantize.columns import apply_map, columns
 from snn_deploy.graph.passes.quantize.keeps import rounded_only
 from snn_deploy.graph.passes.quantize.rounding_errors import (
     error_row,
@@ -62,17 +58,12 @@ from snn_deploy.graph.passes.quantize.rounding_errors import (
     notes,
 )
 from snn_deploy.graph.passes.quantize.scale_search import best_candidate
+from snn_deploy.graph.passes.quantize.tasks import Seen, fired, prepare
 from snn_deploy.graph.passes.to_chip.input_grid import InputGrid, input_grid
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
-from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
+from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix
 from snn_deploy.graph.trained_form import TrainedForm
 
-HEADROOM = 4.0
-"""A readout's membrane has room for this many times the largest value seen in calibration (our choice)."""
-JUDGING_FRAMES = 48
-"""Candidates are judged on so many frames; errors are made up for on the others."""
-JUDGING_ENTRIES = 1 << 20
-"""Of the columns of these frames that are looked at, per group of channels."""
 Scales = Literal["layer", "channel"]
 
 
@@ -135,28 +126,31 @@ class Quantize(Pass[Chain, Quantized]):
         units = grid.units(self.x)
         seen, value, span = units, grid.scale, grid.range
         for layer in before.layers:
-            task = _prepare(before, layer, seen, value, span, _relay_limit(layer, bits, self.scales))
+            own = None
+            if layer is not before.layers[-1] or layer.recurrent is not None:
+                own = fired(layer, {before.input_name: units, **self.spikes})
+            limits = _relay_limit(layer, bits, self.scales)
+            task = prepare(before, layer, Seen(seen, value, span, own), limits)
             chosen = self._chosen(task)
             if isinstance(chosen, Problem):
                 problems.append(chosen)
             else:
                 found.append((task, chosen))
-            if layer is not before.layers[-1]:
-                seen = _fired(layer, {before.input_name: units, **self.spikes})
-                value, span = 1.0, (0, 1)
+            if own is not None:
+                seen, value, span = own, 1.0, (0, 1)
         if problems:
             raise UnsupportedError("No scale keeps the limits of the chip.", problems=problems)
-        whole = [_with_relays(task, chosen, bits) for task, chosen in found]
+        whole = [(task, _with_relays(task, chosen, bits)) for task, chosen in found]
         net = _assemble(before, grid, whole, int(self.x.shape[0]))
         facts = {
             "bits": bits,
-            "scale": {n: c.scale.tolist() for n, c in zip(net.names, whole, strict=True)},
+            "scale": {n: c.scale.tolist() for n, (_, c) in zip(net.names, whole, strict=True)},
             "input scale": net.input_scale,
             "trained under the rules of": None if self.trained is None else self.trained.target,
         }
         quantized = Quantized(
             net=net,
-            scales=tuple(candidate.scale for candidate in whole),
+            scales=tuple(candidate.scale for _, candidate in whole),
             table=[error_row(task, chosen, bits) for task, chosen in found],
             notes=notes(before, grid, bits, self.scales, self.trained),
         )
@@ -177,73 +171,6 @@ class Quantize(Pass[Chain, Quantized]):
 
     def _grid(self) -> InputGrid:
         return input_grid(self.x) if self.trained is None else self.trained.grid.on(self.x)
-
-
-def _fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Spikes ``[T, B, *shape]`` of a layer, out of those of the populations it holds or relays, on samples
-    that are known of all of them."""
-    if not layer.members:
-        return spikes[layer.name]
-    parts = []
-    for member in layer.members:
-        part = spikes[member.source]
-        if member.phase is None:
-            part = part.flatten(2)
-        elif member.relay and part.ndim == 5:
-            part = part[..., member.phase[0] :: member.stride[0], member.phase[1] :: member.stride[1]]
-            part = part[..., : layer.shape[1], : layer.shape[2]]
-            missing = [layer.shape[axis] - part.shape[axis + 2] for axis in (2, 1)]
-            part = torch.nn.functional.pad(part, (0, missing[0], 0, missing[1]))
-        parts.append(part)
-    common = min(part.shape[1] for part in parts)
-    return torch.cat([part[:, :common] for part in parts], 2)
-
-
-def _prepare(
-    chain: Chain,
-    layer: ChipLayer,
-    seen: torch.Tensor,
-    value: float,
-    span: Pair,
-    limits: Mapping[str, float],
-) -> LayerTask:
-    own = len(layer.map.weight) - layer.relays
-    relays = layer.map.weight[own:]
-    linear = replace(layer.map, weight=layer.map.weight[:own] * value, bias=layer.map.bias[:own])
-    flat = seen.flatten(0, 1)
-    count = min(len(flat), JUDGING_FRAMES)
-    judging = torch.linspace(0, len(flat) - 1, count).round().long()
-    bounds = {name: np.full(own, limit) for name, limit in limits.items()}
-    bounds["sum"] = SUM_MAX / np.maximum(row_bounds(linear.weight, span), 1e-12)
-    if linear.bias.any():
-        bounds["bias"] = BIAS_MAX / np.maximum(np.abs(linear.bias), 1e-12)
-    if layer.threshold is None:
-        peak = _membrane_peak(layer, linear, seen)
-        longer = max(1.0, (chain.semantics.timesteps or 0) / len(seen))
-        bounds["membrane"] = np.full(own, NEVER_FIRES / max(HEADROOM * longer * peak, 1e-12))
-    else:
-        bounds["threshold"] = np.full(own, (NEVER_FIRES - 1) / layer.threshold)
-    others = torch.ones(len(flat), dtype=torch.bool)
-    others[judging] = False
-    judged = columns(linear, flat, judging, JUDGING_ENTRIES)
-    return LayerTask(layer, linear, relays, flat, judged, others.nonzero().flatten(), span, bounds)
-
-
-def _membrane_peak(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> float:
-    """Largest ``|v|`` of a readout in calibration, in units of its currents."""
-    currents = apply_map(linear, seen.flatten(0, 1).float()).view(*seen.shape[:2], *layer.shape)
-    shape = (-1, *[1] * (len(layer.shape) - 1))
-    keep_u, keep_v, bias = (
-        torch.as_tensor(a.reshape(shape) if a.ndim else a, dtype=torch.float32)
-        for a in (1 - layer.current_leak, 1 - layer.voltage_leak, linear.bias)
-    )
-    u = v = torch.zeros_like(currents[0])
-    peak = 0.0
-    for current in currents:
-        u = keep_u * u + current
-        v = keep_v * v + u + bias
-        peak = max(peak, float(v.abs().max()))
-    return peak
 
 
 def _relay_limit(layer: ChipLayer, bits: int, scales: Scales) -> dict[str, float]:
@@ -270,9 +197,11 @@ def _with_relays(task: LayerTask, candidate: Candidate, bits: int) -> Candidate:
     )
 
 
-def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int) -> LavaNet:
+def _assemble(
+    chain: Chain, grid: InputGrid, chosen: list[tuple[LayerTask, Candidate]], steps: int
+) -> LavaNet:
     layers: list[Layer] = [Input(chain.input_shape)]
-    for layer, candidate in zip(chain.layers, chosen, strict=True):
+    for layer, (task, candidate) in zip(chain.layers, chosen, strict=True):
         if layer.flattens:
             layers.append(Flatten((int(np.prod(layers[-1].shape)),)))
         neuron = Cuba(
@@ -283,7 +212,8 @@ def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int
         bias = candidate.bias if candidate.bias.any() else None
         linear = layer.map
         if isinstance(linear, Matrix):
-            layers.append(Dense(candidate.weight, neuron, bias))
+            weight, recurrent = task.parts(candidate.weight)
+            layers.append(Dense(weight, neuron, bias, recurrent, layer.delay))
         else:
             geometry = (linear.stride, linear.padding, linear.dilation, linear.groups)
             layers.append(Conv(layer.shape, candidate.weight, neuron, bias, *geometry))
@@ -293,7 +223,7 @@ def _assemble(chain: Chain, grid: InputGrid, chosen: list[Candidate], steps: int
         input_name=chain.input_name,
         input_range=grid.range,
         input_scale=grid.scale,
-        readout=None if chain.readout is None else Readout(chain.readout, 64.0 * float(chosen[-1].scale)),
+        readout=None if chain.readout is None else Readout(chain.readout, 64.0 * float(chosen[-1][1].scale)),
         timesteps=chain.semantics.timesteps or steps,
         decode=chain.semantics.decode,
         classes=chain.semantics.classes,

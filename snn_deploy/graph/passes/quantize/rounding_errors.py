@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from snn_deploy.core.errors import Problem
-from snn_deploy.graph.lava.net import DECAY_ONE, IntArray, largest_sum
+from snn_deploy.graph.lava.net import DECAY_ONE, IntArray
 from snn_deploy.graph.lava.rules import SUM_MAX
 from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
@@ -43,7 +43,7 @@ def error_row(task: LayerTask, candidate: Candidate, bits: int) -> dict[str, Any
         "threshold error": float(threshold_error(layer, candidate).max()) / unit,
         "vDecay": int(np.rint(leaks * DECAY_ONE)[0]),
         "leak error": float(np.abs(np.rint(leaks * DECAY_ONE) / DECAY_ONE - leaks).max()),
-        "largest possible sum": largest_sum(task.with_relays(candidate.weight, bits), task.span),
+        "largest possible sum": int(task.sums(task.with_relays(candidate.weight, bits)).max()),
         "sum limit": SUM_MAX,
     }
 

@@ -20,7 +20,6 @@ from itertools import islice
 import numpy as np
 import torch
 
-from snn_deploy.graph.lava.net import row_bounds
 from snn_deploy.graph.lava.rules import SUM_MAX, WEIGHT_MIN
 from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
@@ -121,7 +120,7 @@ def best_candidate(
 def _ranked(few: _Few, candidates: Sequence[Candidate]) -> list[Named]:
     """The scales of ``candidates`` for a few channels, the best first, earlier ones before their equals;
     without those whose sums could wrap."""
-    possible = [c for c in candidates if row_bounds(c.weight, few.task.span).max() <= SUM_MAX]
+    possible = [c for c in candidates if few.task.sums(c.weight).max() <= SUM_MAX]
     ranked = sorted(possible, key=few.error)
     return [(candidate.chosen_by, candidate.scale) for candidate in ranked]
 
@@ -163,7 +162,7 @@ def _few(task: LayerTask) -> _Few:
     if channels <= 2 * _FEW or task.judged.shape[0] > 1:
         return _Few(task, np.ones(channels))
     largest = np.argsort(-np.abs(task.map.weight.reshape(channels, -1)).max(1), kind="stable")
-    sums = np.argsort(-row_bounds(task.map.weight, task.span), kind="stable")
+    sums = np.argsort(-task.sums(task.map.weight), kind="stable")
     heavy = np.union1d(largest[:quarter], sums[:quarter])
     light = largest[~np.isin(largest, heavy)]
     light = light[np.linspace(0, len(light) - 1, _FEW - len(heavy)).round().astype(np.int64)]
@@ -196,7 +195,7 @@ def _best_of_every_channel(task: LayerTask, best: Candidate, bits: int) -> Candi
     for tried in _channel_scales(task, bits):
         candidate = integers(task, np.minimum(tried, task.cap), "channel", bits)
         errors = current_errors(task, candidate)
-        better = (errors < least) & (row_bounds(candidate.weight, task.span) <= SUM_MAX)
+        better = (errors < least) & (task.sums(candidate.weight) <= SUM_MAX)
         scale, least = np.where(better, candidate.scale, scale), np.where(better, errors, least)
     found = integers(task, scale, "channel", bits)
     return found if task.computed_as_stored(found.weight, bits) else best

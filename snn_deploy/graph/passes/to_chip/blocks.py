@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snn_deploy.graph.lava.net import IntArray
 from snn_deploy.graph.passes.to_chip.layers import Member
 from snn_deploy.graph.passes.to_chip.terms import Term
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, MergeError, Pair, Window, with_groups
@@ -36,11 +37,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One population, or one relay, of a layer: its first channel, how many, and what feeds it."""
+    """One population, or one relay, of a layer: its first channel, how many, what feeds it, and what of its
+    own spikes returns to it."""
 
     first: int
     count: int
     terms: tuple[Term, ...]
+    loops: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def matrix_of(rows: Sequence[Rows], before: Layout) -> Matrix:
     for row in rows:
         for term in row.terms:
             assert isinstance(term.map, Matrix)
-            columns = _columns(term, before)
+            columns = places_of(term, before)
             used = term.map.weight.any(0)
             if (columns[used] < 0).any():
                 raise MergeError(f"reads elements of '{term.source}' that no relay holds")
@@ -125,7 +128,7 @@ def matrix_of(rows: Sequence[Rows], before: Layout) -> Matrix:
     return Matrix(weight, np.zeros(shape[0]))
 
 
-def _columns(term: Term, before: Layout) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def places_of(term: Term, before: Layout) -> IntArray:
     """For every element of a term's source its place in the flattened layer before, -1 for none."""
     held = [member for member in before.members if member.source == term.source]
     if held[0].phase is None or len(before.shape) == 1:

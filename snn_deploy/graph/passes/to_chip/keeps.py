@@ -9,11 +9,14 @@ import numpy as np
 
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.dynamics import discretise, parameters
-from snn_deploy.graph.passes.keeps import POPULATIONS, paths
+from snn_deploy.graph.passes.keeps import paths
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, with_groups
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.shapes import shapes_from_input
+from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
+
+NEURONS = (*SPIKING_NODES, *INTEGRATOR_NODES)
 
 _ROUNDING = 1e-12
 """Relative, of the float64 in which thresholds are computed."""
@@ -29,7 +32,7 @@ def populations_placed(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
                 placed.setdefault(member.name, []).append((layer, member))
     rule = "every population is in one layer with its neurons"
     for name, node in graph.nodes.items():
-        if not isinstance(node, POPULATIONS):
+        if not isinstance(node, NEURONS):
             continue
         found = placed.get(name, [])
         if len(found) != 1:
@@ -67,7 +70,7 @@ def _same_neurons(
 def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     """A population is fed by those that fed it, and by no others."""
     before: dict[str, dict[str, int]] = {}
-    for ((source,), (target,)), ways in paths(graph, lambda name: (name,)).items():
+    for ((source,), (target,)), ways in paths(graph, lambda name: (name,), NEURONS).items():
         before.setdefault(target, {})[source] = ways
     (output,) = (name for name, node in graph.nodes.items() if isinstance(node, nir.Output))
     dead = {name for name, node in graph.nodes.items() if _zeroes(node)}
@@ -76,10 +79,12 @@ def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     for layer in chain.layers:
         blocks = _blocks(layer, channels)
         for member in (m for m in held_by(layer) if not m.relay):
-            population = isinstance(graph.nodes.get(member.name), POPULATIONS)
+            population = isinstance(graph.nodes.get(member.name), NEURONS)
             wanted = before.get(member.name if population else output, {})
-            rows = blocks[member.first : member.first + member.count]
-            fed = {source for source, columns in layout.items() if rows[:, columns].any()}
+            own = _at(member)
+            fed = {source for source, columns in layout.items() if blocks[own, columns].any()}
+            if layer.recurrent is not None:
+                fed |= {other.source for other in held_by(layer) if layer.recurrent[own, _at(other)].any()}
             silent = {source for source, ways in wanted.items() if ways > 1 or dead & set(layer.nodes)}
             if fed - wanted.keys() or wanted.keys() - fed - silent:
                 what = f"is fed by {_listed(fed)}, before by {_listed(wanted)}"
@@ -97,6 +102,10 @@ def _zeroes(node: nir.NIRNode) -> bool:
 def held_by(layer: ChipLayer) -> tuple[Member, ...]:
     """The members of a layer; one for a layer that is one population."""
     return layer.members or (Member(layer.name, layer.name, 0, layer.shape[0]),)
+
+
+def _at(member: Member) -> slice:
+    return slice(member.first, member.first + member.count)
 
 
 def _layout(layer: ChipLayer) -> dict[str, slice]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from snn_deploy.graph.lava.net import IntArray
 from snn_deploy.graph.passes.protocol import parts
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Pair, Window
 from snn_deploy.graph.semantics import Comparison, Semantics
@@ -59,6 +60,8 @@ class ChipLayer:
         fires_at: ``>=`` or ``>``.
         members: what the channels hold, relays last; empty when they are the one population ``name``.
         nodes: hub names of what became this layer, relays left out.
+        recurrent: the map ``[N, N]`` of the layer's own spikes of the step before, added to W x.
+        delay: whole steps that every synapse of W waits, ``[N, N_in]``.
     """
 
     name: str
@@ -72,6 +75,8 @@ class ChipLayer:
     fires_at: Comparison
     members: tuple[Member, ...] = ()
     nodes: tuple[str, ...] = ()
+    recurrent: FloatArray | None = None
+    delay: IntArray | None = None
 
     @property
     def relays(self) -> int:

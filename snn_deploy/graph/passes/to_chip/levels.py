@@ -29,6 +29,7 @@ from snn_deploy.graph.passes.to_chip.blocks import (
     window_of,
 )
 from snn_deploy.graph.passes.to_chip.layers import NETX, ChipLayer, Member
+from snn_deploy.graph.passes.to_chip.synapses import DelayError, delays_of, recurrent_of
 from snn_deploy.graph.passes.to_chip.terms import Shape, Term
 from snn_deploy.graph.passes.to_chip.windows import (
     FloatArray,
@@ -48,7 +49,8 @@ SIGNED_BYTE = 127
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """Neurons, and the maps that feed them; leaks, threshold and bias are a number or one per channel."""
+    """Neurons, the maps that feed them, and those of their own spikes of the step before (``loops``); leaks,
+    threshold and bias are a number or one per channel."""
 
     name: str
     shape: Shape
@@ -57,6 +59,7 @@ class Population:
     current_leak: FloatArray
     voltage_leak: FloatArray
     threshold: FloatArray | None
+    loops: tuple[Term, ...] = ()
 
     @property
     def weights_name(self) -> str:
@@ -66,7 +69,7 @@ class Population:
     @property
     def nodes(self) -> tuple[str, ...]:
         """Hub names of the neurons and of everything merged into the maps before them."""
-        merged = dict.fromkeys(node for term in self.terms for node in term.nodes)
+        merged = dict.fromkeys(node for term in (*self.terms, *self.loops) for node in term.nodes)
         return (*merged, self.name) if self.name not in merged else tuple(merged)
 
     def normalised(self) -> Population:
@@ -77,6 +80,7 @@ class Population:
         return replace(
             self,
             terms=tuple(replace(term, map=scaled(_known(term), rows)) for term in self.terms),
+            loops=tuple(replace(term, map=scaled(_known(term), rows)) for term in self.loops),
             bias=self.bias * rows,
             threshold=np.ones(()),
         )
@@ -123,6 +127,9 @@ class Arrangement:
         for level, beside in self._populations.items():
             try:
                 layer, before = self._layer(level, beside, needs[level], before)
+            except DelayError as error:
+                self._refuse(beside, str(error), "one delay per synapse", "put neurons into one of them")
+                return []
             except MergeError as error:
                 self._refuse(beside, str(error), RELAYED, "a projection there")
                 return []
@@ -229,7 +236,7 @@ class Arrangement:
         terms = [self._relay(source, phase, level) for source, phase in needs]
         rows, members, first = [], [], 0
         for population in beside:
-            rows.append(Rows(first, population.shape[0], population.terms))
+            rows.append(Rows(first, population.shape[0], population.terms, population.loops))
             members.append(Member(population.name, population.name, first, population.shape[0]))
             first += population.shape[0]
         for (source, phase), term in zip(needs, terms, strict=True):
@@ -257,6 +264,8 @@ class Arrangement:
             fires_at=self._fires_at,
             members=tuple(members) if len(members) > 1 else (),
             nodes=tuple(dict.fromkeys(node for p in beside for node in p.nodes)),
+            recurrent=recurrent_of(rows),
+            delay=delays_of(rows, before),
         )
         return layer, Layout(shape, tuple(members))
 

@@ -5,6 +5,8 @@ Between two populations everything linear becomes one map (pooling is merged int
 :mod:`snn_deploy.graph.passes.to_chip.neurons`, its input gain and offset folded into weights and biases. A
 threshold without memory (the OR of a maximum over spikes) is a neuron that forgets everything. Branches and
 sums, of spikes or of currents, become channels of the chain (:mod:`snn_deploy.graph.passes.to_chip.levels`).
+Spikes that return to their own population, and spikes that wait, become a second matrix and delays of dense
+layers (:mod:`snn_deploy.graph.passes.to_chip.loops`).
 A network that ends in weights, in a sum or in an integrator is read by the membrane of neurons that never
 fire. All of it is exact.
 
@@ -21,13 +23,14 @@ import nir
 import numpy as np
 
 from snn_deploy.core.errors import Problem, UnsupportedError
-from snn_deploy.graph.dynamics import discretise, parameters
+from snn_deploy.graph.dynamics import delay_steps, discretise, parameters
 from snn_deploy.graph.passes.protocol import Change, Made, Pass
 from snn_deploy.graph.passes.to_chip.keeps import populations_placed, wired_as_before
 from snn_deploy.graph.passes.to_chip.layers import NETX, Chain, ChipLayer, ReadoutKind
 from snn_deploy.graph.passes.to_chip.levels import Arrangement, Population
+from snn_deploy.graph.passes.to_chip.loops import apart, fed_back
 from snn_deploy.graph.passes.to_chip.neurons import CubaForm, per_channel
-from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply
+from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply, delayed
 from snn_deploy.graph.passes.to_chip.windows import Matrix, identity, scaled
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
@@ -112,8 +115,6 @@ class _Lowering:
     def take(self, name: str) -> None:
         """Follow one node. Behind a refused one nothing linear is known: only the node itself is checked."""
         plan, node = self._plan, self._plan.node(name)
-        if name in plan.feedback:
-            self._problem(name, "is fed back", "no loops between layers", "train without recurrence")
         if name == plan.input:
             self._values[name] = (Term(name, plan.shapes[name]),)
             return
@@ -127,19 +128,23 @@ class _Lowering:
             self._neuron(name, node, value)
         elif isinstance(node, nir.Threshold):
             self._threshold(name, node, value)
+        elif isinstance(node, nir.Delay):
+            self._values[name] = self._delay(name, node, value)
         else:
             self._values[name] = self._linear(name, node, value)
 
     def _sum(self, name: str) -> Value | None:
         terms: list[Term] = []
-        if name in self._plan.feedback:
-            return None
         for source in self._plan.sources[name]:
             value = self._values[source]
             if value is None:
                 return None
             terms += value
-        return tuple(terms)
+        try:
+            return (*terms, *fed_back(self._plan, name))
+        except RefusalError as refusal:
+            self.problems.append(refusal.problem)
+            return None
 
     def _linear(self, name: str, node: nir.NIRNode, value: Value | None) -> Value | None:
         before = self._plan.shapes[(*self._plan.sources[name], *self._plan.feedback.get(name, ()))[0]]
@@ -156,6 +161,19 @@ class _Lowering:
             self.steps.append(f"merge '{name}' with the weights beside it")
         elif isinstance(node, nir.Affine | nir.Linear) and any(term.pools for term in value):
             self.steps.append(f"merge the pooling before '{name}' into its weights")
+        return found
+
+    def _delay(self, name: str, node: nir.Delay, value: Value | None) -> Value | None:
+        if value is None:
+            return None
+        steps = delay_steps(node, self.semantics)
+        steps = np.broadcast_to(steps, self._plan.shapes[name]) if steps.ndim else steps
+        try:
+            found = delayed(value, name, steps)
+        except RefusalError as refusal:
+            self.problems.append(refusal.problem)
+            return None
+        self.steps.append(f"let the synapses of '{name}' wait")
         return found
 
     def _neuron(self, name: str, node: nir.NIRNode, value: Value | None) -> None:
@@ -219,11 +237,16 @@ class _Lowering:
                 "train the layer before a CUBA neuron without bias",
             )
         bias = bias * cuba.gain + np.broadcast_to(cuba.offset, bias.shape)
-        gained = tuple(
+        gained = [
             replace(term, map=scaled(linear, cuba.gain)) for term, linear in zip(terms, maps, strict=True)
-        )
+        ]
+        try:
+            sent, own = apart(name, gained, self._closed)
+        except RefusalError as refusal:
+            self.problems.append(refusal.problem)
+            return
         population = Population(
-            name, shape, gained, bias, cuba.current_leak, cuba.voltage_leak, cuba.threshold
+            name, shape, sent, bias, cuba.current_leak, cuba.voltage_leak, cuba.threshold, own
         )
         if cuba.threshold is not None and cuba.threshold.ndim:
             population = population.normalised()
@@ -236,7 +259,7 @@ class _Lowering:
             return
         integrates = [term.source for term in value if term.source in self._integrators]
         only = value[0] if len(value) == 1 else None
-        if only is None or only.map is not None:
+        if only is None or only.map is not None or only.wait.any() or only.late:
             if integrates:
                 self._problem(integrates[0], "is not the output alone", "a membrane is read as it is")
                 return

@@ -1,17 +1,18 @@
 """Linear values between populations: sums of terms, each one map of one population's spikes.
 
-A node of the hub that is linear (weights, pooling, scaling, flattening) turns every term into another. A bias
-belongs to the sum, so it goes into the first term.
+A node of the hub that is linear (weights, pooling, scaling, flattening, waiting) turns every term into
+another. A bias belongs to the sum, so it goes into the first term.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import nir
 import numpy as np
 
 from snn_deploy.core.errors import Problem
+from snn_deploy.graph.lava.net import IntArray
 from snn_deploy.graph.passes.to_chip.layers import NETX
 from snn_deploy.graph.passes.to_chip.neurons import per_channel
 from snn_deploy.graph.passes.to_chip.windows import (
@@ -48,6 +49,9 @@ class Term:
         flat: whether s is flattened on the way.
         weights: hub name of the weights in the map, empty without any.
         nodes: hub names of everything that was merged into the map.
+        wait: steps that s waits before the map: one number, or one per element of the flattened source; with
+            a matrix also one per synapse, ``[N, N_in]``.
+        late: whether s are the spikes of the step before, by an edge that closes a loop.
     """
 
     source: str
@@ -56,6 +60,8 @@ class Term:
     flat: bool = False
     weights: str = ""
     nodes: tuple[str, ...] = ()
+    wait: IntArray = field(default_factory=lambda: np.zeros((), np.int64))
+    late: bool = False
 
     @property
     def pools(self) -> bool:
@@ -76,6 +82,38 @@ def apply(node: nir.NIRNode, name: str, value: Value, before: Shape, after: Shap
         _apply(node, name, term, before, after, biased=position == 0) for position, term in enumerate(value)
     )
     return tuple(replace(term, nodes=(*term.nodes, name)) for term in applied)
+
+
+def delayed(value: Value, name: str, steps: IntArray) -> Value:
+    """``value`` behind the Delay ``name`` of so many ``steps``: one number, or one per element.
+
+    Raises:
+        RefusalError: a bias would begin late, or elements of one pooling window would wait differently.
+    """
+    return tuple(replace(_delayed(term, name, steps), nodes=(*term.nodes, name)) for term in value)
+
+
+def _delayed(term: Term, name: str, steps: IntArray) -> Term:
+    if not steps.any():
+        return term
+    if term.map is not None and term.map.bias.any():
+        raise RefusalError(
+            name,
+            f"delays the bias of '{term.weights}'",
+            "biases act from the first step on",
+            "put the Delay before the weights, or train them without bias",
+        )
+    steps = steps.reshape(-1) if steps.ndim else steps
+    if isinstance(term.map, Matrix) and steps.ndim:
+        steps = np.broadcast_to(steps[:, None], term.map.weight.shape)
+    elif isinstance(term.map, Window) and steps.ndim:
+        raise RefusalError(
+            name,
+            "elements of a pool or convolution wait differently",
+            "delays of synapses of dense layers",
+            "put the Delay before the pool, or make it one number",
+        )
+    return replace(term, wait=term.wait + steps)
 
 
 def _apply(node: nir.NIRNode, name: str, term: Term, before: Shape, after: Shape, *, biased: bool) -> Term:
