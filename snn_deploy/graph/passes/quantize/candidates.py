@@ -111,6 +111,13 @@ def integers(task: LayerTask, scale: FloatArray, chosen_by: str, bits: int) -> C
     )
 
 
+def only_relays(task: LayerTask, bits: int) -> Candidate:
+    """What is left of a layer of relays: no weights, and a threshold of half of theirs."""
+    none = np.zeros(0, np.int64)
+    threshold = np.asarray(largest_weight(bits) // 2, np.int64)
+    return Candidate(np.ones(()), "relays", task.map.weight.astype(np.int64), none, threshold)
+
+
 def trained_candidate(task: LayerTask, scale: float, bits: int) -> Candidate | None:
     """The integers that the layer was trained with at ``scale``; None when its weights are others, or break a
     limit."""

@@ -47,6 +47,7 @@ from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
     LayerTask,
     largest_weight,
+    only_relays,
     trained_candidate,
 )
 from snn_deploy.graph.passes.quantize.keeps import rounded_only
@@ -151,7 +152,7 @@ class Quantize(Pass[Chain, Quantized]):
         quantized = Quantized(
             net=net,
             scales=tuple(candidate.scale for _, candidate in whole),
-            table=[error_row(task, chosen, bits) for task, chosen in found],
+            table=[error_row(task, chosen, bits) for task, chosen in found if len(task.map.weight)],
             notes=notes(before, grid, bits, self.scales, self.trained),
         )
         return Made(quantized, facts=facts)
@@ -161,7 +162,9 @@ class Quantize(Pass[Chain, Quantized]):
         return rounded_only(change.before, change.after.net, change.after.scales, self.bits)
 
     def _chosen(self, task: LayerTask) -> Candidate | Problem:
-        """The integers of one layer, or why there are none."""
+        """The integers of one layer without its relays, or why there are none."""
+        if not len(task.map.weight):
+            return only_relays(task, self.bits)
         given = None if self.trained is None else _trained_scale(task.layer, self.trained)
         if given is not None:
             return trained_candidate(task, given, self.bits) or not_trained(task.layer.name, self.bits)

@@ -37,6 +37,8 @@ def fired(layer: ChipLayer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
         part = spikes[member.source]
         if member.phase is None:
             part = part.flatten(2)
+            if member.held:
+                part = _waited(part, np.broadcast_to(np.array(member.held), (1, part.shape[2])))
         elif member.relay and part.ndim == 5:
             part = part[..., member.phase[0] :: member.stride[0], member.phase[1] :: member.stride[1]]
             part = part[..., : layer.shape[1], : layer.shape[2]]

@@ -130,12 +130,12 @@ def matrix_of(rows: Sequence[Rows], before: Layout) -> Matrix:
 
 def places_of(term: Term, before: Layout) -> IntArray:
     """For every element of a term's source its place in the flattened layer before, -1 for none."""
-    held = [member for member in before.members if member.source == term.source]
-    if held[0].phase is None or len(before.shape) == 1:
-        return held[0].first + np.arange(int(np.prod(term.shape)))
+    found = [m for m in before.members if (m.source, m.held) == (term.source, term.held)]
+    if found[0].phase is None or len(before.shape) == 1:
+        return found[0].first + np.arange(int(np.prod(term.shape)))
     places = np.full(term.shape, -1, np.int64)
     index = np.arange(int(np.prod(before.shape))).reshape(before.shape)
-    for member in held:
+    for member in found:
         assert member.phase is not None
         (dy, dx), (sy, sx) = member.phase, member.stride
         wanted = places[:, dy::sy, dx::sx]

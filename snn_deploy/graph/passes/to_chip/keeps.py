@@ -10,8 +10,8 @@ import numpy as np
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.dynamics import discretise, parameters
 from snn_deploy.graph.passes.keeps import paths
-from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member
-from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, with_groups
+from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member, held_by
+from snn_deploy.graph.passes.to_chip.waits import largest_weights
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.shapes import shapes_from_input
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
@@ -77,14 +77,14 @@ def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     layout: Mapping[str, slice] = {chain.input_name: slice(0, chain.input_shape[0])}
     channels = chain.input_shape[0]
     for layer in chain.layers:
-        blocks = _blocks(layer, channels)
+        blocks = largest_weights(layer, channels)
         for member in (m for m in held_by(layer) if not m.relay):
             population = isinstance(graph.nodes.get(member.name), NEURONS)
             wanted = before.get(member.name if population else output, {})
-            own = _at(member)
+            own = member.rows
             fed = {source for source, columns in layout.items() if blocks[own, columns].any()}
             if layer.recurrent is not None:
-                fed |= {other.source for other in held_by(layer) if layer.recurrent[own, _at(other)].any()}
+                fed |= {other.source for other in held_by(layer) if layer.recurrent[own, other.rows].any()}
             silent = {source for source, ways in wanted.items() if ways > 1 or dead & set(layer.nodes)}
             if fed - wanted.keys() or wanted.keys() - fed - silent:
                 what = f"is fed by {_listed(fed)}, before by {_listed(wanted)}"
@@ -99,15 +99,6 @@ def _zeroes(node: nir.NIRNode) -> bool:
     return not np.any(weight) or not all(np.all(factor) for factor in factors)
 
 
-def held_by(layer: ChipLayer) -> tuple[Member, ...]:
-    """The members of a layer; one for a layer that is one population."""
-    return layer.members or (Member(layer.name, layer.name, 0, layer.shape[0]),)
-
-
-def _at(member: Member) -> slice:
-    return slice(member.first, member.first + member.count)
-
-
 def _layout(layer: ChipLayer) -> dict[str, slice]:
     """Per population that a layer holds or relays, the first of its channels to the last."""
     found: dict[str, slice] = {}
@@ -115,16 +106,6 @@ def _layout(layer: ChipLayer) -> dict[str, slice]:
         first = found[member.source].start if member.source in found else member.first
         found[member.source] = slice(first, member.first + member.count)
     return found
-
-
-def _blocks(layer: ChipLayer, channels: int) -> FloatArray:
-    """Largest weight from every channel of the layer before to every channel, ``[C_out, C_in]``."""
-    if isinstance(layer.map, Matrix):
-        weight = layer.map.weight.reshape(len(layer.map.weight), channels, -1)
-    else:
-        weight = with_groups(layer.map, 1).weight.reshape(layer.shape[0], channels, -1)
-    largest: FloatArray = np.abs(weight).max(2)
-    return largest
 
 
 def _listed(names: Iterable[str]) -> str:

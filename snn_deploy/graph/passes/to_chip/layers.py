@@ -26,6 +26,7 @@ class Member:
         first, count: which channels.
         stride, phase: a relay's neuron ``(c, i, k)`` holds the source's spike at
             ``(c, stride i + phase, stride k + phase)``, per axis; phase None is the source flattened.
+        held: steps that a relay holds the spikes back: nothing, one number, or one per neuron.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Member:
     count: int
     stride: Pair = (1, 1)
     phase: Pair | None = (0, 0)
+    held: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> slice:
+        """Which channels these are."""
+        return slice(self.first, self.first + self.count)
 
     @property
     def relay(self) -> bool:
@@ -82,6 +89,11 @@ class ChipLayer:
     def relays(self) -> int:
         """How many channels, the last ones, only pass on spikes: any weight above the threshold does it."""
         return sum(member.count for member in self.members if member.relay)
+
+
+def held_by(layer: ChipLayer) -> tuple[Member, ...]:
+    """The members of a layer; one for a layer that is one population."""
+    return layer.members or (Member(layer.name, layer.name, 0, layer.shape[0]),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

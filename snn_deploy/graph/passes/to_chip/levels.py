@@ -7,13 +7,15 @@ synapse, so that each spike in is a spike out. A relay is at rest before every s
 matter. In zero-delay arithmetic this is exact; in Lava every layer delays both paths alike.
 
 A relay beside a strided layer holds the phases of the source that are still needed, see
-:mod:`snn_deploy.graph.passes.to_chip.blocks`.
+:mod:`snn_deploy.graph.passes.to_chip.blocks`. Spikes that wait before a recurrent layer are held by relays
+too, in the layer before it, since netx gives both matrices of a recurrent layer the same delays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,15 +31,14 @@ from snn_deploy.graph.passes.to_chip.blocks import (
     window_of,
 )
 from snn_deploy.graph.passes.to_chip.layers import NETX, ChipLayer, Member
+from snn_deploy.graph.passes.to_chip.populations import Population, known_map, number, side_by_side
 from snn_deploy.graph.passes.to_chip.synapses import DelayError, delays_of, recurrent_of
 from snn_deploy.graph.passes.to_chip.terms import Shape, Term
 from snn_deploy.graph.passes.to_chip.windows import (
-    FloatArray,
     Matrix,
     MergeError,
     Pair,
     Window,
-    scaled,
     with_groups,
 )
 from snn_deploy.graph.semantics import Comparison
@@ -47,48 +48,12 @@ SIGNED_BYTE = 127
 """Lava keeps the geometry of a convolution, groups included, in signed bytes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Population:
-    """Neurons, the maps that feed them, and those of their own spikes of the step before (``loops``); leaks,
-    threshold and bias are a number or one per channel."""
+class Need(NamedTuple):
+    """What a layer has to relay: spikes of ``source``, in which ``phase`` of strides, how long ``held``."""
 
-    name: str
-    shape: Shape
-    terms: tuple[Term, ...]
-    bias: FloatArray
-    current_leak: FloatArray
-    voltage_leak: FloatArray
-    threshold: FloatArray | None
-    loops: tuple[Term, ...] = ()
-
-    @property
-    def weights_name(self) -> str:
-        """Hub name of the weights before it, or its own."""
-        return "+".join(dict.fromkeys(term.weights for term in self.terms if term.weights)) or self.name
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Hub names of the neurons and of everything merged into the maps before them."""
-        merged = dict.fromkeys(node for term in (*self.terms, *self.loops) for node in term.nodes)
-        return (*merged, self.name) if self.name not in merged else tuple(merged)
-
-    def normalised(self) -> Population:
-        """The same neurons with the threshold 1 in every channel."""
-        if self.threshold is None:
-            return self
-        rows = 1.0 / self.threshold
-        return replace(
-            self,
-            terms=tuple(replace(term, map=scaled(_known(term), rows)) for term in self.terms),
-            loops=tuple(replace(term, map=scaled(_known(term), rows)) for term in self.loops),
-            bias=self.bias * rows,
-            threshold=np.ones(()),
-        )
-
-
-def _known(term: Term) -> Window | Matrix:
-    assert term.map is not None
-    return term.map
+    source: str
+    phase: Pair | None
+    held: tuple[int, ...] = ()
 
 
 class Arrangement:
@@ -101,7 +66,8 @@ class Arrangement:
         self._shapes = {source: shape, **{p.name: p.shape for p in populations}}
         self._level = {source: 0}
         for population in populations:
-            self._level[population.name] = 1 + max(self._level[term.source] for term in population.terms)
+            before = (self._level[term.source] + bool(term.held) for term in population.terms)
+            self._level[population.name] = 1 + max(before)
         self._depth = max(self._level.values())
         self._populations = {
             level: [p for p in populations if self._level[p.name] == level]
@@ -171,14 +137,14 @@ class Arrangement:
             self._refuse(beside, f"lie side by side with strides {sorted(direct)}", "one stride per layer")
         self._strides[level] = next(iter(direct), (1, 1))
 
-    def _needs(self) -> dict[int, list[tuple[str, Pair | None]]]:
-        """For every layer what it has to relay: sources and phases, in order."""
-        needs: dict[int, set[tuple[str, Pair | None]]] = {level: set() for level in range(self._depth + 1)}
+    def _needs(self) -> dict[int, list[Need]]:
+        """For every layer what it has to relay, in order."""
+        needs: dict[int, set[Need]] = {level: set() for level in range(self._depth + 1)}
         for level in range(self._depth, 0, -1):
             try:
-                relays = [self._relay(source, phase, level) for source, phase in needs[level]]
+                relays = [self._relay(need, level) for need in needs[level]]
             except MergeError as error:
-                self._refuse(self._populations[level], str(error), RELAYED, "a projection there")
+                self._refuse(self._served(level), str(error), RELAYED, "a projection there")
                 return {}
             for population in self._populations[level]:
                 for term in population.terms:
@@ -187,13 +153,15 @@ class Arrangement:
                 needs[level - 1].update(self._wanted(term, level, None))
         order = list(self._level)
         return {
-            level: sorted(found, key=lambda need: (order.index(need[0]), need[1] or (0, 0)))
+            level: sorted(found, key=lambda n: (order.index(n.source), n.held, n.phase or (0, 0)))
             for level, found in needs.items()
         }
 
-    def _wanted(
-        self, term: Term, level: int, population: Population | None
-    ) -> Iterator[tuple[str, Pair | None]]:
+    def _served(self, level: int) -> list[Population]:
+        """The populations of a layer; of one of relays alone those of the next."""
+        return self._populations[level] or self._populations[level + 1]
+
+    def _wanted(self, term: Term, level: int, population: Population | None) -> Iterator[Need]:
         """What the layer before ``level`` has to relay for ``term``."""
         origin = self._level[term.source]
         found: Collection[Pair | None]
@@ -208,71 +176,88 @@ class Arrangement:
             found = phases(term.map, relayed)
         else:
             found = self._all_phases(term.source, level - 1)
-        if origin < level - 1:
-            yield from ((term.source, phase) for phase in found)
+        if term.held and found != {None} and population is not None:
+            what = f"returns to itself, and delayed spikes of '{term.source}' would pass a layer of images"
+            self._refuse([population], what, "dense layers have delays", "put neurons behind the Delay")
+        elif origin < level - 1:
+            yield from (Need(term.source, phase, term.held) for phase in found)
 
     def _all_phases(self, source: str, level: int) -> set[Pair | None]:
-        if not level or len(self._populations[level][0].shape) == 1:
+        if not level or not self._populations[level] or len(self._populations[level][0].shape) == 1:
             return {None}
         rows, columns = strides_until(self._strides, self._level[source] + 1, level)
         return {(y, x) for y in range(rows) for x in range(columns)}
 
-    def _relay(self, source: str, phase: Pair | None, level: int) -> Term:
-        """What feeds the relay of ``source`` in layer ``level``."""
+    def _relay(self, need: Need, level: int) -> Term:
+        """What feeds the relay for ``need`` in layer ``level``."""
+        source, phase, held = need
         shape = self._shapes[source]
         if phase is None:
             size = int(np.prod(shape))
             check_size((size, size))
-            return Term(source, shape, Matrix(np.eye(size), np.zeros(size)), len(shape) > 1)
+            wait = np.array(held if len(held) > 1 else sum(held), np.int64)
+            return Term(source, shape, Matrix(np.eye(size), np.zeros(size)), len(shape) > 1, wait=wait)
         stride = strides_until(self._strides, self._level[source] + 1, level)
         return Term(source, shape, relay_window(shape[0], stride, phase, (shape[1], shape[2])))
 
     def _layer(
-        self, level: int, beside: list[Population], needs: list[tuple[str, Pair | None]], before: Layout
+        self, level: int, beside: list[Population], needs: list[Need], before: Layout
     ) -> tuple[ChipLayer, Layout]:
-        name = "+".join(p.name for p in beside)
-        if len(beside) > 1 and len({_number(p.threshold) for p in beside}) > 1:
+        served = "+".join(p.name for p in self._served(level))
+        if len(beside) > 1 and len({number(p.threshold) for p in beside}) > 1:
             beside = [p.normalised() for p in beside]
-        terms = [self._relay(source, phase, level) for source, phase in needs]
         rows, members, first = [], [], 0
         for population in beside:
             rows.append(Rows(first, population.shape[0], population.terms, population.loops))
             members.append(Member(population.name, population.name, first, population.shape[0]))
             first += population.shape[0]
-        for (source, phase), term in zip(needs, terms, strict=True):
-            count = len(_known(term).weight)
+        for need in needs:
+            term = self._relay(need, level)
+            count = len(known_map(term).weight)
             rows.append(Rows(first, count, (term,)))
-            stride = (1, 1) if phase is None else strides_until(self._strides, self._level[source] + 1, level)
-            several = sum(other == source for other, _ in needs) > 1
-            where = f"[{phase[0]},{phase[1]}]" if several and phase is not None else ""
-            members.append(Member(f"{source}{where}@{name}", source, first, count, stride, phase))
+            members.append(self._relayed(need, needs, level, served, first, count))
             first += count
         relayed = sum(m.count for m in members if m.relay)
-        shape = (first, *beside[0].shape[1:])
+        name = "+".join(p.name for p in beside or members)
+        shape = (first, *(beside[0].shape[1:] if beside else ()))
         linear = self._map(rows, before, shape, level)
         bias = np.concatenate([*(p.bias for p in beside), np.zeros(relayed)])
-        threshold = beside[0].threshold
         layer = ChipLayer(
             name=name,
-            weights_name="+".join(p.weights_name for p in beside),
+            weights_name="+".join(p.weights_name for p in beside) or name,
             map=replace(linear, bias=bias),
             shape=shape,
-            flattens=any(term.flat for p in beside for term in p.terms) and len(before.shape) > 1,
-            current_leak=_side_by_side([p.current_leak for p in beside], members),
-            voltage_leak=_side_by_side([p.voltage_leak for p in beside], members, relays_leak=False),
-            threshold=None if threshold is None else float(threshold),
+            flattens=len(shape) == 1 < len(before.shape),
+            current_leak=side_by_side([p.current_leak for p in beside], members),
+            voltage_leak=side_by_side([p.voltage_leak for p in beside], members, relays_leak=False),
+            threshold=number(beside[0].threshold) if beside else 0.5,
             fires_at=self._fires_at,
-            members=tuple(members) if len(members) > 1 else (),
+            members=tuple(members) if len(members) > 1 or not beside else (),
             nodes=tuple(dict.fromkeys(node for p in beside for node in p.nodes)),
             recurrent=recurrent_of(rows),
             delay=delays_of(rows, before),
         )
         return layer, Layout(shape, tuple(members))
 
+    def _relayed(
+        self, need: Need, needs: Sequence[Need], level: int, served: str, first: int, count: int
+    ) -> Member:
+        """The neurons of the relay for ``need``, beside those for the other ``needs``."""
+        alike = [other for other in needs if other.source == need.source]
+        late = list(dict.fromkeys(other.held for other in alike if other.held))
+        where, stride = "", (1, 1)
+        if need.phase is not None:
+            stride = strides_until(self._strides, self._level[need.source] + 1, level)
+            where = f"[{need.phase[0]},{need.phase[1]}]" if len(alike) > 1 else ""
+        elif need.held:
+            where = f"[late{1 + late.index(need.held)}]" if len(late) > 1 else "[late]"
+        name = f"{need.source}{where}@{served}"
+        return Member(name, need.source, first, count, stride, need.phase, need.held)
+
     def _map(self, rows: list[Rows], before: Layout, shape: Shape, level: int) -> Window | Matrix:
         only = rows[0].terms[0]
         if len(rows) == 1 == len(rows[0].terms) and len(before.members) == 1:
-            linear = _known(only)
+            linear = known_map(only)
             if isinstance(linear, Window):
                 linear = with_groups(linear, SIGNED_BYTE)
         elif len(shape) == 1:
@@ -280,23 +265,3 @@ class Arrangement:
         else:
             linear = window_of(rows, before, (shape[1], shape[2]), self._strides[level])
         return linear
-
-
-def _number(threshold: FloatArray | None) -> float | None:
-    return None if threshold is None else float(threshold)
-
-
-def _side_by_side(
-    values: Sequence[FloatArray], members: Sequence[Member], *, relays_leak: bool = True
-) -> FloatArray:
-    """One number where all populations share it, else one per channel. Relays forget their current
-    (``relays_leak``); what their voltage does is all the same."""
-    relays = any(member.relay for member in members)
-    wanted = [*values, np.ones(())] if relays and relays_leak else list(values)
-    first = wanted[0]
-    if all(not v.ndim and v == first for v in wanted):
-        return first
-    own = [m for m in members if not m.relay]
-    counts = [m.count for m in own]
-    rows = [np.broadcast_to(v, (n,)) for v, n in zip(values, counts, strict=True)]
-    return np.concatenate([*rows, np.ones(sum(m.count for m in members if m.relay))])

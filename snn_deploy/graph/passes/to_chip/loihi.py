@@ -27,10 +27,12 @@ from snn_deploy.graph.dynamics import delay_steps, discretise, parameters
 from snn_deploy.graph.passes.protocol import Change, Made, Pass
 from snn_deploy.graph.passes.to_chip.keeps import populations_placed, wired_as_before
 from snn_deploy.graph.passes.to_chip.layers import NETX, Chain, ChipLayer, ReadoutKind
-from snn_deploy.graph.passes.to_chip.levels import Arrangement, Population
+from snn_deploy.graph.passes.to_chip.levels import Arrangement
 from snn_deploy.graph.passes.to_chip.loops import apart, fed_back
 from snn_deploy.graph.passes.to_chip.neurons import CubaForm, per_channel
+from snn_deploy.graph.passes.to_chip.populations import Population
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply, delayed
+from snn_deploy.graph.passes.to_chip.waits import waits_kept
 from snn_deploy.graph.passes.to_chip.windows import Matrix, identity, scaled
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
@@ -68,13 +70,17 @@ class Lower(Pass[nir.NIRGraph, Chain]):
             tuple(layers), plan.input, plan.shapes[plan.input], lowering.readout, lowering.semantics
         )
         origins = {layer.name: tuple(n for n in layer.nodes if n in plan.graph.nodes) for layer in layers}
+        for layer in layers:  # relays alone come from what they relay
+            origins[layer.name] = origins[layer.name] or tuple(dict.fromkeys(m.source for m in layer.members))
         origins[layers[-1].name] += (plan.output,)
         return Made(chain, origins, {"steps": list(dict.fromkeys(lowering.steps))})
 
     def ensures(self, change: Change[nir.NIRGraph, Chain]) -> Iterable[Problem]:
-        """Every population is in one layer with its neurons, and is fed by the populations that fed it."""
-        misplaced = list(populations_placed(change.before, change.after))
-        return misplaced or wired_as_before(change.before, change.after)
+        """Every population is in one layer with its neurons, and is fed by the populations that fed it, as
+        late as it was."""
+        graph, chain = change.before, change.after
+        misplaced = [*populations_placed(graph, chain)] or [*wired_as_before(graph, chain)]
+        return misplaced or waits_kept(graph, chain)
 
 
 class _Lowering:
@@ -89,10 +95,7 @@ class _Lowering:
         self._values: dict[str, Value | None] = {}
         self._populations: list[Population] = []
         self._integrators: set[str] = set()
-
-    @property
-    def _closed(self) -> set[str]:
-        return {self._plan.input, *(population.name for population in self._populations)}
+        self._passed = {plan.input}
 
     def layers(self) -> list[ChipLayer]:
         """The chain of what was taken; problems are added to those there are."""
@@ -124,10 +127,12 @@ class _Lowering:
         elif value is not None and any(term.source in self._integrators for term in value):
             self._problem(name, "follows an integrator", "only the last layer may be read by its membrane")
             self._values[name] = None
-        elif isinstance(node, _LEAKY):
-            self._neuron(name, node, value)
-        elif isinstance(node, nir.Threshold):
-            self._threshold(name, node, value)
+        elif isinstance(node, (*_LEAKY, nir.Threshold)):
+            if isinstance(node, nir.Threshold):
+                self._threshold(name, node, value)
+            else:
+                self._neuron(name, node, value)
+            self._passed.add(name)
         elif isinstance(node, nir.Delay):
             self._values[name] = self._delay(name, node, value)
         else:
@@ -241,7 +246,7 @@ class _Lowering:
             replace(term, map=scaled(linear, cuba.gain)) for term, linear in zip(terms, maps, strict=True)
         ]
         try:
-            sent, own = apart(name, gained, self._closed)
+            sent, own = apart(name, gained, self._passed)
         except RefusalError as refusal:
             self.problems.append(refusal.problem)
             return
@@ -276,5 +281,5 @@ class _Lowering:
     def _readout_name(self, value: Value) -> str:
         """The weights before the output, else the node before it, else a name for the sum."""
         names = [term.weights for term in value if term.weights]
-        names += [name for name in self._plan.sources[self._plan.output] if name not in self._closed]
+        names += [name for name in self._plan.sources[self._plan.output] if name not in self._passed]
         return names[0] if names else f"{self._plan.output}.sum"

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import nir
+import numpy as np
 
 from snn_deploy.graph.lava.rules import DELAY_MAX
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value
@@ -39,11 +40,12 @@ def fed_back(plan: Plan, name: str) -> Value:
 def apart(name: str, terms: Collection[Term], earlier: Collection[str]) -> tuple[Value, Value]:
     """The ``terms`` of the population ``name`` that populations ``earlier`` than it send, and its own.
 
-    What an earlier one sent in the step before waits one step more.
+    What an earlier one sent in the step before waits one step more. Netx gives both matrices of a recurrent
+    layer the same delays; so spikes that wait before one are held by a relay.
 
     Raises:
         RefusalError: a loop over several populations, a recurrent convolution, a delay in a loop or in a
-            convolution, or one that is too long.
+            convolution, one that is too long, or that differs between recurrent neurons.
     """
     own = tuple(term for term in terms if term.late and term.source == name)
     sent = tuple(
@@ -75,14 +77,24 @@ def apart(name: str, terms: Collection[Term], earlier: Collection[str]) -> tuple
                 "spikes return to their neurons one step later",
                 "take the Delay out of the loop",
             )
-    if own and any(term.wait.any() for term in sent):
+    if own:
+        sent = tuple(_held(name, term) for term in sent)
+    return sent, own
+
+
+def _held(name: str, term: Term) -> Term:
+    """``term`` with spikes that a relay before the layer holds, in place of synapses that wait."""
+    if not term.wait.any():
+        return term
+    rows = np.atleast_2d(term.wait)
+    if (rows != rows[0]).any():
         raise RefusalError(
             name,
-            "returns to itself, and the spikes that it gets are delayed",
+            f"returns to itself, and its neurons see '{term.source}' with different delays",
             "netx delays both matrices of a recurrent layer alike",
-            "put neurons between the Delay and the recurrent layer",
+            "put the Delay before the weights, or neurons behind it",
         )
-    return sent, own
+    return replace(term, wait=np.zeros((), np.int64), held=tuple(rows[0].tolist()))
 
 
 def _check_wait(name: str, term: Term) -> None:

@@ -52,6 +52,7 @@ class Term:
         wait: steps that s waits before the map: one number, or one per element of the flattened source; with
             a matrix also one per synapse, ``[N, N_in]``.
         late: whether s are the spikes of the step before, by an edge that closes a loop.
+        held: steps that a relay before the layer holds s: nothing, one number, or one per element.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Term:
     nodes: tuple[str, ...] = ()
     wait: IntArray = field(default_factory=lambda: np.zeros((), np.int64))
     late: bool = False
+    held: tuple[int, ...] = ()
 
     @property
     def pools(self) -> bool:

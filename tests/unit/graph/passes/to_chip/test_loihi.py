@@ -161,19 +161,12 @@ def test_all_problems_come_at_once_by_node() -> None:
     expected = [
         ("conv2: two layers of weights follow each other", "put neurons before it"),
         ("odd: parameters differ between neurons of a channel", ""),
-        ("delay: node type 'Delay'", ""),
+        ("negative: a convolution, or an image, of delayed spikes of 'lif'", "netx ignores the delays"),
         ("negative: v_threshold - v_reset is -1", "positive"),
     ]
     for what, rule in expected:
         assert any(p.startswith(what) and rule in p for p in problems), (what, problems)
     assert len(problems) == len(expected)
-
-
-def test_feedback_is_refused() -> None:
-    nodes = {"fc": nir.Linear(np.eye(2)), "lif": lif((2,)), "back": nir.Linear(np.eye(2))}
-    edges = [("input", "fc"), ("fc", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "output")]
-    problems = _problems(graph(nodes, edges, (2,), (2,)))
-    assert any("is fed back" in p for p in problems)
 
 
 def test_bias_into_a_current_that_remembers_is_refused() -> None:
