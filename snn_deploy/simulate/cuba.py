@@ -129,6 +129,7 @@ def run(
     *,
     drive: torch.Tensor | None = None,
     recurrent: torch.Tensor | None = None,
+    returned: torch.Tensor | None = None,
     resets: frozenset[int] = frozenset(),
     probe: bool = False,
 ) -> Activity:
@@ -138,6 +139,7 @@ def run(
         currents: ``64 a`` for every step, ``[T, B, *shape]``; float32 is overwritten with the spikes.
         drive: ``64 b`` that varies in time, in addition to the neurons' own bias, ``[T, B, *shape]``.
         recurrent: ``64 W_rec``, ``[N, N]``, applied to the population's own spikes of the step before.
+        returned: what returns in place of these spikes, ``[T, B, N]``, where it is not negative.
         resets: steps before which u and v are set to 0.
         probe: also return u and v of every step.
     """
@@ -151,7 +153,10 @@ def run(
         if t in resets:
             u, v = torch.zeros_like(u), v.zero_()
         if recurrent is not None and t > 0:
-            current = current + spikes[t - 1].to(recurrent.dtype) @ recurrent.T
+            own = spikes[t - 1]
+            if returned is not None:
+                own = torch.where(returned[t - 1] < 0, own, returned[t - 1])
+            current = current + own.to(recurrent.dtype) @ recurrent.T
         u = _charge(neurons, u, current)
         if neurons.keep_voltage is None:
             v.copy_(u)

@@ -21,7 +21,7 @@ from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.lava.io import read_net
-from snn_deploy.graph.lava.net import STATE_LIMIT, Input, LavaNet, Pair, Population, neuron_of
+from snn_deploy.graph.lava.net import STATE_LIMIT, Dense, Input, LavaNet, Pair, Population, neuron_of
 from snn_deploy.graph.lava.rules import simulation_problems
 from snn_deploy.graph.lava.spans import join, spiking_layers, split
 from snn_deploy.graph.types import Trace, given_spikes
@@ -146,7 +146,13 @@ class Loihi:
                 x = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
             is_readout = self.net.readout is not None and name == self.net.names[-1]
             resets = _reset_steps(len(x), reset[0], reset[1] + position)
-            activity = self._population(position, layer, x, input_range, resets, probe or is_readout)
+            returned = None
+            if forced and isinstance(layer, Dense) and layer.recurrent is not None:
+                unknown = x.new_full((*x.shape[:2], *layer.shape), -1.0)
+                returned = join(self.net, name, unknown, forced)
+            activity = self._population(
+                position, layer, x, input_range, resets, probe or is_readout, returned
+            )
             results.append(activity)
             x, input_range = join(self.net, name, activity.spikes, forced), (0, 1)
         return results
@@ -159,6 +165,7 @@ class Loihi:
         input_range: Pair,
         resets: frozenset[int],
         probe: bool,
+        returned: torch.Tensor | None,
     ) -> Activity:
         if isinstance(layer, Input):
             neurons = cuba.prepare(neuron_of(layer), None, layer.shape, 0, x.device, driven=True)
@@ -171,7 +178,9 @@ class Loihi:
             self._prepared[key] = synapses, neurons
         synapses, neurons = self._prepared[key]
         currents = synapse.currents(synapses, x)
-        return cuba.run(neurons, currents, recurrent=synapses.recurrent, resets=resets, probe=probe)
+        return cuba.run(
+            neurons, currents, recurrent=synapses.recurrent, returned=returned, resets=resets, probe=probe
+        )
 
 
 def _reset_steps(steps: int, interval: int | None, offset: int) -> frozenset[int]:

@@ -226,7 +226,7 @@ def row_bounds(weight: npt.NDArray[Any], input_range: Pair = (0, 1)) -> npt.NDAr
     """Largest ``|sum|`` that each row of ``weight [N, ...]``, or any part of it, can reach for inputs in
     ``input_range`` and 0."""
     low, high = min(input_range[0], 0), max(input_range[1], 0)
-    rows = weight.reshape(len(weight), -1)
+    rows = weight.reshape(len(weight), int(np.prod(weight.shape[1:])))
     positive = np.maximum(rows, 0).sum(1)
     negative = rows.sum(1) - positive
     bounds: npt.NDArray[Any] = np.maximum(

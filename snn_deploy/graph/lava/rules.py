@@ -35,6 +35,7 @@ THRESHOLD_MAX = (1 << 17) - 1
 SUM_MAX = 1 << 17
 """64 x 2^17 = 2^23: the largest sum that the 24-bit current holds."""
 DELAY_MAX = 62
+RECURRENT_DELAYS = "netx delays both matrices of a recurrent layer alike"
 _INT8_MAX = 127
 _INT16_MAX = (1 << 15) - 1
 
@@ -206,6 +207,9 @@ def _dense_weights(name: str, layer: Dense) -> Iterator[Problem]:
             LAVA,
             "another scale, or at least one weight > 0",
         )
+    if layer.delay is not None and layer.recurrent is not None:
+        hint = "a layer of relays before it that waits"
+        yield Problem(name, "delays beside recurrent weights", RECURRENT_DELAYS, LAVA, hint)
     if layer.delay is not None and (layer.delay.min() < 0 or layer.delay.max() > DELAY_MAX):
         yield Problem(name, f"delay {_span(layer.delay)}", f"delays lie in 0..{DELAY_MAX}", LAVA)
 

@@ -99,6 +99,8 @@ def best_candidate(
     scale keeps the limits."""
     if not task.map.weight.any():
         return None
+    if not task.judged.any():
+        return _widest_legal(task, bits)
     few = _few(task)
     ranked = _ranked(few, [integers(few.task, scale, name, bits) for name, scale in _scales(task, bits)])
     rounded = (integers(task, scale, name, bits) for name, scale in ranked)
@@ -115,6 +117,14 @@ def best_candidate(
         for candidate in _compensated(task, few, ranked, known, bits):
             finals.enter(candidate)
     return finals.winner()
+
+
+def _widest_legal(task: LayerTask, bits: int) -> Candidate | None:
+    """The largest scale that clips no weight and keeps all limits: for a layer that calibration shows nothing,
+    where errors of currents say nothing."""
+    largest = min(_widest(task.map.weight, bits), float(task.cap.min()))
+    tried = (integers(task, np.asarray(largest * f), "unseen", bits) for f in (1.0, *_BELOW))
+    return next((candidate for candidate in tried if task.legal(candidate.weight, bits)), None)
 
 
 def _ranked(few: _Few, candidates: Sequence[Candidate]) -> list[Named]:

@@ -9,9 +9,8 @@ that does, so that float rounding cannot turn one into the other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import nir
@@ -31,11 +30,13 @@ from snn_deploy.graph.lava.net import (
     Population,
     neuron_of,
 )
-from snn_deploy.graph.lava.rules import structure_problems
+from snn_deploy.graph.lava.rules import RECURRENT_DELAYS, structure_problems
 from snn_deploy.graph.passes.journal import Names
-from snn_deploy.graph.passes.keeps import POPULATIONS, paths
+from snn_deploy.graph.passes.keeps import paths
 from snn_deploy.graph.passes.protocol import Change, Made, Pass
-from snn_deploy.graph.semantics import Decode, Semantics, write_semantics
+from snn_deploy.graph.passes.to_chip.branches import branches
+from snn_deploy.graph.passes.to_chip.waits import ENDS, waits
+from snn_deploy.graph.semantics import Decode, Semantics, read_semantics, write_semantics
 from snn_deploy.graph.shapes import shapes_from_input
 
 DT = 1e-3
@@ -50,7 +51,8 @@ class FromLava(Pass[LavaNet, nir.NIRGraph]):
     """The NIR graph of a ``.net`` network.
 
     A population that is driven through its bias becomes one weight per channel; recurrent weights become a
-    node ``NAME.recurrent`` that is fed back.
+    node ``NAME.recurrent`` that is fed back. Delays become a node ``NAME.delay`` before the weights or behind
+    them; where neither can say them, weights of every number of steps have a branch of their own.
 
     Attributes:
         scales: S of every population, or of its channels; 1 for a foreign file, whose currents then count
@@ -65,8 +67,9 @@ class FromLava(Pass[LavaNet, nir.NIRGraph]):
     weights_names: Sequence[str] | None = field(default=None, metadata={"journal": False})
 
     def requires(self, before: LavaNet) -> Iterable[Problem]:
-        """No network that means nothing; no delays; analog input only as an image; no currents or voltages
-        without leak beside others that leak; no readout with a bias and a current that remembers."""
+        """No network that means nothing; no delays beside recurrence; analog input only as an image; no
+        currents or voltages without leak beside others that leak; no readout with a bias and a current that
+        remembers."""
         return structure_problems(before) or _problems(before)
 
     def apply(self, before: LavaNet) -> Made[nir.NIRGraph]:
@@ -75,38 +78,48 @@ class FromLava(Pass[LavaNet, nir.NIRGraph]):
         found = list(self.scales or [1.0] * len(net.names))
         names = list(self.weights_names or [f"{name}.weights" for name in net.names])
         nodes: dict[str, nir.NIRNode] = {net.input_name: nir.Input({"input": np.array(net.input_shape)})}
-        previous, shape, position = net.input_name, net.input_shape, 0
+        ends, shape, position = [net.input_name], net.input_shape, 0
         edges: list[tuple[str, str]] = []
         origins: dict[str, Names] = {}
 
-        def add(name: str, node: nir.NIRNode, origin: str) -> None:
-            nonlocal previous
+        def add(name: str, node: nir.NIRNode, origin: str, sources: Sequence[str]) -> list[str]:
             nodes[name], origins[name] = node, (origin,)
-            edges.append((previous, name))
-            previous = name
+            edges.extend((source, name) for source in sources)
+            return [name]
+
+        def wait(name: str, steps: IntArray, origin: str, sources: Sequence[str]) -> list[str]:
+            return add(name, nir.Delay(DT * steps), origin, sources) if steps.any() else list(sources)
 
         for layer in net.layers:
             if isinstance(layer, Input) and layer.neuron is None:
                 continue
+            name = net.names[position]
             if isinstance(layer, Flatten):
                 flat = nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
-                add(f"{previous}.flatten", flat, net.names[position])
+                ends = add(f"{ends[0]}.flatten", flat, name, ends)
                 continue
-            scale, weights_name, name = found[position], names[position], net.names[position]
+            scale, weights_name = found[position], names[position]
             unit = scale * (net.input_scale if position == 0 else 1.0)
             readout = position == len(net.names) - 1 and net.readout is not None
             if weights_name == name and not readout:
                 weights_name = f"{name}.weights"
-            add(weights_name, _weights(layer, unit, scale, shape), name)
+            if isinstance(layer, Dense) and layer.delay is not None:
+                given, ends = ends, []
+                for number, branch in enumerate(branches(layer)):
+                    part = replace(layer, weight=branch.weight, bias=None if number else layer.bias)
+                    last = f"{number + 1}" if number else ""
+                    arrived = wait(f"{name}.delay{last}", branch.before, name, given)
+                    weighted = add(f"{weights_name}{last}", _weights(part, unit, scale, shape), name, arrived)
+                    ends += wait(f"{name}.delay{last}", branch.behind, name, weighted)
+            else:
+                ends = add(weights_name, _weights(layer, unit, scale, shape), name, ends)
             if weights_name != name:
-                add(name, _neurons(layer, scale, readout), name)
+                ends = add(name, _neurons(layer, scale, readout), name, ends)
             if isinstance(layer, Dense) and layer.recurrent is not None:
-                back = f"{name}.recurrent"
-                nodes[back] = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
-                origins[back] = (name,)
-                edges += [(name, back), (back, name)]
+                back = nir.Linear((layer.recurrent / _wide(scale, 2)).astype(np.float32))
+                edges.append((add(f"{name}.recurrent", back, name, [name])[0], name))
             shape, position = layer.shape, position + 1
-        add("output", nir.Output({"output": np.array(shape)}), net.names[-1])
+        add("output", nir.Output({"output": np.array(shape)}), net.names[-1], ends)
         graph = nir.NIRGraph(nodes, edges, metadata={}, type_check=False)
         decode: Decode = "last" if net.decode == "last" else "mean"
         semantics = Semantics(
@@ -136,12 +149,29 @@ class FromLava(Pass[LavaNet, nir.NIRGraph]):
             if threshold is not None and not (threshold > silent).all():
                 what = f"fires at {np.min(threshold):g}"
                 yield Problem(name, what, "thresholds lie above the last state that does not fire")
-        loops = [n for n, p in zip(net.names, net.populations, strict=True) if _recurrent(p) is not None]
-        held = [name for name in net.names if isinstance(graph.nodes[name], POPULATIONS)]
-        wanted = {*pairwise([net.input_name, *held, "output"]), *((name, name) for name in loops)}
-        found = paths(graph, lambda name: (name,))
-        if found != Counter({((a,), (b,)): 1 for a, b in wanted}):
-            yield Problem("graph", f"ways {sorted(found)}", "a chain with the loops of the file")
+        yield from _wired(net, graph)
+
+
+def _wired(net: LavaNet, graph: nir.NIRGraph) -> Iterator[Problem]:
+    """What is not the chain of the file, with its loops and delays."""
+    wanted: Counter[tuple[Names, Names]] = Counter()
+    before = (net.input_name,)
+    late = waits(graph, read_semantics(graph))
+    for name, layer in zip(net.names, net.populations, strict=True):
+        apart = len(branches(layer)) if isinstance(layer, Dense) else 1
+        here = (name if isinstance(graph.nodes[name], ENDS) else "output",)
+        wanted[before, here] = apart
+        if _recurrent(layer) is not None:
+            wanted[here, here] = 1
+        if isinstance(layer, Dense) and layer.delay is not None and layer.weight.any():
+            used = layer.delay[layer.weight != 0]
+            if (found := late[here[0]].get(before[0])) != (span := (int(used.min()), int(used.max()))):
+                yield Problem(name, f"delays {found}, in the file {span}", "delays are kept")
+        before = here
+    if before != ("output",):
+        wanted[before, ("output",)] = 1
+    if (found_ways := paths(graph, lambda name: (name,), ENDS)) != wanted:
+        yield Problem("graph", f"ways {sorted(found_ways)}", "a chain with the loops of the file")
 
 
 def _recurrent(layer: Population) -> IntArray | None:
@@ -163,8 +193,8 @@ def _problems(net: LavaNet) -> list[Problem]:
         if isinstance(layer, Input) and (len(layer.shape) < 3 or remembers):
             what = f"neurons of shape {layer.shape} driven through their bias"
             problems.append(Problem(name, what, "an image (C, H, W), and currents without memory"))
-        if isinstance(layer, Dense) and layer.delay is not None and layer.delay.any():
-            problems.append(Problem(name, "delays of single synapses", "one delay per neuron"))
+        if isinstance(layer, Dense) and layer.delay is not None and layer.recurrent is not None:
+            problems.append(Problem(name, "delays beside recurrent weights", RECURRENT_DELAYS))
         if remembers and biased and name == last:
             what = "a readout with a bias and a current that remembers"
             problems.append(Problem(name, what, "integrators start at their resting potential"))

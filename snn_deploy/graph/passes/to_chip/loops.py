@@ -12,7 +12,7 @@ from dataclasses import replace
 import nir
 import numpy as np
 
-from snn_deploy.graph.lava.rules import DELAY_MAX
+from snn_deploy.graph.lava.rules import DELAY_MAX, RECURRENT_DELAYS
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value
 from snn_deploy.graph.passes.to_chip.windows import Matrix
 from snn_deploy.graph.types import INTEGRATOR_NODES, Plan
@@ -91,7 +91,7 @@ def _held(name: str, term: Term) -> Term:
         raise RefusalError(
             name,
             f"returns to itself, and its neurons see '{term.source}' with different delays",
-            "netx delays both matrices of a recurrent layer alike",
+            RECURRENT_DELAYS,
             "put the Delay before the weights, or neurons behind it",
         )
     return replace(term, wait=np.zeros((), np.int64), held=tuple(rows[0].tolist()))

@@ -28,6 +28,8 @@ def away_from_thresholds(net: nir.NIRGraph) -> nir.NIRGraph:
     for node in net.nodes.values():
         if hasattr(node, "v_threshold"):
             node.v_threshold = np.maximum(node.v_threshold, node.v_reset) + 0.0371
+        elif isinstance(node, nir.Threshold):
+            node.threshold = node.threshold + 0.0371
     return net
 
 

@@ -111,10 +111,11 @@ def test_recurrence_analog_input_and_biases_beside_memory_fire_alike(kind: str, 
 
 def test_what_the_hub_cannot_say_is_refused() -> None:
     neuron, remembers = Cuba.of(4096, 0, 20), Cuba.of(1000, 0, 20)
-    weight, delay = np.full((2, 4), 6), np.full((2, 4), 3)
+    weight, delay, back = np.full((2, 4), 6), np.full((2, 4), 3), np.full((2, 2), 6)
     read = Dense(np.full((2, 2), 6), Cuba.of(1000, 2000, NEVER_FIRES), np.array([1, 2]))
+    late = Dense(weight, neuron, recurrent=back, delay=delay)
     net = LavaNet(
-        (Input((4,), neuron), Dense(weight, neuron, delay=delay), Dense(np.full((2, 2), 6), remembers), read),
+        (Input((4,), neuron), late, Dense(np.full((2, 2), 6), remembers), read),
         ("driven", "late", "endless", "read"),
         readout=Readout("membrane", 64.0),
     )
