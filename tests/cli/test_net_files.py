@@ -128,15 +128,28 @@ def test_what_no_graph_can_say_is_still_simulated_and_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net = random_net(1, "delays")
-    write_net(net, tmp_path / "late.net")
+    endless = tuple(
+        replace(layer, neuron=Cuba.of(1000, 0, 90)) if isinstance(layer, Conv | Dense) else layer
+        for layer in net.layers
+    )
+    write_net(replace(net, layers=endless), tmp_path / "late.net")
     np.savez(tmp_path / "x.npz", x=random_input(net, 1, STEPS, SAMPLES).astype(np.float32))
     file, data = str(tmp_path / "late.net"), ["--data", str(tmp_path / "x.npz")]
     assert _json(capsys, "simulate", file, *data)["accuracy"] is None
     for command in (["simulate", file, "--backend", "reference"], ["report", file, "--out", str(tmp_path)]):
         assert exit_code([*command, *data]) == 3
-        assert "delays of single synapses" in capsys.readouterr().err
+        assert "currents or voltages without leak" in capsys.readouterr().err
     answers = _json(capsys, "check", file, "--target", "loihi2,nir", code=3)
     assert [a["verdict"] for a in answers] == ["yes", "cannot tell", "no"]
+
+
+def test_delays_of_synapses_have_a_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = random_net(1, "delays")
+    write_net(net, tmp_path / "late.net")
+    np.savez(tmp_path / "x.npz", x=random_input(net, 1, STEPS, SAMPLES).astype(np.float32))
+    command = ["simulate", str(tmp_path / "late.net"), "--backend", "reference"]
+    assert exit_code([*command, "--data", str(tmp_path / "x.npz")]) == 0
+    assert "100.000 % of" in capsys.readouterr().out
 
 
 def test_report_and_other_formats(

@@ -120,8 +120,8 @@ def best_candidate(
 
 
 def _widest_legal(task: LayerTask, bits: int) -> Candidate | None:
-    """The largest scale that clips no weight and keeps all limits: for a layer that calibration shows nothing,
-    where errors of currents say nothing."""
+    """The largest scale that clips no weight and keeps all limits: for a layer that sees nothing in
+    calibration, where errors of currents say nothing."""
     largest = min(_widest(task.map.weight, bits), float(task.cap.min()))
     tried = (integers(task, np.asarray(largest * f), "unseen", bits) for f in (1.0, *_BELOW))
     return next((candidate for candidate in tried if task.legal(candidate.weight, bits)), None)
