@@ -8,7 +8,8 @@ with n synapses of b weight bits and i index bits takes, in blocks of 64 synapse
 bits, i = 0 for a dense row. A neuron spends one output axon per core that it reaches.
 
 We cut every population into equal tiles, one tile per core, and look for the fewest tiles that keep all four
-counts, with one axon per source neuron, one axon per output neuron to the host, and no weights shared. That
+counts, with one axon per source neuron, one axon per output neuron to the host, and no weights shared; the
+neurons of a recurrent layer are sources of all its tiles as well. That
 placement exists, so its cores are an upper bound; sharing weights, as nengo-loihi does for convolutions, can
 only save. The lower bound fills every core with compartments. Tiles and search are our choice.
 """
@@ -86,16 +87,22 @@ def index_bits(compartments: IntArray) -> IntArray:
     return widths[np.searchsorted(widths, needed)]
 
 
-def dense_tiles(sources: int, neurons: int, fan_out: int, core: Core) -> Tiles | None:
-    """Fewest tiles of a fully connected population whose neurons reach ``fan_out`` cores each."""
+def dense_tiles(
+    sources: int, neurons: int, fan_out: int, core: Core, *, recurrent: bool = False
+) -> Tiles | None:
+    """Fewest tiles of a fully connected population whose neurons reach ``fan_out`` cores each, and with
+    ``recurrent`` its own."""
     size = np.arange(1, min(core.compartments, neurons) + 1)
+    sources += neurons * recurrent
+    sent = fan_out + recurrent * -(-neurons // size)
     bits = sources * synapse_bits(size, core.weight_bits)
-    fits = (bits <= core.synapse_bits) & (size * fan_out <= core.output_axons)
+    fits = (bits <= core.synapse_bits) & (size * sent <= core.output_axons)
     if sources > core.input_axons or not fits.any():
         return None
     cores = -(-neurons // int(size[fits].max()))
     even = -(-neurons // cores)
-    return Tiles((even,), cores, even, sources, even * fan_out, int(bits[even - 1]), cores)
+    axons = even * (fan_out + recurrent * cores)
+    return Tiles((even,), cores, even, sources, axons, int(bits[even - 1]), cores)
 
 
 def window_tiles(window: Window, fan_out: int, core: Core) -> Tiles | None:
@@ -168,6 +175,8 @@ def place(network: Network, limits: Limits) -> Placement:
             highest, fan_out = None, 1
             continue
         rows.insert(0, _row(layer, tiles, core))
+        if layer.delay is not None:
+            findings.append(_unknown(layer.name, "delays of synapses, whose bits nobody states", ""))
         highest = None if highest is None else highest + tiles.cores
         fan_out = tiles.reached
     neurons = sum(int(np.prod(layer.shape)) for layer in layers)
@@ -184,7 +193,8 @@ def place(network: Network, limits: Limits) -> Placement:
 
 def _tiles(layer: ChipLayer, fan_out: int, core: Core) -> Tiles | None:
     if isinstance(layer.map, Matrix):
-        return dense_tiles(layer.map.weight.shape[1], len(layer.map.weight), fan_out, core)
+        outputs, inputs = layer.map.weight.shape
+        return dense_tiles(inputs, outputs, fan_out, core, recurrent=layer.recurrent is not None)
     return window_tiles(layer.map, fan_out, core)
 
 
@@ -213,7 +223,7 @@ def _row(layer: ChipLayer, tiles: Tiles, core: Core) -> Row:
 
 def _no_tile(layer: ChipLayer, fan_out: int, core: Core, limits: Limits) -> Finding:
     """A layer that no tile fits: sharing axons or weights might still place it."""
-    inputs = layer.map.weight.shape[1]
+    inputs = layer.map.weight.shape[1] + (0 if layer.recurrent is None else len(layer.recurrent))
     if isinstance(layer.map, Matrix) and inputs > core.input_axons:
         found, limit = f"{inputs:,} input axons", limits.input_axons_per_core
         allowed = span_words("at most", limit.value) if limit and limit.value else ""

@@ -15,6 +15,7 @@ from support.graphs import conv, graph, lif
 
 from snn_deploy.graph.passes.to_chip.windows import Window
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.types import Plan
 from snn_deploy.hardware.fit import fit
 from snn_deploy.hardware.placement.loihi1 import Core, dense_tiles, index_bits, synapse_bits, window_tiles
 from snn_deploy.hardware.profile import load_profile
@@ -152,10 +153,53 @@ def test_too_many_inputs_of_a_dense_layer():
     assert found.placement.cores == (1, None)
 
 
+def looped(*through: str) -> Plan:
+    """Three inputs, four neurons ``n`` that see themselves through ``b``, and the nodes of ``through``."""
+    nodes = {
+        "a": nir.Linear(np.ones((4, 3), np.float32)),
+        "n": lif((4,)),
+        "m": lif((4,)),
+        "b": nir.Linear(np.ones((4, 4), np.float32)),
+    }
+    back = list(itertools.pairwise(["n", *through, "b", "n"]))
+    left = {name: node for name, node in nodes.items() if name != "m" or name in through}
+    return make_plan(graph(left, [("input", "a"), ("a", "n"), *back, ("n", "output")], (3,), (4,)))
+
+
+def test_a_recurrent_layer_is_its_own_source():
+    """3 + 4 axons of 4 synapses: 4 * 8 + 10 bits are one unit of 64 each. Each neuron has an axon to the host
+    and one to its own core."""
+    found = fit(looped(), LOIHI)
+    assert found.verdict == "fits"
+    (row,) = found.placement.rows
+    used = {name: use.amount for name, use in row.uses.items()}
+    assert used == {"compartments": 4, "input axons": 7, "output axons": 8, "synapse bits": 7 * 64}
+
+
+@pytest.mark.parametrize("neurons", [1, 7, 1000, 5000])
+def test_tiles_of_a_recurrent_layer_keep_every_limit(neurons):
+    """Every neuron has an axon to every tile, its own among them, and two to other layers."""
+    tiles = dense_tiles(30, neurons, 2, CHIP, recurrent=True)
+    if tiles is None:
+        assert 30 + neurons > CHIP.input_axons
+        return
+    (size,) = tiles.box
+    assert tiles.cores == -(-neurons // size)
+    assert tiles.input_axons == 30 + neurons <= CHIP.input_axons
+    assert tiles.output_axons == size * (2 + tiles.cores) <= CHIP.output_axons
+    per_axon = int(synapse_bits(np.array(size), CHIP.weight_bits))
+    assert tiles.synapse_bits == (30 + neurons) * per_axon <= CHIP.synapse_bits
+
+
+def test_bits_of_delays_are_unknown():
+    nodes = {"z": nir.Delay(np.full(3, 2e-4)), "a": nir.Linear(np.ones((4, 3), np.float32)), "n": lif((4,))}
+    found = fit(chain(nodes, (3,), (4,)), LOIHI)
+    assert found.verdict == "cannot tell"
+    assert "delays of synapses" in found.unknowns[0].found
+
+
 def test_what_cannot_be_lowered_is_only_counted():
-    nodes = {"a": nir.Linear(np.ones((4, 3), np.float32)), "b": nir.Linear(np.ones((4, 4), np.float32))}
-    edges = [("input", "a"), ("a", "n"), ("n", "b"), ("b", "n"), ("n", "output")]
-    found = fit(make_plan(graph({**nodes, "n": lif((4,))}, edges, (3,), (4,))), LOIHI)
+    found = fit(looped("m"), LOIHI)
     assert found.verdict == "cannot tell"
     assert found.placement.cores == (1, None)
     assert "cannot be lowered" in found.unknowns[0].found
