@@ -115,7 +115,7 @@ def test_becomes_onnx_and_lava(build, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def recurrent(folder: Path) -> nir.NIRGraph:
-    """A loop, and a delay that differs within the layer."""
+    """A loop over two populations, and a delay that differs within the layer."""
     nodes = {
         "w": nir.Linear(weights(5, 3)),
         "n": lif(5),
@@ -130,6 +130,7 @@ def recurrent(folder: Path) -> nir.NIRGraph:
         ("r", "n"),
         ("n", "late"),
         ("late", "t"),
+        ("t", "r"),
         ("t", "output"),
     ]
     return write(folder, nodes, edges, (3,), (5,))
@@ -140,7 +141,8 @@ def test_what_one_format_cannot_say_the_other_can(tmp_path: Path, capsys: pytest
     assert export(tmp_path, "onnx,lava", "--json") == 3
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert all(problem["what"].startswith("[lava]") for problem in problems)
-    assert {"r", "late"} <= {name for problem in problems for name in problem["where"].split(", ")}
+    assert [problem["where"] for problem in problems] == ["n"]
+    assert "in a loop over several populations" in problems[0]["what"]
     assert not (tmp_path / "bundle").exists()
     assert export(tmp_path, "onnx", "--onnx", "step,scan,unrolled") == 0
 
