@@ -36,7 +36,8 @@ from snn_deploy.graph.readers.shaped import EXAMPLE
 from snn_deploy.graph.readers.tracing import function_name, is_sum
 from snn_deploy.graph.shapes import Shape
 
-_SAME = {"contiguous", "clone", "detach", "float", "to", "dropout", "dropout2d", "alpha_dropout"}
+_SAME = {"contiguous", "clone", "detach", "float", "to"}
+_DROPOUTS = {"dropout", "dropout1d", "dropout2d"}
 _SHAPING = {
     "view",
     "reshape",
@@ -59,9 +60,11 @@ KNOWN = (
     "layers, sums, flatten, cat, and over time: loops, stack, mean, sum, view, flatten(0, 1), transpose, "
     "repeat"
 )
+RECURRENT = "for recurrence RLeaky of snnTorch or LIFRecurrentCell of Norse"
 _WAYS = {
     **dict.fromkeys(("max", "amax"), "the mean, the sum or the last step, or return every step"),
     **dict.fromkeys(("mul", "truediv", "div"), "a VoltageScaler, or scaled weights"),
+    **dict.fromkeys(_DROPOUTS, "training=self.training, or nn.Dropout"),
     "sub": "a layer with the opposite weights, and the sum",
     **dict.fromkeys(
         ("rand_like", "bernoulli", "gt", "lt", "ge", "le"), "make the spikes of the input before"
@@ -110,7 +113,7 @@ class OverTime(Builder):
             return self._stack(where, first, int(argument(node, 1, "dim", 0)))
         if name in CONCATENATIONS:
             return self._cat(where, first, int(argument(node, 1, "dim", 0)))
-        if name in _SAME:
+        if name in _SAME or (name in _DROPOUTS and not argument(node, 2, "training", True)):
             return first
         if name == "getitem" and isinstance(first, tuple | list):
             return first[args[1]]
@@ -157,7 +160,8 @@ class OverTime(Builder):
         still = {v.form for v in (left, right)} == {"still", "step"} and left.axis == right.axis
         if not still and replace(left, terms=()) != replace(right, terms=()):
             what = f"adds {left.words} and {right.words}"
-            raise RefusalError(where, what, "values of one step, laid out alike", "x[t] of both")
+            rule, way = "values of one step, laid out alike", f"x[t] of both; {RECURRENT}"
+            raise RefusalError(where, what, rule, way)
         terms = self._added(where, left.terms, right.terms)
         return replace(left if left.form == "step" else right, terms=terms)
 

@@ -19,7 +19,7 @@ from snn_deploy.graph.readers.builder import RefusalError, Terms
 from snn_deploy.graph.readers.calling import Calling, Layout, Result
 from snn_deploy.graph.readers.forms import LAID_OUT, Form, State, Value, called, unfolded
 from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.over_time import OverTime
+from snn_deploy.graph.readers.over_time import RECURRENT, OverTime
 from snn_deploy.graph.readers.shaped import EXAMPLE
 from snn_deploy.graph.readers.torch_modules.known import (
     DROPPED,
@@ -109,7 +109,8 @@ class Unrolled(OverTime):
             raise self._unknown(path)
         if not isinstance(value, Value):
             rule = "layers work on spikes and currents"
-            raise RefusalError(path, "is not given a value of the network", rule, "its input first: layer(x)")
+            way = f"its input first: layer(x); {RECURRENT}"
+            raise RefusalError(path, "is not given a value of the network", rule, way)
         name = kind(type(module))
         if name in DROPPED:
             return value
@@ -126,6 +127,9 @@ class Unrolled(OverTime):
         if name in (*FLATTENS, *FOLDS):
             return self._shaped(path, path, node, value)
         multi = getattr(module, "step_mode", "s") == "m"
+        if name == "spikingjelly.Delay" and not multi:
+            way = "functional.set_step_mode(net, 'm')"
+            raise RefusalError(path, "a delay in a loop over time", "it counts its own steps", way)
         if multi and value.form != "sequence":
             way = "functional.set_step_mode(net, 's')"
             raise RefusalError(path, f"a multi-step layer on {value.words}", LAID_OUT["sequence"], way)
