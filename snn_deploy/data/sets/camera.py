@@ -60,9 +60,9 @@ def camera(options: CameraOptions, *, timesteps: int, cache: Path | None = None)
         DataError: the images are not there or not usable.
         ConfigError: the camera would not see all of an image, or its settings do not fit together.
     """
-    images = _images(options)
+    images = images_of(options)
     name = f"camera of {images.name}"
-    settings = _camera(options, images.shape)
+    settings = camera_for(options, images.shape)
     key = {
         "data": name,
         "revision": REVISION,
@@ -89,7 +89,12 @@ def camera(options: CameraOptions, *, timesteps: int, cache: Path | None = None)
     return assemble(name, content, parts, options, images.classes, notes, settings.sensor)
 
 
-def _images(options: CameraOptions) -> DataSet:
+def images_of(options: CameraOptions) -> DataSet:
+    """The images that are shown, of intensities from 0 to 1.
+
+    Raises:
+        DataError: they are not there or not usable.
+    """
     try:
         return DATASETS.get(options.of).factory(options.image_options(), timesteps=1)  # type: ignore[no-any-return]
     except DataError as error:
@@ -99,7 +104,7 @@ def _images(options: CameraOptions) -> DataSet:
         ) from None
 
 
-def _camera(options: CameraOptions, shape: tuple[int, int, int]) -> Camera:
+def camera_for(options: CameraOptions, shape: tuple[int, int, int]) -> Camera:
     """The camera for images ``(C, h, w)``.
 
     Raises:
@@ -129,7 +134,7 @@ def _camera(options: CameraOptions, shape: tuple[int, int, int]) -> Camera:
     )
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """Frames ``[n, T, C, H, W]`` of some recordings, how many entries were limited, how many events they
     have, and how many lie in no frame."""
 
@@ -144,7 +149,7 @@ def _film(images: DataSet, camera: Camera, options: CameraOptions, timesteps: in
     splits = (images.train, images.validation, images.test)
     progress = Counted(f"camera of {images.name}", "recordings", sum(len(split) for split in splits))
     limited, events, outside = 0, 0, 0
-    for block in _blocks(splits, camera, options, timesteps):
+    for block in blocks(splits, camera, options, timesteps):
         put(block.frames)
         progress.add(len(block.frames))
         limited += block.limited
@@ -157,12 +162,12 @@ def _film(images: DataSet, camera: Camera, options: CameraOptions, timesteps: in
     }
 
 
-def _blocks(
+def blocks(
     splits: tuple[Split, ...], camera: Camera, options: CameraOptions, timesteps: int
-) -> Iterator[_Block]:
+) -> Iterator[Block]:
     """Blocks in order, made by as many threads as there are cores for this process."""
     threads = options.workers or max(1, (os.cpu_count() or 1) // world_of_environment().local_size)
-    waiting: deque[Future[_Block]] = deque()
+    waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="camera") as pool:
         for intensity, numbers in _shown(splits, max(1, _BLOCK // camera.size**2)):
             if len(waiting) >= _AHEAD * threads:
@@ -193,7 +198,7 @@ def _intensity(images: torch.Tensor) -> NDArray[np.float64]:
 
 def _block(
     intensity: NDArray[np.float64], numbers: range, camera: Camera, options: CameraOptions, timesteps: int
-) -> _Block:
+) -> Block:
     binner = Binner(camera.sensor, timesteps, options)
     recordings = record(intensity, camera, numbers)
     frames = np.empty((len(recordings), *binner.shape), np.uint8)
@@ -201,4 +206,4 @@ def _block(
     for number, events in enumerate(recordings):
         frames[number], over = binner.frames(events)
         limited += over
-    return _Block(frames, limited, sum(map(len, recordings)), binner.outside)
+    return Block(frames, limited, sum(map(len, recordings)), binner.outside)

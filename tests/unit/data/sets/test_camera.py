@@ -175,11 +175,11 @@ def test_what_tells_real_images_apart_is_kept():
     """Nearest class mean on the frames of 2,000 real images, beside the same on the images."""
     real_data("FashionMNIST/raw")
     options = CameraOptions(of="fashion-mnist", images={"root": real_data("FashionMNIST/raw")})
-    images = module._images(options)
+    images = module.images_of(options)
     split = images.test
     part = torch.arange(2000)
     pixels = split.batch(part)[0]
-    seen = module._camera(options, images.shape)
+    seen = module.camera_for(options, images.shape)
     frames = np.concatenate(
         [
             module._block(module._intensity(pixels[n : n + 50]), range(n, n + 50), seen, options, 4).frames
