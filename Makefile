@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A machine with an NVIDIA device gets the registry's normal torch, every other one the pinned set.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
-EXTRAS := events,interop,sweep,dev
+EXTRAS := events,interop,sweep,docs,dev
 RUNS := runs
 BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow wheel-check faults fuzz embedded interop schemas lint build clean
+.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop schemas lint build clean
 
 help:
 	@echo "make demo         set up, distil, export, prove, price and report on the embedded data set"
@@ -24,6 +24,7 @@ help:
 	@echo "make interop      run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
 	@echo "make schemas      write the JSON schemas of docs/schemas from the code"
 	@echo "make lint         ruff, mypy and the floors of the design"
+	@echo "make docs         the documentation as a site in site/, without network; any warning is an error"
 	@echo "make build        sdist and wheel"
 
 install: $(STAMP)
@@ -79,6 +80,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 build: $(STAMP)
 	rm -rf dist
