@@ -4,7 +4,7 @@ A step is ``{"kind": "step", "step", "epoch", "lr", "loss", "terms"}``, an epoch
 ``{"kind": "epoch", "epoch", "step", "loss", "train_accuracy", "validation_accuracy", "best"}`` and for a
 spiking network ``"firing_rate"`` (spikes per neuron and step) and ``"sops_per_sample"`` (synaptic operations)
 of the validation samples. Steps and epochs count from 1. There are no times in it: a run and its resumed
-twin write the same bytes.
+twin write the same bytes. TensorBoard also shows the firing rate of every layer and a picture of inputs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.distill.pictures import picture
 
 _CURVES = ("loss", "train_accuracy", "validation_accuracy", "firing_rate", "sops_per_sample")
 
@@ -74,11 +78,16 @@ class Metrics:
         scalars = {"loss": record["loss"], "lr": record["lr"], **record["terms"]}
         self._plot("train", scalars, record["step"])
 
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Write one epoch."""
+    def inputs(self, x: torch.Tensor) -> None:
+        """Show samples ``x [T, B, *shape]`` on the board."""
+        self._board.add_image("inputs", picture(x), 0)
+
+    def epoch(self, record: dict[str, Any], rates: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Write one epoch; the board also shows the firing ``rates`` by layer."""
         self._write({"kind": "epoch", **record})
         scalars = {name: record[name] for name in _CURVES if name in record}
         self._plot("epoch", scalars, record["step"])
+        self._plot("firing_rate", rates, record["step"])
 
     def flush(self) -> Mark:
         """Put everything on disk; what there is of the file by now."""
@@ -96,6 +105,6 @@ class Metrics:
         self._stream.write(line)
         self._digest.update(line)
 
-    def _plot(self, group: str, scalars: dict[str, float], step: int) -> None:
+    def _plot(self, group: str, scalars: Mapping[str, float], step: int) -> None:
         for name, value in scalars.items():
             self._board.add_scalar(f"{group}/{name}", value, step)

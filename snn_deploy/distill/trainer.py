@@ -26,6 +26,7 @@ from snn_deploy.core.errors import InterruptedRunError
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.data.loading.loaders import BatchOrder
 from snn_deploy.data.loading.resident import resident
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.batches import Batches
 from snn_deploy.distill.checkpoint import (
@@ -48,6 +49,8 @@ from snn_deploy.distill.step import GradientStep
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.recipes.recipe import TrainSpec
 
+SHOWN = 8
+"""Samples in the picture of inputs."""
 STEPS_PER_FLUSH = 16
 """Losses are read from the device this many at a time; one that is not finite is seen that much later."""
 
@@ -168,6 +171,8 @@ class _Trainer:
         self.started = self.saved = time.monotonic()
 
     def run(self) -> Fit:
+        if self.metrics is not None and not self.now.step:
+            self.metrics.inputs(self.data.validation.batch(spread(len(self.data.validation), SHOWN)))
         self.report(PhaseStarted(self.phase.name, self.spec.epochs, self.now.step, self.steps))
         try:
             while self.now.epoch < self.spec.epochs:
@@ -257,7 +262,7 @@ class _Trainer:
             **_activity(scores),
         }
         if self.metrics is not None:
-            self.metrics.epoch(record)
+            self.metrics.epoch(record, scores.rates)
         self.save()
         self.report(
             EpochDone(

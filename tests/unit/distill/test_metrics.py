@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.distill.metrics import NOTHING, Mark, Metrics
+from snn_deploy.distill.pictures import picture
 
 
 def step(number: int, loss: float) -> dict[str, object]:
@@ -36,6 +38,40 @@ def test_what_follows_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
         (2, pytest.approx(1.5)),
     ]
     assert [e.value for e in board.Scalars("epoch/validation_accuracy")] == [1.0]
+
+
+def test_the_board_shows_rates_by_layer_and_the_inputs(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, keep=NOTHING, next_step=1)
+    metrics.inputs(torch.ones(3, 2, 2, 5, 4))
+    record = {
+        "epoch": 1, "step": 7, "loss": 1.5, "train_accuracy": 0.5, "validation_accuracy": 1.0, "best": True,
+        "sops_per_sample": 40.0,
+    }  # fmt: skip
+    metrics.epoch(record, {"conv.neuron": 0.25})
+    metrics.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert [(e.step, e.value) for e in board.Scalars("firing_rate/conv.neuron")] == [(7, 0.25)]
+    assert [e.value for e in board.Scalars("epoch/sops_per_sample")] == [40.0]
+    (image,) = board.Images("inputs")
+    assert (image.width, image.height) == (8, 5)
+    assert "conv.neuron" not in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_pictures_by_hand() -> None:
+    """Two steps of one sample: an OFF event twice at (0, 1), an ON event once at (1, 0)."""
+    events = torch.zeros(2, 1, 2, 2, 2)
+    events[:, 0, 0, 0, 1] = 1
+    events[1, 0, 1, 1, 0] = 1
+    shown = picture(events)
+    assert shown.shape == (3, 2, 2)
+    assert shown[0].tolist() == [[0, 1], [0, 0]]
+    assert shown[2].tolist() == [[0, 0], [0.5, 0]]
+    grey = picture(torch.tensor([-1.0, 3.0]).view(1, 1, 1, 1, 2))
+    assert grey.tolist() == [[[0, 1]]] * 3
+    vectors = picture(torch.tensor([[[1.0, 2.0]], [[4.0, 0.0]]]))
+    assert vectors[0].tolist() == [[0.25, 1.0], [0.5, 0.0]]
+    assert picture(torch.zeros(2, 3, 7, 4, 5)).shape == (3, 4, 15)
 
 
 def test_a_file_shorter_than_the_checkpoint_says_is_refused(tmp_path: Path) -> None:
