@@ -11,6 +11,7 @@ import typer
 from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
+from snn_deploy.core.text import runtime_name
 
 
 @own_options
@@ -195,9 +196,9 @@ def parity_row(parity: dict[str, Any]) -> list[str]:
             f"{parity['ties']:,}",
             _percent(parity["accuracy"]),
         ]
-    what = f"{parity['format']} in {parity['runtime']}"
+    what = f"{parity['format']} in {runtime_name(parity['runtime'])}"
     if parity["reference"] != "network":
-        what += f" vs {parity['reference']}"
+        what += f" vs {runtime_name(parity['reference'])}"
     return [what, str(parity["samples"]), *counts, parity["verdict"]]
 
 

@@ -19,6 +19,14 @@ _BREAKS = {"\n": "\\n", "\t": "\\t"}
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
+_RUNTIMES = {"loihi": "our simulator", "reference": "our reference"}
+
+
+def runtime_name(runtime: str) -> str:
+    """What people read for a runtime: whose simulator it is, beside Lava's."""
+    return _RUNTIMES.get(runtime, runtime)
+
+
 def visible(text: str, *, one_line: bool = False) -> str:
     """``text`` with control characters as their escapes, such as ``\\x1b``; with ``one_line`` line breaks and
     tabs too."""

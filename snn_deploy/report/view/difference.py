@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snn_deploy.core.text import runtime_name
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ParityRow, ReportData
 from snn_deploy.report.shown import Recording
@@ -35,7 +36,7 @@ def difference_view(data: ReportData) -> Difference | None:
                 step, sample, neuron = layer.first
                 place = _place(data.recording, layer.layer, step, sample, neuron)
                 return Difference(
-                    check=f"{row.format} in {row.runtime}",
+                    check=f"{row.format} in {runtime_name(row.runtime)}",
                     layer=layer.layer,
                     step=step + 1,
                     sample=sample,
@@ -59,7 +60,7 @@ def _place(recording: Recording | None, name: str, step: int, sample: int, neuro
 
 def _text(row: ParityRow, layer: str, step: int, sample: int, neuron: int, differing: int) -> str:
     return (
-        f"{row.format} in {row.runtime} differs first in layer {layer}, at step {step + 1}, in neuron "
+        f"{row.format} in {runtime_name(row.runtime)} differs first in layer {layer}, at step {step + 1}, in neuron "
         f"{fmt.number(neuron)} of sample {fmt.number(sample)}; {fmt.number(differing)} spikes of the layer "
         "differ."
     )

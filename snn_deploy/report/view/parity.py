@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snn_deploy.core.text import runtime_name
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import LayerParityRow, ParityRow
 from snn_deploy.report.view.names import short_names
@@ -52,10 +53,10 @@ def parity_view(rows: tuple[ParityRow, ...]) -> tuple[Check, ...]:
 
 
 def _check(row: ParityRow) -> Check:
-    against = row.against or ("the network" if row.reference == "network" else row.reference)
+    against = row.against or ("the network" if row.reference == "network" else runtime_name(row.reference))
     labels = short_names([layer.layer for layer in row.layers])
     return Check(
-        title=f"{row.format} in {row.runtime}",
+        title=f"{row.format} in {runtime_name(row.runtime)}",
         against=f"against {against}" + (f", {fmt.number(row.samples)} samples" if row.samples else ""),
         badge=badge(row.verdict) or Badge("off", "–", row.verdict),
         figure=_figure(row),

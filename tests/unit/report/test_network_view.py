@@ -61,7 +61,7 @@ def test_a_panel_has_the_row_the_proofs_and_the_findings_of_its_layer():
     assert facts["Neurons"] == "2,048"
     assert "of 18.9" in facts["Synaptic operations"] or "dense" in facts["Synaptic operations"]
     assert [(tone, check) for tone, check, _ in panel.checks] == [
-        ("ok", "nir in reference"),
+        ("ok", "nir in our reference"),
         ("bad", "onnx (step) in onnxruntime"),
     ]
     named = {finding.where for finding in chip.findings}
