@@ -59,8 +59,6 @@ def _place(recording: Recording | None, name: str, step: int, sample: int, neuro
 
 
 def _text(row: ParityRow, layer: str, step: int, sample: int, neuron: int, differing: int) -> str:
-    return (
-        f"{row.format} in {runtime_name(row.runtime)} differs first in layer {layer}, at step {step + 1}, in neuron "
-        f"{fmt.number(neuron)} of sample {fmt.number(sample)}; {fmt.number(differing)} spikes of the layer "
-        "differ."
-    )
+    check = f"{row.format} in {runtime_name(row.runtime)}"
+    place = f"at step {step + 1}, in neuron {fmt.number(neuron)} of sample {fmt.number(sample)}"
+    return f"{check} differs first in layer {layer}, {place}; {fmt.number(differing)} spikes of it differ."
