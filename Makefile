@@ -11,7 +11,8 @@ BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop schemas lint build clean
+.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop test-services schemas lint \
+	build clean
 
 help:
 	@echo "make demo         set up, distil, export, prove, price and report on the embedded data set"
@@ -22,6 +23,7 @@ help:
 	@echo "make fuzz         feed damaged files to the readers for MINUTES (5)"
 	@echo "make embedded     run the C code of BUNDLE on emulated Cortex-M4 and -M33 boards (BUNDLE=$(BUNDLE))"
 	@echo "make interop      run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
+	@echo "make test-services  sweep on a PostgreSQL server of its own (Debian: postgresql)"
 	@echo "make schemas      write the JSON schemas of docs/schemas from the code"
 	@echo "make lint         ruff, mypy and the floors of the design"
 	@echo "make docs         the documentation as a site in site/, without network; any warning is an error"
@@ -71,6 +73,10 @@ interop: $(STAMP)
 # Debian's gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 embedded: $(STAMP)
 	$(BIN)/python tests/embedded/boards.py $(BUNDLE)
+
+test-services: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) psycopg2-binary
+	$(PYTEST) -s -m slow tests/services
 
 schemas: $(STAMP)
 	$(BIN)/python tests/support/schemas.py

@@ -1,8 +1,9 @@
 """Trials in an Optuna storage: asked for, told, and given out again when the process that had them is gone.
 
 A trial that is running carries the sweep's ``owner`` and a ``beat``, the time at which it was last known to
-run. It is lost when it is our own and we do not run it, or when its beat has stopped. Lost trials fail
-without an ``error``, do not count, and their values are queued again, once.
+run; one that has only just begun has neither, and its beginning counts as its beat. It is lost when it is our
+own and we do not run it, or when its beat has stopped. Lost trials fail without an ``error``, do not count,
+and their values are queued again, once.
 """
 
 from __future__ import annotations
@@ -10,17 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.recipes.search_space import Range
 from snn_deploy.sweep.plan import Plan
+from snn_deploy.sweep.storage import open_storage
 
 BEAT = 30.0
 """Seconds between two signs of life of a trial. Ours."""
@@ -66,7 +65,7 @@ class Study:
         self._running: dict[int, Trial] = {}
         self._last_beat = 0.0
         try:
-            opened = _open(storage)
+            opened = open_storage(storage)
             before = optuna.get_all_study_names(opened)
             # A sampler that goes on must not draw again what it has drawn.
             drawn = (
@@ -143,7 +142,9 @@ class Study:
             return False
         if trial.user_attrs.get("owner") == self._plan.owner:
             return True
-        return time.time() - float(trial.user_attrs.get("beat", 0.0)) > SILENCE
+        begun = trial.datetime_start
+        beat = trial.user_attrs.get("beat", begun.timestamp() if begun else 0.0)
+        return time.time() - float(beat) > SILENCE
 
     def beat(self) -> None:
         """Say that our trials are running, and look for those of machines that are gone."""
@@ -205,13 +206,6 @@ def _done(trial: FrozenTrial) -> Done | None:
         seed=int(attributes.get("seed", 0)),
         error=error,
     )
-
-
-def _open(storage: str) -> BaseStorage:
-    if "://" in storage:
-        return optuna.storages.get_storage(storage)
-    Path(storage).parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(storage))
 
 
 def _suggest(trial: Trial, path: str, axis: Any) -> Any:

@@ -138,3 +138,11 @@ def test_the_front_is_what_nothing_beats(drawn: list[tuple[float | None, int]]) 
     energies = [trial.energy["mid"] for trial in front]
     assert energies == sorted(energies)
     assert [t.accuracy for t in front] == sorted(t.accuracy for t in front if t.accuracy is not None)
+
+
+def test_a_trial_that_another_machine_has_just_begun_is_not_lost(tmp_path: Path) -> None:
+    shared = str(tmp_path / "shared.log")
+    here, there = Study(plan(), shared), Study(plan(), shared)
+    there._study.ask()  # begun, and not yet marked as its own
+    assert here.requeue_lost() == 0
+    assert here.open_trials() == 1
