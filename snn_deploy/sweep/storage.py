@@ -12,13 +12,16 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 PATIENCE = 300.0
 """Seconds for which a database that does not answer is asked again: a restart, a failing network. Ours."""
 
 PAUSE = 1.0
 """Seconds between two attempts. Ours."""
+
+OPENINGS = 4
+"""Attempts to open a database in which another machine creates the tables. Ours."""
 
 AWAY = (StorageInternalError, DBAPIError)
 
@@ -30,7 +33,17 @@ def open_storage(storage: str) -> BaseStorage:
         return JournalStorage(JournalFileBackend(storage))
     if storage.startswith("redis"):
         return optuna.storages.get_storage(storage)
-    return patient(RDBStorage(storage, engine_kwargs={"pool_pre_ping": True}))
+    return patient(_database(storage))
+
+
+def _database(url: str) -> RDBStorage:
+    """The database at ``url``; machines that begin at once may all try to create its tables."""
+    for _ in range(OPENINGS):
+        try:
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        except (IntegrityError, ProgrammingError):
+            time.sleep(PAUSE)
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def patient(database: RDBStorage) -> BaseStorage:

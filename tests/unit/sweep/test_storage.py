@@ -10,6 +10,7 @@ import pytest
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError
 
 from snn_deploy.sweep import storage as module
 from snn_deploy.sweep.storage import open_storage, patient
@@ -68,4 +69,20 @@ def test_patience_ends(flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_is_a_journal(tmp_path: Path) -> None:
     assert isinstance(open_storage(str(tmp_path / "new" / "trials.log")), JournalStorage)
+    assert open_storage(f"sqlite:///{tmp_path / 'trials.db'}").get_all_studies() == []
+
+
+@pytest.mark.parametrize("collisions", [1, module.OPENINGS])
+def test_another_machine_creates_the_tables(
+    collisions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [IntegrityError("create table", {}, ValueError("duplicate key"))] * collisions
+
+    def opened(url: str, **options: Any) -> RDBStorage:
+        if left:
+            raise left.pop()
+        return RDBStorage(url, **options)
+
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "RDBStorage", opened)
     assert open_storage(f"sqlite:///{tmp_path / 'trials.db'}").get_all_studies() == []
