@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
-from snn_deploy.core.contract import Contract, EventFrames, ImageSteps, Made
+from snn_deploy.core.contract import EventFrames, ImageSteps
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.parsing import named_damage
@@ -22,19 +21,18 @@ from snn_deploy.data.sets.splits import spread
 from snn_deploy.data.types import DataSet
 from snn_deploy.export.accuracy import before_use, recorded_accuracy
 from snn_deploy.export.base import Calibration
-from snn_deploy.export.input_contract import beyond, contract_of
+from snn_deploy.export.input_contract import beyond
 from snn_deploy.export.manifest import Network
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.semantics import Decode
 from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.contract import contract_for
 from snn_deploy.tasks.data_options import chosen_data
 from snn_deploy.tasks.source import Source
 
 CALIBRATION_SAMPLES = 128
 MAX_SAMPLES_BYTES = 4 << 30
-_CONTRACT: TypeAdapter[Contract] = TypeAdapter(Contract)
-_MADE: TypeAdapter[EventFrames | ImageSteps] = TypeAdapter(Made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def network_of(source: Source, data: str | None, samples: int | None) -> Network
     loaded = load_samples(source, data, samples)
     result = source.provenance.get("result")
     own_data = source.kind == "run" and data is None
-    contract = contract_for(source, loaded)
+    contract = contract_for(source, loaded.test.x, loaded.made)
     known = (*before_use(result, len(loaded.test)), beyond(loaded.test.x, contract))
     return Network(
         name=source.name,
@@ -78,16 +76,6 @@ def network_of(source: Source, data: str | None, samples: int | None) -> Network
         proof=source.proof,
         contract=contract,
     )
-
-
-def contract_for(source: Source, loaded: LoadedSamples) -> Contract:
-    """What ``source`` is fed with: what its bundle or its run says, else how the samples were made."""
-    if source.manifest is not None:
-        return _CONTRACT.validate_python(source.manifest["input"])
-    data = source.provenance.get("result", {}).get("data", {})
-    made = None if data.get("made") is None else _MADE.validate_python(data["made"])
-    trained = source.kind == "run" and made is not None
-    return contract_of(loaded.test.x, made if trained else loaded.made, trained=trained)
 
 
 def load_samples(

@@ -18,18 +18,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.core.contract import EventFrames
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import atomic_path
-from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.clock import FrameClock
 from snn_deploy.data.events.recording import Events, Sensor, make_events
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.simulate.stepping import Frame, OnnxStepper, ReferenceStepper, Saved, Stepper
+from snn_deploy.tasks.contract import making
 from snn_deploy.tasks.source import Source
 
 STATE_VERSION = 1
 MAX_STATE_BYTES = 1 << 30
+EVENT_CHANNELS = 2
+"""Of frames of events, OFF and ON, unless polarities are merged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +221,16 @@ def open_session(
     """
     timesteps = source.semantics.timesteps
     if timesteps is None:
-        raise ConfigError(f"'{source.name}' does not say how many steps a sample has.")
-    options = frames or _trained_with(source)
+        raise ConfigError(
+            f"'{source.name}' does not say how many steps a sample has.",
+            hint="State it for a module: --timesteps 8" if source.kind == "module" else None,
+        )
+    options, camera = (frames, None) if frames is not None else _trained_with(source)
     if options is not None and window is not None:
         options = options.model_copy(update={"window": window})
     clock = None
     if options is not None:
-        clock = FrameClock(_sensor(source, options, sensor), options)
+        clock = FrameClock(_sensor(source, options, sensor, camera), options)
         expected = source.plan.shapes[source.plan.input]
         if clock.shape != expected:
             raise ConfigError(
@@ -234,15 +240,23 @@ def open_session(
     return Session(source, _stepper(source, backend), clock, timesteps)
 
 
-def _trained_with(source: Source) -> FrameOptions | None:
-    if source.recipe is None:
-        return FrameOptions()
-    options = source.recipe.data.resolve(DATASETS)
-    return options if isinstance(options, FrameOptions) else None
+def _trained_with(source: Source) -> tuple[FrameOptions | None, Sensor | None]:
+    """How events become its frames, and of which camera: as its input contract says, else by the default
+    options, of any; no options where its frames are not of events."""
+    made = making(source)
+    if isinstance(made, EventFrames):
+        return FrameOptions.like(made), Sensor(*made.sensor)
+    shape = source.plan.shapes[source.plan.input]
+    trained_on_frames = source.recipe is not None and shape[0] != EVENT_CHANNELS
+    return (None if made is not None or trained_on_frames else FrameOptions()), None
 
 
-def _sensor(source: Source, options: FrameOptions, given: tuple[int, int] | None) -> Sensor:
+def _sensor(
+    source: Source, options: FrameOptions, given: tuple[int, int] | None, camera: Sensor | None
+) -> Sensor:
     if given is None:
+        if camera is not None:
+            return camera
         if options.crop or options.resize:
             raise ConfigError(
                 "The size of the camera does not follow from cropped or resized frames.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -80,6 +80,13 @@ class FrameOptions(Options):
         if self.augment is not None and self.augment.flip and not self.mirrored:
             raise ValueError("augment.flip: a mirrored sample of these data would be of another class")
         return self
+
+    @classmethod
+    def like(cls, made: EventFrames) -> FrameOptions:
+        """The options by which frames are made so."""
+        return FrameOptions(
+            **{name: value for name, value in asdict(made).items() if name in FrameOptions.model_fields}
+        )
 
     def made(self, sensor: tuple[int, int, int]) -> EventFrames:
         """How events of ``sensor`` become frames, as a part of the input contract."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,10 +42,7 @@ def test_the_data_suffice_to_make_the_frames(given, tmp_path):
     """Frames made of raw events by nothing but the contract are those that the network is shown."""
     dataset = digits_dvs(DigitsDvsOptions(**given), timesteps=4, cache=tmp_path)
     contract = make_contract(dataset.shape, 4, dataset.made, SEEN, trained=True)
-    made = asdict(contract.made)
-    sensor = Sensor(*made.pop("sensor"))
-    made.pop("kind")
-    binner = Binner(sensor, contract.timesteps, FrameOptions(**made))
+    binner = Binner(Sensor(*contract.made.sensor), contract.timesteps, FrameOptions.like(contract.made))
     images, _ = load_digits(return_X_y=True)
     rows = dataset.test.rows[:5].tolist()
     for place, row in enumerate(rows):
