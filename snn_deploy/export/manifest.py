@@ -37,7 +37,8 @@ class Network:
     """What is exported: its plan (the hub), what judges it, where it came from, and real samples.
 
     ``student`` is the network in the arithmetic of a chip, when it was trained in it; ``proof`` the check of
-    a reading against its source; ``contract`` says what it is fed with, by default what the samples show.
+    a reading against its source; ``judge`` what judges, in words; ``contract`` what it is fed with, by
+    default what the samples show.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Network:
     recorded: Recorded | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     proof: Parity | None = None
+    judge: str = "the trained student"
     contract: Contract | None = None
 
 

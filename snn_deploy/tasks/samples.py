@@ -74,6 +74,7 @@ def network_of(source: Source, data: str | None, samples: int | None) -> Network
         },
         recorded=recorded_accuracy(result) if own_data else None,
         proof=source.proof,
+        judge="the module itself" if source.kind == "module" else "the trained student",
         contract=contract,
     )
 

@@ -148,7 +148,7 @@ class _Claims:
     def _reference(self, check: Check, path: Path) -> tuple[Executable | None, str]:
         if check.reference == "network":
             graph = "the graph in our reference simulator"
-            return self._network.executable, graph if self._is_graph else "the trained student"
+            return self._network.executable, graph if self._is_graph else self._network.judge
         if check.reference == "student":
             return self._network.student, "the student in the chip's arithmetic"
         key = check.reference, path
