@@ -116,9 +116,10 @@ def _reads_node(reader: str, node: nir.NIRNode, semantics: Semantics) -> bool:
         return is_plain(node)
     if not isinstance(node, nir.IF | nir.LIF | nir.CubaLIF):
         return True
-    fire = discretise(node, semantics).fire
+    neuron = discretise(node, semantics)
+    fire = neuron.fire
     assert fire is not None
-    if not fire.plain or fire.reset != "zero":
+    if not fire.plain or fire.reset != "zero" or not neuron.starts_at_reset:
         return False
     if reader != "norse" and any(np.ptp(getattr(node, name)) for name in NEURON_FIELDS[type(node)]):
         return False

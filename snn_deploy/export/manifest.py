@@ -140,6 +140,7 @@ def build_manifest(
             "integrator": semantics.integrator,
             "fires_at": semantics.fires_at,
             "reset": semantics.reset,
+            "start": semantics.start,
             "spikes": semantics.spikes,
             "v_min": semantics.v_min,
             "decode": semantics.decode,

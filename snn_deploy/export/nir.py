@@ -175,7 +175,12 @@ class NirWriter:
             notes.append(
                 "NIR states no integrator; that this network decays exponentially is in the metadata only."
             )
-        if any(np.any(getattr(plan.node(name), "v_reset", 0.0)) for name in plan.order):
+        if semantics.start == "zero" and not _start_at_reset(plan):
+            notes.append(
+                "NIR states no start value; that neurons of this network start at 0, and not at v_reset, is in "
+                "the metadata only."
+            )
+        elif any(np.any(getattr(plan.node(name), "v_reset", 0.0)) for name in plan.order):
             notes.append(
                 "NIR states no start value; neurons of this network start at v_reset, which is not zero."
             )
@@ -186,6 +191,12 @@ class NirWriter:
                 f"{', '.join(odd)}: read with type_check=False, or write with --for NAME."
             )
         return notes
+
+
+def _start_at_reset(plan: Plan) -> bool:
+    semantics = read_semantics(plan.graph)
+    neurons = plan.of_type(nir.IF, nir.LIF, nir.CubaLIF)
+    return all(discretise(plan.node(name), semantics).starts_at_reset for name in neurons)
 
 
 def _reader_notes(plan: Plan, name: str) -> list[str]:

@@ -18,8 +18,8 @@ integrators      output h, v' = h
 Delay            y(t) = x(t - delay / dt), zero before the first input
 ===============  ==========================================================================
 
-The membrane of a CUBA neuron sees the current of the same step. Spiking neurons start at v_reset, leaky
-integrators at v_leak, integrators and currents at zero. Order of operations, start values and the two
+The membrane of a CUBA neuron sees the current of the same step. Spiking neurons start at v_reset, or at zero
+where the graph says so (``start``), leaky integrators at v_leak, integrators and currents at zero. Order of operations, start values and the two
 tolerances below are our choice; the operations are those of spikingjelly 2.0 (IFNode, LIFNode,
 ParametricLIFNode, CUBALIFNode), so that float32 results agree to the last bit.
 """
@@ -115,6 +115,11 @@ class Neuron:
     fire: Fire | None
     start: Array
 
+    @property
+    def starts_at_reset(self) -> bool:
+        """Whether a spiking neuron starts where a spike that resets to a value leaves it."""
+        return self.fire is None or bool((self.start == self.fire.v_reset).all())
+
 
 def uniform(value: Any) -> Array:
     """``value`` in float64; a single number when all its elements are equal."""
@@ -201,7 +206,8 @@ def discretise(node: nir.NIRNode, semantics: Semantics) -> Neuron:
     charge = _synaptic(p, semantics) if "tau_syn" in p else _membrane(node, p, semantics)
     if "v_threshold" not in p:
         return Neuron(charge, None, p.get("v_leak", np.zeros(())))
-    return Neuron(charge, _fire(node, p["v_threshold"], p["v_reset"], semantics), p["v_reset"])
+    start = p["v_reset"] if semantics.start == "reset" else np.zeros(())
+    return Neuron(charge, _fire(node, p["v_threshold"], p["v_reset"], semantics), start)
 
 
 def _fire(node: nir.NIRNode, threshold: Array, v_reset: Array, semantics: Semantics) -> Fire:

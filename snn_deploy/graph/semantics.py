@@ -10,6 +10,7 @@ integrator ``euler``: v += (dt / tau) (v_leak - v + r x); ``exponential``: a = e
            v = a v + (1 - a) (v_leak + r x)
 fires_at   ``>=``: a neuron spikes when v >= v_threshold; ``>``: when v > v_threshold (the NIR text)
 reset      what a spike does to the membrane; see below. A node may have its own in its metadata
+start      membranes of spiking neurons before the first step: ``reset``: at v_reset; ``zero``: at 0
 spikes     ``one`` per neuron and step, or ``many``: as many as the membrane holds thresholds
 v_min      lower bound of the membranes of spiking neurons after every step; None: no bound
 decode     class scores of a network: ``mean`` over time of the output node, or its ``last`` value
@@ -46,14 +47,16 @@ from snn_deploy.core.errors import DataError
 
 KEY = "snn_deploy"
 RESET_KEY = "snn_deploy_reset"
-VERSION = 2
-"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes; it is still read."""
+VERSION = 3
+"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes, version 2 no ``start``; both are still
+read."""
 MAX_DT = 1e3
 MAX_TIMESTEPS = 1_000_000
 
 Integrator = Literal["euler", "exponential"]
 Comparison = Literal[">=", ">"]
 Reset = Literal["zero", "subtract", "none", "zero-next", "subtract-next", "subtract-raised"]
+Start = Literal["reset", "zero"]
 Spikes = Literal["one", "many"]
 Decode = Literal["mean", "last"]
 
@@ -66,6 +69,7 @@ class Semantics:
     integrator: Integrator = "euler"
     fires_at: Comparison = ">"
     reset: Reset = "zero"
+    start: Start = "reset"
     spikes: Spikes = "one"
     v_min: float | None = None
     timesteps: int | None = None
@@ -94,7 +98,7 @@ def read_semantics(graph: nir.NIRGraph) -> Semantics:
     try:
         content = json.loads(raw.decode() if isinstance(raw, bytes) else str(raw))
         stored_version = content.pop("version")
-        if stored_version not in (1, VERSION):
+        if stored_version not in (1, 2, VERSION):
             raise DataError(
                 f"The graph's semantics are version {stored_version}; this release reads version {VERSION}."
             )
@@ -142,6 +146,7 @@ def _check(semantics: Semantics) -> None:
         "integrator": Integrator,
         "fires_at": Comparison,
         "reset": Reset,
+        "start": Start,
         "spikes": Spikes,
         "decode": Decode,
     }

@@ -109,6 +109,8 @@ def _semantics(semantics: Semantics) -> str:
         f"reset {semantics.reset}",
         f"decode {semantics.decode}",
     ]
+    if semantics.start != "reset":
+        parts.append(f"start at {semantics.start}")
     if semantics.spikes != "one":
         parts.append(f"{semantics.spikes} spikes per step")
     if semantics.v_min is not None:

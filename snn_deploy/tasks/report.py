@@ -176,6 +176,7 @@ def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any]
         "integrator": semantics.integrator,
         "fires at": f"v {semantics.fires_at} threshold",
         "reset": semantics.reset,
+        **({"start": "at 0, not at v_reset"} if semantics.start == "zero" else {}),
         **({"spikes per step": "several"} if semantics.spikes == "many" else {}),
         **({} if semantics.v_min is None else {"lower bound": f"{semantics.v_min:g}"}),
         "dt": f"{semantics.dt:g} s",

@@ -58,7 +58,7 @@ class FoldBatchNorm(GraphPass):
             feeding = [a for a, b in edges if b == name]
             fed = [b for a, b in edges if a == name]
             if _folds_back(nodes, edges, feeding):
-                takers, scaled = feeding, _scaled_outputs
+                takers, scaled = feeding, scaled_outputs
             elif _folds_forward(nodes, edges, fed, norm):
                 takers, scaled = fed, _scaled_inputs
             else:
@@ -151,7 +151,8 @@ def bias_of(node: nir.NIRNode) -> Array | None:
     return None if isinstance(node, nir.Linear) else np.asarray(node.bias, dtype=np.float64)
 
 
-def _scaled_outputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+def scaled_outputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+    """The weight node ``node`` with ``scale y + shift`` per channel behind it."""
     weight = np.asarray(node.weight, dtype=np.float64)
     bias = bias_of(node)
     column = scale.reshape(-1, *[1] * (weight.ndim - 1))

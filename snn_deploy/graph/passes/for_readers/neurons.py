@@ -139,6 +139,10 @@ class NeuronWriter:
             what = f"an input gain of {neuron.gain.min():g}"
             self.problems.append(Problem(name, what, f"{self._consumer.title} takes positive gains"))
             return []
+        if self._semantics.start == "zero" and neuron.reset.any():
+            what = f"starts {np.abs(neuron.reset).max():g} away from its reset potential"
+            rule = f"{self._consumer.title} starts at the reset potential"
+            self.problems.append(Problem(name, what, rule, try_instead="the portable form"))
         neuron = self._at_readers_rest(name, node, neuron)
         neuron = _scaled(neuron, _reader_gain(node, neuron, self._consumer))
         self._check(name, node, neuron, shape)

@@ -196,6 +196,9 @@ class _Lowering:
                 "every Lava neuron resets to 0" if soft else "every Lava neuron fires once and resets to 0",
                 "train with a hard reset (v_reset=0.0)",
             )
+        if not neuron.starts_at_reset:
+            rule = "every Lava neuron starts where it resets to"
+            self._problem(name, "starts at 0, away from v_reset", rule, "start at v_reset")
         if cuba.threshold is not None and not (cuba.threshold > 0).all():
             self._problem(name, f"v_threshold - v_reset is {cuba.threshold.min():g}", "positive")
         if reads and cuba.start.any():
