@@ -174,7 +174,9 @@ class Neuron:
         shape = np.shape(next(node[k] for k in ("r", "threshold", "delay") if k in node))
         self.i = np.zeros((batch, *shape))
         at_zero = semantics.get("start") == "zero" and "v_reset" in node
-        self.v = self.i + np.asarray(0.0 if at_zero else node.get("v_reset", node.get("v_leak", 0.0)), dtype=float)
+        self.v = self.i + np.asarray(
+            0.0 if at_zero else node.get("v_reset", node.get("v_leak", 0.0)), dtype=float
+        )
         if self.kind == "Delay":
             self.steps = np.rint(node["delay"] / semantics["dt"]).astype(int)
             self.past = [self.i for _ in range(int(self.steps.max(initial=0)) + 1)]

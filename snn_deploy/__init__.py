@@ -24,6 +24,7 @@ _WHERE = {
     "SnnDeployError": "snn_deploy.core.errors",
     "check_network": "snn_deploy.api",
     "compare_reports": "snn_deploy.tasks.compare",
+    "convert_network": "snn_deploy.tasks.convert",
     "count": "snn_deploy.energy.count",
     "describe": "snn_deploy.tasks.distill",
     "distill_student": "snn_deploy.tasks.distill",
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "check_network",
     "compare_reports",
+    "convert_network",
     "count",
     "describe",
     "distill_student",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from snn_deploy.sweep.run import run_sweep
     from snn_deploy.synapses.live import EventCounter
     from snn_deploy.tasks.compare import compare_reports
+    from snn_deploy.tasks.convert import convert_network
     from snn_deploy.tasks.distill import describe, distill_student
     from snn_deploy.tasks.own import Own
     from snn_deploy.tasks.stream import Session

@@ -15,6 +15,7 @@ from snn_deploy.cli import (
     catalog,
     check,
     compare,
+    convert,
     distill,
     doctor,
     export,
@@ -59,6 +60,7 @@ def main(
 
 app.command("init")(init.init)
 app.command("distill")(distill.distill)
+app.command("convert")(convert.convert)
 app.command("sweep")(sweep.sweep)
 app.command("export")(export.export)
 app.command("check")(check.check)

@@ -18,7 +18,10 @@ def _is_there(path: Path) -> Path:
 
 
 Network = Annotated[
-    Path, typer.Argument(callback=_is_there, help="A run, a bundle, a .nir or .net file, or FILE.py:NAME.")
+    Path,
+    typer.Argument(
+        callback=_is_there, help="A run, a bundle, a converted network, a .nir or .net file, or FILE.py:NAME."
+    ),
 ]
 Data = Annotated[
     str | None,

@@ -1,4 +1,5 @@
-"""An ANN as a graph: NIR's weights and pools with rectifiers and maxima between them, which NIR does not have."""
+"""An ANN as a graph: NIR's weights and pools with rectifiers and maxima between them, which NIR does not
+have."""
 
 from __future__ import annotations
 

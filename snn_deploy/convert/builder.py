@@ -133,7 +133,9 @@ class AnnBuilder:
     def scaled(self, where: str, x: Terms, scale: Array, shift: Array | float = 0.0) -> Terms:
         """``scale x + shift`` per channel: a batch norm, or constants."""
         channels = self.shape(x)[0]
-        each = [np.broadcast_to(np.asarray(v, np.float64).reshape(-1), channels).copy() for v in (scale, shift)]
+        each = [
+            np.broadcast_to(np.asarray(v, np.float64).reshape(-1), channels).copy() for v in (scale, shift)
+        ]
         return self._place(where, ChannelAffine(*each), x)
 
     def rectified(self, where: str, x: Terms, ceiling: float | None = None) -> Terms:
@@ -198,14 +200,13 @@ class AnnBuilder:
         """
         if self.problems:
             raise UnsupportedError(f"'{name}' cannot be converted.", problems=self.problems)
-        if any(isinstance(self.nodes[term], Rectifier | MaxPool | nir.Input) for term in result):
-            text = "Its last layer should be linear: scores, without ReLU."
-            raise UnsupportedError(f"'{name}' cannot be converted: it ends in a rectifier.", hint=text)
         self.nodes[OUTPUT] = nir.Output({"output": np.array(self.shape(result))})
         self.sources[OUTPUT], self.shapes[OUTPUT] = result, self.shape(result)
         ann = Ann(name, self.nodes, self.sources, self.shapes, INPUT, OUTPUT)
         if not ann.rectifiers:
-            raise UnsupportedError(f"'{name}' cannot be converted: it has no ReLU to put neurons in place of.")
+            raise UnsupportedError(
+                f"'{name}' cannot be converted: it has no ReLU to put neurons in place of."
+            )
         return tidied(ann)
 
     def _place(self, where: str, node: nir.NIRNode, terms: Terms) -> Terms:
@@ -230,7 +231,9 @@ def _shape_behind(node: nir.NIRNode, shape: Shape) -> Shape:
     if isinstance(node, ChannelAffine):
         return shape
     if isinstance(node, MaxPool):
-        return output_shape(nir.SumPool2d(*(np.array(v) for v in (node.kernel, node.stride, node.padding))), shape)
+        return output_shape(
+            nir.SumPool2d(*(np.array(v) for v in (node.kernel, node.stride, node.padding))), shape
+        )
     return output_shape(node, shape)
 
 

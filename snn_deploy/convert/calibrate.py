@@ -1,7 +1,7 @@
 r"""Choose thresholds, start values and corrected weights on calibration images, layer by layer.
 
-The layers are taken in order. What a layer sees are the spikes that the layers before it, as converted, really
-send on the calibration images; what it should give are the ANN's activations :math:`a`. Per layer:
+The layers are taken in order. What a layer sees are the spikes that the layers before it, as converted,
+really send on the calibration images; what it should give are the ANN's activations :math:`a`. Per layer:
 
 1. :math:`\theta` per channel: least squared error of the quantised activations;
 2. weights corrected so that the mean current is the ANN's sum (:mod:`snn_deploy.convert.weights`);
@@ -16,7 +16,7 @@ residual of the scores. Steps 2 to 4 and all numbers are our choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -26,7 +26,7 @@ import torch
 
 from snn_deploy.convert.ann import Ann
 from snn_deploy.convert.choices import Choices
-from snn_deploy.convert.neuron import START, fired, output, searched, thresholds
+from snn_deploy.convert.neuron import START, fired, output, searched, thinned, thresholds
 from snn_deploy.convert.values import Spikes, Values
 from snn_deploy.convert.weights import Regression, correctable, corrected, rows, windows
 
@@ -58,8 +58,11 @@ class Converted:
 
 
 @torch.no_grad()
-def calibrate(ann: Ann, x: torch.Tensor, timesteps: int, choices: Choices, say: Say = lambda line: None) -> Converted:
-    """Convert ``ann`` for T ``timesteps`` on calibration images ``x [B, *shape]``, each shown in every step."""
+def calibrate(
+    ann: Ann, x: torch.Tensor, timesteps: int, choices: Choices, say: Say = lambda line: None
+) -> Converted:
+    """Convert ``ann`` for T ``timesteps`` on calibration images ``x [B, *shape]``, each shown in every
+    step."""
     layers = ann.rectifiers
     work = _Calibration(ann, x, timesteps, choices)
     for number, name in enumerate(layers, 1):
@@ -124,15 +127,24 @@ class _Calibration:
             if number and weights is not None and regression is not None:
                 residual = partial(self._residual, name, a, theta, start)
                 self._correct(weights, regression, residual, self.choices.step)
-            seen = ((self._current(name, part), a[part]) for part in self._fit)
+            seen = self._examples(name, a)
             theta, start = searched(seen, theta, start, *(FINE if number else COARSE))
-            error = sum(float(self._residual(name, a, theta, start, part).pow(2).sum()) for part in self._judge)
+            error = sum(
+                float(self._residual(name, a, theta, start, part).pow(2).sum()) for part in self._judge
+            )
             if best is None or error < best.error:
                 best = _Best(error, self.nodes.get(weights or ""), theta, start)
         assert best is not None
         if weights is not None and best.node is not None:
             self._put(weights, best.node)
         return best.theta, best.start
+
+    def _examples(self, name: str, a: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Currents and activations to choose thresholds and starts on."""
+        images = a.ndim == 4
+        for part in self._fit:
+            current, wanted = self._current(name, part), a[part]
+            yield (thinned(current), thinned(wanted)) if images else (current, wanted)
 
     def _weights(self, name: str) -> str | None:
         """The weights whose output only ``name`` reads, and that may be corrected."""
@@ -166,7 +178,11 @@ class _Calibration:
         return entering.new_ones(len(entering) * positions, 1) if found is None else found
 
     def _correct(
-        self, weights: str, regression: Regression, residual: Callable[[slice], torch.Tensor], step: float = 1.0
+        self,
+        weights: str,
+        regression: Regression,
+        residual: Callable[[slice], torch.Tensor],
+        step: float = 1.0,
     ) -> None:
         moments = [(self._windows(weights, part).T @ rows(residual(part))).double() for part in self._fit]
         delta = regression.correction(torch.stack(moments).sum(0))

@@ -14,19 +14,21 @@ class Choices:
     """Attributes:
     images: calibration images, of the training split.
     judged: share of them that chooses between rounds and corrects nothing.
-    rounds: of choosing thresholds and correcting weights per layer; 0 leaves weights as they are, and takes the
+    rounds: of choosing thresholds and correcting weights per layer; 0 leaves weights as they are, and takes
+    the
         thresholds that are best for an even current.
     each_channel: one threshold per channel instead of per layer.
     penalty, step: of the corrections, see :mod:`snn_deploy.convert.weights`: the share of a residual that is
         taken at once.
-    max_pool: what stands for the maximum of a window: ``or``: a neuron that fires when one of the window does;
+    max_pool: what stands for the maximum of a window: ``or``: a neuron that fires when one of the window
+    does;
         ``average``: the mean. Both are approximations.
     at_once: images that are run together.
     """
 
     images: int = 256
     judged: float = 0.25
-    rounds: int = 4
+    rounds: int = 3
     each_channel: bool = True
     penalty: float = 1e-2
     step: float = 0.7

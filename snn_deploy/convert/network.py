@@ -1,15 +1,15 @@
 r"""The converted network as the hub graph: thresholds folded into weights, starts into thresholds.
 
-With :math:`\theta_c` the size of a spike of channel c before a weight and :math:`\theta_k` the threshold of the
-neuron k behind it,
+With :math:`\theta_c` the size of a spike of channel c before a weight and :math:`\theta_k` the threshold of
+the neuron k behind it,
 
 .. math::
     W'_{kc} = W_{kc} \theta_c / \theta_k, \qquad b'_k = b_k / \theta_k, \qquad \theta' = 1
 
-so that every spike is a one. Where no weights of its own lie between two nodes (an identity shortcut) a fixed 1x1
-convolution per channel carries the factor. A neuron that starts at :math:`\phi` is in another coordinate one that
-starts at 0 with the threshold :math:`1 - \phi` and the reset potential :math:`-\phi`: it loses 1 at a spike as
-before. A maximum is a sum over the window and a threshold of 1/2, or an average.
+so that every spike is a one. Where no weights of its own lie between two nodes (an identity shortcut) a
+fixed 1x1 convolution per channel carries the factor. A neuron that starts at :math:`\phi` is in another
+coordinate one that starts at 0 with the threshold :math:`1 - \phi` and the reset potential :math:`-\phi`:
+it loses 1 at a spike as before. A maximum is a sum over the window and a threshold of 1/2, or an average.
 """
 
 from __future__ import annotations

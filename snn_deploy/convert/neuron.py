@@ -15,8 +15,8 @@ step, and :math:`0 \le \phi < 1`,
 which for :math:`\phi = 1/2` is the quantised ReLU of Bu et al., ICLR 2022 (eq. 9). Where spikes arrive
 unevenly it is not: a neuron may fire before its inhibition comes, or too late to fire often enough.
 
-``theta`` and ``start`` (:math:`\phi`) hold one number per channel, ``[C]``; activations are ``[B, C, ...]`` and
-currents ``[T, B, C, ...]``.
+``theta`` and ``start`` (:math:`\phi`) hold one number per channel, ``[C]``; activations are ``[B, C, ...]``
+and currents ``[T, B, C, ...]``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SHARES = torch.linspace(0.1, 1.0, 37)
 """Thresholds to try, as shares of the largest activation: our choice."""
 
 START = 0.5
+POSITIONS = 64
+"""Positions of an image that are run to choose between thresholds and starts; our choice."""
 SMALLEST = 1e-6
 """Threshold, and least share of the network's largest activation, of a channel that is always silent."""
 
@@ -51,7 +53,8 @@ def channel_mean(x: torch.Tensor) -> torch.Tensor:
 def quantised(
     a: torch.Tensor, theta: torch.Tensor, timesteps: int, start: torch.Tensor | float = START
 ) -> torch.Tensor:
-    """The output for an even current ``a [B, C, ...]``: ``theta / T clip(floor(a T / theta + start), 0, T)``."""
+    """The output for an even current ``a [B, C, ...]``: ``theta / T clip(floor(a T / theta + start), 0,
+    T)``."""
     step = per_channel(theta, a) / timesteps
     shift = per_channel(start, a) if isinstance(start, torch.Tensor) else start
     return (a / step + shift).floor().clamp(0, timesteps) * step
@@ -83,6 +86,13 @@ def output(current: torch.Tensor, theta: torch.Tensor, start: torch.Tensor) -> t
     return total / len(current)
 
 
+def thinned(x: torch.Tensor) -> torch.Tensor:
+    """At most about 64 positions of ``x [..., H, W]``, spread evenly; vectors stay whole."""
+    height, width = x.shape[-2:]
+    step = max(1, round(((height * width) / POSITIONS) ** 0.5))
+    return x[..., step // 2 :: step, step // 2 :: step]
+
+
 def thresholds(a: torch.Tensor, timesteps: int, *, each_channel: bool = True) -> torch.Tensor:
     """``theta [C]`` with the least squared error of the quantised activations ``a [B, C, ...]``, one for all
     channels unless ``each_channel``."""
@@ -108,8 +118,8 @@ def searched(
     shifts: Sequence[float],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Thresholds and starts with the least squared error of the *spiking* output, by channel: all pairs of
-    ``theta`` times a factor and ``start`` plus a shift are run on what is ``seen``, parts of (currents ``[T, B,
-    C, ...]``, activations ``[B, C, ...]``)."""
+    ``theta`` times a factor and ``start`` plus a shift are run on what is ``seen``, parts of (currents
+    ``[T, B, C, ...]``, activations ``[B, C, ...]``)."""
     pairs = [(theta * factor, start + shift) for factor in factors for shift in shifts]
     errors = torch.zeros(len(pairs), len(theta), dtype=torch.float64)
     for current, wanted in seen:

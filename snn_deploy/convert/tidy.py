@@ -1,5 +1,5 @@
-"""The last touches on an ANN: fixed convolutions in a row become one, maxima go behind their rectifiers, batch
-norm is folded."""
+"""The last touches on an ANN: fixed convolutions in a row become one, maxima go behind their rectifiers,
+batch norm is folded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ def _fixed_in_one(ann: Ann) -> Ann:
         step = tuple(a * b for a, b in zip(axes(first.stride, 2), axes(second.stride, 2), strict=True))
         weight = (second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0])[:, :, None, None]
         nodes[name] = nir.Conv2d(
-            first.input_shape, weight, step, 0, 1, 1, np.zeros(len(weight), np.float32), metadata={"fixed": True}
+            first.input_shape,
+            weight,
+            step,
+            0,
+            1,
+            1,
+            np.zeros(len(weight), np.float32),
+            metadata={"fixed": True},
         )
         sources[name] = sources.pop(before)
     return _with(ann, nodes, sources)
@@ -73,7 +80,11 @@ def _norms_folded(ann: Ann) -> Ann:
         if not isinstance(node, ChannelAffine):
             continue
         feeding = sources[name]
-        if len(feeding) == 1 and isinstance(nodes[feeding[0]], WEIGHT_NODES) and readers[feeding[0]] == [name]:
+        if (
+            len(feeding) == 1
+            and isinstance(nodes[feeding[0]], WEIGHT_NODES)
+            and readers[feeding[0]] == [name]
+        ):
             before = feeding[0]
             nodes[before] = scaled_outputs(nodes[before], node.scale, node.shift)
             nodes[before].metadata.pop("fixed", None)

@@ -35,7 +35,8 @@ Kept = torch.Tensor | Spikes
 
 
 class Values:
-    """Values ``[S, B, ...]`` of all nodes of ``ann`` with ``nodes``: S is T, or 1 where every step is the same.
+    """Values ``[S, B, ...]`` of all nodes of ``ann`` with ``nodes``: S is T, or 1 where every step is the
+    same.
 
     ``max_pool`` None takes maxima as they are, as an OR of spikes of one size is their maximum.
     """
@@ -66,7 +67,8 @@ class Values:
         x = self.entering(name, part)
         if name not in self._functions:
             return x.clamp(0.0, self._ann.nodes[name].ceiling)
-        return self._functions[name](x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        y = self._functions[name](x.flatten(0, 1))
+        return y.view(*x.shape[:2], *y.shape[1:])
 
     def entering(self, name: str, part: slice) -> torch.Tensor:
         """The summed input of a node for a part of the images."""

@@ -6,9 +6,9 @@ For a residual :math:`r` of its output on calibration images the correction is
 .. math::
     \Delta = r^T U (U^T U + \lambda I)^{-1}
 
-with the rows of U the windows of :math:`\bar x` that the weights see, a one behind each for the bias, which is
-not penalised. :math:`\lambda` is a share of the mean of the diagonal. No gradient and no label is used; layer by
-layer, it is the calibration of Li et al., ICML 2021, in closed form (our choice).
+with the rows of U the windows of :math:`\bar x` that the weights see, a one behind each for the bias, which
+is not penalised. :math:`\lambda` is a share of the mean of the diagonal. No gradient and no label is used;
+layer by layer, it is the calibration of Li et al., ICML 2021, in closed form (our choice).
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ from typing import Literal
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.files import clear_leftovers
 
-Kind = Literal["run", "nir", "net", "bundle", "module"]
+Kind = Literal["run", "nir", "net", "bundle", "module", "conversion"]
+CERTIFICATE = "certificate.json"
+"""What makes a folder that of a converted network."""
 
 
 def kind_at(path: Path) -> Kind:
-    """Whether a run folder, a bundle folder, a ``.nir`` or a ``.net`` file lies at ``path``, or it is
-    ``FILE.py:NAME``; a folder whose process died while it was replaced is put back first.
+    """Whether a run folder, a bundle folder, a converted network, a ``.nir`` or a ``.net`` file lies at
+    ``path``, or it is ``FILE.py:NAME``; a folder whose process died while it was replaced is put back first.
 
     Raises:
         DataError: none of them does.
@@ -30,6 +32,8 @@ def kind_at(path: Path) -> Kind:
         return "bundle"
     if (path / "recipe.yaml").is_file():
         return "run"
+    if (path / CERTIFICATE).is_file():
+        return "conversion"
     what = "does not exist" if not path.exists() else "is none of them"
     raise DataError(
         f"A run folder, a bundle folder, a .nir or a .net file, or FILE.py:NAME is needed; '{path}' {what}.",

@@ -177,7 +177,7 @@ class NirWriter:
             )
         if semantics.start == "zero" and not _start_at_reset(plan):
             notes.append(
-                "NIR states no start value; that neurons of this network start at 0, and not at v_reset, is in "
+                "NIR states no start value; that neurons of this network start at 0, not at v_reset, is in "
                 "the metadata only."
             )
         elif any(np.any(getattr(plan.node(name), "v_reset", 0.0)) for name in plan.order):

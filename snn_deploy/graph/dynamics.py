@@ -19,9 +19,10 @@ Delay            y(t) = x(t - delay / dt), zero before the first input
 ===============  ==========================================================================
 
 The membrane of a CUBA neuron sees the current of the same step. Spiking neurons start at v_reset, or at zero
-where the graph says so (``start``), leaky integrators at v_leak, integrators and currents at zero. Order of operations, start values and the two
-tolerances below are our choice; the operations are those of spikingjelly 2.0 (IFNode, LIFNode,
-ParametricLIFNode, CUBALIFNode), so that float32 results agree to the last bit.
+where the graph says so (``start``), leaky integrators at v_leak, integrators and currents at zero. Order of
+operations, start values and the two tolerances below are our choice; the operations are those of
+spikingjelly 2.0 (IFNode, LIFNode, ParametricLIFNode, CUBALIFNode), so that float32 results agree to the
+last bit.
 """
 
 from __future__ import annotations

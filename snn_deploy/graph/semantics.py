@@ -48,8 +48,8 @@ from snn_deploy.core.errors import DataError
 KEY = "snn_deploy"
 RESET_KEY = "snn_deploy_reset"
 VERSION = 3
-"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes, version 2 no ``start``; both are still
-read."""
+"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes, version 2 no ``start``; both are
+still read."""
 MAX_DT = 1e3
 MAX_TIMESTEPS = 1_000_000
 

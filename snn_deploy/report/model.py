@@ -42,7 +42,7 @@ class Header(Block):
     """
 
     title: str
-    kind: Literal["run", "bundle", "nir", "net", "module"]
+    kind: Literal["run", "bundle", "nir", "net", "module", "conversion"]
     verdict: Literal["verified", "not verified", "failed"] | None = None
     network_digest: str = ""
     input_shape: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ from snn_deploy.core.registry import DATASETS, Options
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.data.types import DataSet
 from snn_deploy.recipes.own_code import is_own_code
-from snn_deploy.recipes.recipe import Component, Recipe, apply_override
+from snn_deploy.recipes.recipe import Component, apply_override
 from snn_deploy.tasks.own_data import open_own_data
 
 SAID = ("binning", "window", "binary", "polarity", "denoise_us", "centre", "crop", "downsample", "resize")
@@ -23,9 +23,9 @@ TIMESTEPS = 8
 
 
 def chosen_data(
-    recipe: Recipe | None, name: str, timesteps: int | None, overrides: Sequence[str]
+    stated: Component | None, name: str, timesteps: int | None, overrides: Sequence[str]
 ) -> tuple[DataSet, str]:
-    """The data set ``name`` (with the options that the recipe has for it), or the user's own
+    """The data set ``name`` (with the options that ``stated``, of a recipe, has for it), or the user's own
     ``FILE.py:NAME``, and how it becomes frames.
 
     ``overrides``: ``data.KEY=VALUE`` and ``timesteps=T``. Without ``timesteps`` own data have those of their
@@ -35,8 +35,8 @@ def chosen_data(
         ConfigError: other keys, or values that the data set does not take.
     """
     known: dict[str, Any] = {"name": name}
-    if recipe is not None and recipe.data.name in {name, _full_name(name)}:
-        known, name = recipe.data.model_dump(), recipe.data.name
+    if stated is not None and stated.name in {name, _full_name(name)}:
+        known, name = stated.model_dump(), stated.name
     own = is_own_code(name) and "code_sha256" not in known
     if is_own_code(name) and not own and name not in DATASETS.names():
         raise ConfigError(

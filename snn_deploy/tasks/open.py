@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nir
 import numpy as np
 
+from snn_deploy.convert.folder import NETWORK, read_conversion
 from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.core.files import sha256_file
@@ -27,7 +28,7 @@ from snn_deploy.graph.timing import Reading
 from snn_deploy.graph.trained_form import write_trained_form
 from snn_deploy.graph.types import Plan
 from snn_deploy.recipes.own_parts import settle
-from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.recipes.run_documents import Result
 from snn_deploy.recipes.run_folder import Run
 from snn_deploy.simulate.loihi import Loihi
@@ -51,7 +52,8 @@ def open_source(
     own: Own = NOTHING_OWN,
     data: str | None = None,
 ) -> Source:
-    """Open a run folder, a ``.nir`` or ``.net`` file, a bundle folder, ``FILE.py:NAME``, or a torch module.
+    """Open a run folder, a converted network, a ``.nir`` or ``.net`` file, a bundle folder, ``FILE.py:NAME``,
+    or a torch module.
 
     ``reading`` states what a ``.nir`` file leaves open about discrete time; ``own`` and ``data`` (as of
     :func:`snn_deploy.tasks.samples.load_samples`) what a module leaves open.
@@ -81,6 +83,8 @@ def open_source(
         )
     if kind == "net":
         return _open_net(source)
+    if kind == "conversion":
+        return _open_conversion(source)
     if kind == "bundle":
         return _open_bundle(source, trust=own.trust)
     return _open_run(Run.open(source), trust=own.trust)
@@ -118,6 +122,31 @@ def _open_run(run: Run, *, trust: bool) -> Source:
         recipe=recipe,
         provenance=provenance,
     )
+
+
+def _open_conversion(path: Path) -> Source:
+    certificate = read_conversion(path)
+    plan = make_plan(read_nir(path / NETWORK))
+    provenance: dict[str, Any] = {
+        "certificate": certificate.model_dump(mode="json"),
+        "sha256": certificate.network_sha256,
+        "assumed": list(certificate.lost),
+    }
+    return Source(
+        name=certificate.name,
+        kind="conversion",
+        path=path,
+        plan=plan,
+        executable=Reference(plan),
+        shown=_shown(provenance["certificate"]),
+        provenance=provenance,
+    )
+
+
+def _shown(certificate: Mapping[str, Any]) -> Component | None:
+    """The data set that a certificate names."""
+    data = certificate.get("data")
+    return None if data is None else Component.model_validate(data)
 
 
 def _open_nir(path: Path, reading: Reading) -> Source:
@@ -165,6 +194,7 @@ def _open_bundle(path: Path, *, trust: bool) -> Source:
         plan=plan,
         executable=Reference(plan),
         recipe=recipe,
+        shown=_shown(provenance.get("certificate") or {}),
         provenance=provenance,
         manifest=manifest,
         extra=tuple(strangers(path, manifest["sha256"])),

@@ -223,6 +223,11 @@ def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[
             fraction = float(figures["test_accuracy"])
             name = "student in real numbers, before the chip's rules"
             yield Accuracy(name=name, role="student", fraction=fraction, samples=total)
+    if certificate := source.provenance.get("certificate"):
+        total, chosen = int(certificate["samples"]), certificate["timesteps"]
+        rows = {row["timesteps"]: float(row["spiking"]) for row in certificate["sweep"]}
+        yield Accuracy(name="ANN", role="teacher", fraction=float(certificate["accuracy"]), samples=total)
+        yield Accuracy(name="spiking network", role="student", fraction=rows[chosen], samples=total)
     for parity in manifest["parity"] if manifest else ():
         if parity["accuracy"] is not None:
             yield Accuracy(

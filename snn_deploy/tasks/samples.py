@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -99,11 +99,30 @@ def load_samples(
         )
     else:
         loaded = _dataset_samples(source, data, count, overrides)
+    if source.still and loaded.test.x.shape[0] == 1:
+        loaded = _repeated(loaded, int(source.semantics.timesteps or 1))
     expected = source.plan.shapes[source.plan.input]
     given = tuple(loaded.test.x.shape[2:])
     if given != expected:
         raise ConfigError(f"'{source.name}' takes samples of shape {expected}; the data have {given}.")
     return loaded
+
+
+def _repeated(loaded: LoadedSamples, steps: int) -> LoadedSamples:
+    """Single frames, each in every one of ``steps`` steps."""
+
+    def longer(x: torch.Tensor) -> torch.Tensor:
+        return x.expand(steps, *x.shape[1:])
+
+    return replace(
+        loaded,
+        test=replace(loaded.test, x=longer(loaded.test.x)),
+        calibration=replace(loaded.calibration, x=longer(loaded.calibration.x)),
+        description={
+            **loaded.description,
+            "frames": f"{loaded.description['frames']} Each image is shown in {steps} steps.",
+        },
+    )
 
 
 def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
@@ -118,8 +137,9 @@ def _dataset_samples(
     source: Source, name: str | None, count: int | None, overrides: Sequence[str]
 ) -> LoadedSamples:
     recipe = source.recipe
-    if name is None and recipe is not None:
-        name = recipe.data.name
+    stated = source.shown if recipe is None else recipe.data
+    if name is None and stated is not None:
+        name = stated.name
     if name is None:
         raise ConfigError(
             f"'{source.name}' does not say which data it is for.",
@@ -127,7 +147,7 @@ def _dataset_samples(
             "or --data FILE.py:NAME.",
         )
     steps = recipe.timesteps if recipe is not None else source.semantics.timesteps
-    dataset, how = chosen_data(recipe, name, steps, overrides)
+    dataset, how = chosen_data(stated, name, steps, overrides)
     outputs = prod(source.plan.shapes[source.plan.output])
     if int(dataset.test.labels.max()) >= outputs:
         raise ConfigError(

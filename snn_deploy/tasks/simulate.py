@@ -185,7 +185,7 @@ def open_backend(source: Source, backend: str) -> Executable:
         return source.executable
     if source.kind == "net" and backend == "reference" and source.refusal is not None:
         raise source.refusal
-    if source.kind in {"nir", "net", "module"} and backend == "reference":
+    if source.kind in {"nir", "net", "module", "conversion"} and backend == "reference":
         return Reference(source.plan)
     if source.kind == "net" and backend == "lava":
         return _opened(entry.factory(source.path))
@@ -222,7 +222,7 @@ def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]
         return open_backend(source, "loihi"), "loihi"
     if source.kind == "net":
         return (None, None) if backend == "loihi" else (source.executable, "loihi")
-    if source.kind == "nir" and backend == "reference":
+    if source.kind in {"nir", "conversion"} and backend == "reference":
         return None, None  # the same file in the same simulator would show nothing
     return source.executable, "module" if source.kind == "module" else "reference"
 

@@ -12,7 +12,7 @@ from snn_deploy.export.parity import Parity
 from snn_deploy.graph.pace import slow_warnings, step_warnings
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.types import Plan
-from snn_deploy.recipes.recipe import Recipe
+from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.simulate.base import Executable
 
 
@@ -30,6 +30,7 @@ class Source:
         student: of a run that was trained under a chip's rules: the student in the chip's arithmetic. Then
             the plan, and ``executable``, are the same network in real numbers.
         recipe: the recipe of a run, and of a bundle made from one.
+        shown: the data set that a converted network was measured on, where it is one by name.
         provenance: goes into manifests and reports.
         manifest: of a bundle.
         refusal: why a ``.net`` file has no graph.
@@ -43,11 +44,17 @@ class Source:
     executable: Executable
     student: Executable | None = None
     recipe: Recipe | None = None
+    shown: Component | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] | None = None
     refusal: UnsupportedError | None = None
     extra: tuple[str, ...] = ()
     proof: Parity | None = None
+
+    @property
+    def still(self) -> bool:
+        """Whether the network was converted from an ANN: it sees one image in every step."""
+        return "certificate" in self.provenance
 
     @property
     def semantics(self) -> Semantics:

@@ -13,6 +13,7 @@ KINDS = {
     "nir": "NIR graph",
     "net": "lava-dl network",
     "module": "torch module",
+    "conversion": "converted network",
 }
 
 

@@ -1,0 +1,253 @@
+"""ONNX ANNs as torch, torch's newer exporter and tf2onnx write them, against ONNX Runtime."""
+
+import io
+import warnings
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from support.anns import PlainNet, ResidualNet, seen
+
+from snn_deploy.convert.ann import Runner
+from snn_deploy.convert.from_onnx import from_onnx
+from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.registry import Options
+from snn_deploy.models.public_resnet import cifar_resnet
+
+
+def saved(model, tmp_path):
+    file = tmp_path / "net.onnx"
+    file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    return file
+
+
+def exported(module, shape, opset, tmp_path):
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, (torch.zeros(2, *shape),), stream, opset_version=opset, dynamo=False,
+            input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "batch"}},
+        )  # fmt: skip
+    return saved(stream.getvalue(), tmp_path)
+
+
+def same(file, shape, *, last=False):
+    """The network in ``file``, after checking its scores against ONNX Runtime's."""
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    given = x.transpose(0, 2, 3, 1) if last else x
+    (wanted,) = session.run(None, {session.get_inputs()[0].name: given})
+    ann = from_onnx(file)
+    torch.testing.assert_close(
+        Runner(ann)(torch.from_numpy(x)), torch.from_numpy(wanted), rtol=1e-3, atol=1e-4
+    )
+    return ann
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17, 18])
+@pytest.mark.parametrize("make", [PlainNet, ResidualNet])
+def test_what_torch_writes(make, opset, tmp_path):
+    torch.manual_seed(0)
+    ann = same(exported(seen(make()), (1, 12, 12), opset, tmp_path), (1, 12, 12))
+    assert {"conv1", "hidden"} <= set(ann.nodes) or {"stem", "head"} <= set(ann.nodes)
+
+
+def test_public_networks_keep_the_names_of_their_layers(tmp_path):
+    network = seen(cifar_resnet(1, Options(), in_shape=(3, 32, 32), classes=10))
+    ann = same(exported(network, (3, 32, 32), 17, tmp_path), (3, 32, 32))
+    assert {"layer1.0.conv1", "layer3.0.conv2", "layer1.0.relu", "linear"} <= set(ann.nodes)
+
+
+def network(nodes, constants, shape=("b", 3, 8, 8), opset=17, rank=2):
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "k", "h", "w"][:rank])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def node(kind, inputs, outputs, **attributes):
+    return helper.make_node(kind, inputs.split(), outputs.split(), name=f"{kind}_{outputs}", **attributes)
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) / 2
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, 22])
+def test_what_tf2onnx_writes(opset, tmp_path):
+    """Channels last at the door, SAME padding with stride 2, a pad in front, flattening in H, W, C."""
+    nodes = [
+        node("Transpose", "x", "first", perm=[0, 3, 1, 2]),
+        node("Pad", "first amounts", "padded"),
+        node("Conv", "padded w1 b1", "c1", strides=[2, 2], kernel_shape=[3, 3]),
+        node("Relu", "c1", "r1"),
+        node("Conv", "r1 w2", "c2", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("BatchNormalization", "c2 gamma beta mean var", "n2", epsilon=1e-3),
+        node("Clip", "n2 zero six", "r2"),
+        node("Transpose", "r2", "last", perm=[0, 2, 3, 1]),
+        node("Reshape", "last shape", "flat"),
+        node("MatMul", "flat w3", "m3"),
+        node("Add", "m3 b3", "a3"),
+        node("Relu", "a3", "r3"),
+        node("MatMul", "r3 w4", "m4"),
+        node("Add", "m4 b4", "a4"),
+        node("Softmax", "a4", "y", axis=-1),
+    ]
+    constants = {
+        "amounts": np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64), "w1": numbers(6, 3, 3, 3), "b1": numbers(6),
+        "w2": numbers(16, 6, 3, 3, seed=1), "gamma": 1 + numbers(16, seed=2), "beta": numbers(16, seed=3),
+        "mean": numbers(16, seed=4), "var": np.abs(numbers(16, seed=5)) + 0.5, "zero": np.float32(0),
+        "six": np.float32(6), "shape": np.array([-1, 64], np.int64), "w3": numbers(64, 10, seed=6),
+        "b3": numbers(10, seed=7),
+        "w4": numbers(10, 5, seed=8), "b4": numbers(1, 5, seed=9),
+    }  # fmt: skip
+    model = network(nodes, constants, shape=("b", 8, 8, 3), opset=opset)
+    file = saved(model, tmp_path)
+    x = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, {"x": x.transpose(0, 2, 3, 1)})
+    ann = from_onnx(file)
+    scores = Runner(ann)(torch.from_numpy(x)).softmax(1)
+    torch.testing.assert_close(scores, torch.from_numpy(wanted), rtol=1e-3, atol=1e-5)
+    assert ann.shapes["input"] == (3, 8, 8)
+    assert "channels last" in ann.remarks[0]
+
+
+@pytest.mark.parametrize("padding", [[1, 1, 1, 1], [0, 1, 2, 1], [2, 0, 0, 1]])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_uneven_padding_of_a_convolution(padding, dilation, tmp_path):
+    nodes = [
+        node("Conv", "x w b", "c", pads=padding, strides=[2, 1], dilations=[dilation, dilation]),
+        node("Relu", "c", "y"),
+    ]
+    same(saved(network(nodes, {"w": numbers(4, 3, 3, 2), "b": numbers(4)}, rank=4), tmp_path), (3, 8, 8))
+
+
+def test_what_torchs_newer_exporter_writes(tmp_path):
+    """Names without slashes, axes as inputs, a Reshape with a constant shape, identities."""
+    nodes = [
+        node("Identity", "x", "i"),
+        node("Conv", "i w", "c", auto_pad="NOTSET", pads=[1, 1, 1, 1], group=3),
+        node("Relu", "c", "r"),
+        node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Sub", "p shift", "s"),
+        node("Div", "s scale", "d"),
+        node("Relu", "d", "r2"),
+        node("Add", "r2 r2", "t"),
+        node("Relu", "t", "r3"),
+        node("ReduceMean", "r3 axes", "m", keepdims=1),
+        node("Reshape", "m shape", "f", allowzero=0),
+        node("Gemm", "f v b", "y", transB=1, alpha=0.5, beta=2.0),
+    ]
+    constants = {
+        "w": numbers(6, 1, 3, 3), "axes": np.array([2, 3], np.int64), "shape": np.array([0, -1], np.int64),
+        "v": numbers(5, 6, seed=1), "b": numbers(5), "shift": numbers(1, 6, 1, 1), "scale": np.float32(0.25),
+    }  # fmt: skip
+    same(saved(network(nodes, constants, opset=20), tmp_path), (3, 8, 8))
+
+
+def test_shapes_computed_in_the_file(tmp_path):
+    """A view with x.size(0), as the older exporter writes it."""
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Shape", "r", "shape"),
+        node("Gather", "shape first", "n", axis=0),
+        node("Unsqueeze", "n axes", "n1"),
+        node("Concat", "n1 rest", "sizes", axis=0),
+        node("Reshape", "r sizes", "f"),
+        node("Transpose", "v", "vt", perm=[1, 0]),
+        node("MatMul", "f vt", "y"),
+    ]
+    constants = {
+        "first": np.int64(0), "axes": np.array([0], np.int64), "rest": np.array([-1], np.int64),
+        "v": numbers(4, 192),
+    }  # fmt: skip
+    same(saved(network(nodes, constants), tmp_path), (3, 8, 8))
+
+
+def test_refused_operators_are_named_all_at_once(tmp_path):
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Sigmoid", "c", "s"),
+        node("LeakyRelu", "s", "l"),
+        node("Relu", "c", "r"),
+        node("Mul", "r r", "q"),
+        node("Flatten", "l", "y"),
+    ]
+    with pytest.raises(UnsupportedError) as caught:
+        from_onnx(saved(network(nodes, {"w": numbers(4, 3, 1, 1)}), tmp_path))
+    said = [problem.what for problem in caught.value.problems]
+    assert said == ["the operation 'Sigmoid'", "the operation 'LeakyRelu'", "'Mul' of two activations"]
+    assert all(problem.try_instead for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "text"),
+    [
+        ([node("MaxPool", "x", "y", kernel_shape=[2, 2], ceil_mode=1)], {}, "ceil_mode"),
+        ([node("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[1, 1, 1, 1])], {}, "count"),
+        ([node("Clip", "x low", "y")], {"low": np.float32(-1)}, "limits to -1"),
+        ([node("Transpose", "x", "y", perm=[0, 2, 1, 3])], {}, "orders the axes"),
+        ([node("Pad", "x p", "q"), node("Relu", "q", "y")], {"p": np.array([0, 0, 1, 1] * 2)}, "padding"),
+        ([node("Reshape", "x s", "y")], {"s": np.array([-1, 12, 4, 4])}, "changes the shape"),
+        ([node("Slice", "x a b", "y")], {"a": np.array([0, 1]), "b": np.array([9, 2])}, "a part of axis 1"),
+    ],
+)  # fmt: skip
+def test_refusals_say_why(nodes, constants, text, tmp_path):
+    with pytest.raises(UnsupportedError) as caught:
+        from_onnx(saved(network(nodes, constants), tmp_path))
+    assert text in str(caught.value)
+
+
+def damaged(change):
+    model = network([node("Relu", "x", "y")], {"w": numbers(2, 2)})
+    change(model)
+    return model
+
+
+def _loop(model):
+    body = helper.make_graph([], "b", [], [])
+    model.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=body, else_branch=body))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda m: m.opset_import[0].__setattr__("version", 9), "operator set 9"),
+        (lambda m: m.graph.initializer[0].__setattr__("data_location", 1), "another file"),
+        (lambda m: m.graph.initializer[0].dims.append(2**40), "has the shape"),
+        (_loop, "holds a graph"),
+        (lambda m: m.graph.node[0].input.__setitem__(0, "nowhere"), "not a sound"),
+    ],
+)
+def test_damaged_files_are_refused(change, text, tmp_path):
+    with pytest.raises(DataError) as caught:
+        from_onnx(saved(damaged(change), tmp_path))
+    assert text in str(caught.value)
+
+
+def test_a_constant_of_absurd_size_is_refused(tmp_path):
+    nodes = [
+        helper.make_node("ConstantOfShape", ["n"], ["big"], name="big"),
+        node("Add", "x big", "s"),
+        node("Relu", "s", "y"),
+    ]
+    with pytest.raises(UnsupportedError, match="do not fit"):
+        from_onnx(saved(network(nodes, {"n": np.array([2**20, 2**20], np.int64)}), tmp_path))
+
+
+def test_an_open_size_and_a_missing_file_are_refused(tmp_path):
+    with pytest.raises(UnsupportedError, match="fixed sizes"):
+        from_onnx(saved(network([node("Relu", "x", "y")], {}, shape=("b", 3, "h", "w")), tmp_path))
+    with pytest.raises(DataError, match="no ONNX file"):
+        from_onnx(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_bytes(b"hello")
+    with pytest.raises(DataError):
+        from_onnx(tmp_path / "text.onnx")
