@@ -10,10 +10,22 @@ import typer
 from snn_deploy.cli.own import own_options
 
 
+def _is_there(path: Path) -> Path:
+    """Refuse a path at which nothing lies, before anything that opens networks is loaded."""
+    from snn_deploy.core.places import kind_at
+
+    if not path.exists():
+        kind_at(path)
+    return path
+
+
 @own_options
 def convert(
     ann: Annotated[
-        Path, typer.Argument(help="FILE.py:NAME with --weights, an .onnx file, or a run: its teacher.")
+        Path,
+        typer.Argument(
+            callback=_is_there, help="FILE.py:NAME with --weights, an .onnx file, or a run: its teacher."
+        ),
     ],
     data: Annotated[
         str | None,

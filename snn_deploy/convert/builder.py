@@ -89,8 +89,8 @@ class AnnBuilder:
 
     def linear(self, where: str, x: Terms, weight: Array, bias: Array | None) -> Terms:
         """``W x + b`` with ``weight [out, in]``."""
-        weight = np.asarray(weight, np.float32)
-        node = nir.Linear(weight) if bias is None else nir.Affine(weight, np.asarray(bias, np.float32))
+        weight = np.array(weight, np.float32)
+        node = nir.Linear(weight) if bias is None else nir.Affine(weight, np.array(bias, np.float32))
         return self._place(where, node, x)
 
     def convolution(
@@ -120,12 +120,12 @@ class AnnBuilder:
             where,
             kind(
                 input_shape=size[0] if single and size else size,
-                weight=np.ascontiguousarray(weight, np.float32),
+                weight=np.array(weight, np.float32, order="C"),
                 stride=per_axis(stride),
                 padding=per_axis(padding),
                 dilation=per_axis(dilation),
                 groups=groups,
-                bias=zeros if bias is None else np.asarray(bias, np.float32),
+                bias=zeros if bias is None else np.array(bias, np.float32),
             ),
             x,
         )

@@ -76,7 +76,7 @@ def proven(out: str) -> dict:
     assert {p["runtime"] for p in manifest["parity"]} >= {"reference", "onnxruntime"}
     for parity in manifest["parity"]:
         assert parity["verdict"] == "equal"
-        assert sum(layer["unexplained"] for layer in parity["layers"]) == 0
+        assert sum(layer["differing"] for layer in parity["layers"]) == 0
     assert manifest["semantics"]["start"] == "zero"
     assert manifest["timesteps"] == 4
     assert any("start at 0" in text for text in manifest["formats"]["nir"]["approximations"])

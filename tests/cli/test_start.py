@@ -20,6 +20,7 @@ from snn_deploy.report.model import Header, ReportData
 COMMANDS = [
     "distill",
     "sweep",
+    "convert",
     "export",
     "check",
     "simulate",
@@ -48,6 +49,7 @@ WRONG = [
     ("distill nosuch", 2),
     ("sweep nosuch", 2),
     ("compare nosuch a.json", 7),
+    ("convert nosuch", 7),
     ("export nosuch", 7),
     ("check nosuch --target loihi2", 7),
     ("simulate nosuch", 7),

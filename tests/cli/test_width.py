@@ -17,6 +17,7 @@ COMMANDS = [
     "distill",
     "sweep",
     "export",
+    "convert",
     "check",
     "simulate",
     "stream",

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from snn_deploy.convert.documents import Certificate
 from snn_deploy.export.manifest_schema import Manifest
 from snn_deploy.report.blocks import Comparison
 from snn_deploy.report.model import ReportData
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schemas"
-DOCUMENTS: dict[str, type[BaseModel]] = {"manifest": Manifest, "report": ReportData, "compare": Comparison}
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "certificate": Certificate,
+    "manifest": Manifest,
+    "report": ReportData,
+    "compare": Comparison,
+}
 
 
 def schema_file(name: str) -> Path:
