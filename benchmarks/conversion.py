@@ -32,7 +32,7 @@ from snn_deploy.models.load import load_weights, save_weights
 from snn_deploy.models.public_resnet import cifar_resnet
 from snn_deploy.tasks.convert import SWEEP, convert_network
 
-EPOCHS, BATCH, RATE = 6, 128, 0.05
+EPOCHS, BATCH, RATE = 3, 128, 0.05
 DATA = Path(os.environ.get("SNN_DEPLOY_DATA", "."))
 
 
@@ -41,13 +41,13 @@ class FashionNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (1, 32, 32, 64, 64)
+        widths = (1, 16, 16, 32, 32)
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
         self.pool = nn.MaxPool2d(2)
-        self.hidden = nn.Linear(64 * 7 * 7, 128)
+        self.hidden = nn.Linear(32 * 7 * 7, 128)
         self.scores = nn.Linear(128, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

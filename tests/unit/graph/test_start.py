@@ -99,14 +99,15 @@ def test_the_kit_starts_there_too(reset, tmp_path):
     writer.write(graph, tmp_path, Calibration(x, None))
     np.savez(tmp_path / "x.npz", x=x.numpy())
     code = (
-        "import runpy, sys, numpy as np\n"
-        f"kit = runpy.run_path({str(asset_dir('export') / 'run_nir.py')!r})\n"
-        f"print(kit['__name__'])\n"
-        f"neuron = kit['Neuron']({{'type': 'IF', 'r': np.full(2, 1e4), 'v_threshold': np.array([.5, .75]), "
-        f"'v_reset': np.array([-.5, -.25])}}, {{'dt': 1e-4, 'fires_at': '>=', 'reset': {reset!r}, "
-        "'start': 'zero', 'spikes': 'one', 'v_min': None, 'integrator': 'euler'}, 3)\n"
-        f"x = np.load({str(tmp_path / 'x.npz')!r})['x']\n"
-        "print([neuron.step(x_t).tolist() for x_t in x])\n"
+        "import sys, numpy as np\n"
+        f"sys.path.insert(0, {str(asset_dir('export'))!r})\n"
+        "import run_nir\n"
+        "node = {'type': 'IF', 'r': np.full(2, 1e4), 'v_threshold': np.array([.5, .75]), "
+        "'v_reset': np.array([-.5, -.25])}\n"
+        f"semantics = {{'dt': 1e-4, 'fires_at': '>=', 'reset': {reset!r}, 'start': 'zero', 'spikes': 'one', "
+        "'v_min': None, 'integrator': 'euler'}\n"
+        "neuron = run_nir.Neuron(node, semantics, 3)\n"
+        f"print([neuron.step(x_t).tolist() for x_t in np.load({str(tmp_path / 'x.npz')!r})['x']])\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     given = json.loads(ran.stdout.splitlines()[-1])
