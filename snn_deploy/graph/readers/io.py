@@ -237,9 +237,16 @@ def write_nir(graph: nir.NIRGraph, path: Path | str, version: str = COMPATIBLE[0
         nir.write(temporary, graph)
         if version != COMPATIBLE[0]:
             with h5py.File(temporary, "r+") as file:
-                for node in file["node/nodes"].values():
-                    if "v_reset" in node:
-                        del node["v_reset"]
+                _forget_resets(file["node"])
+
+
+def _forget_resets(graph: h5py.Group) -> None:
+    """Delete the field v_reset of all nodes, those of nested graphs too (in place)."""
+    for node in graph["nodes"].values():
+        if "nodes" in node:
+            _forget_resets(node)
+        elif "v_reset" in node:
+            del node["v_reset"]
 
 
 def reset_problems(nodes: Mapping[str, nir.NIRNode], version: str) -> list[Problem]:

@@ -1,0 +1,17 @@
+"""SpikingJelly's NIR exchange, stepped through time; it is told the step."""
+
+import torch
+from spikingjelly.activation_based import nir_exchange
+
+PACKAGES = ("spikingjelly", "nirtorch", "nir")
+
+
+@torch.no_grad()
+def run(path, x, dt):
+    """Outputs ``[T, B, ...]``."""
+    net = nir_exchange.import_from_nir(path, dt=dt)
+    state, outputs = None, []
+    for frame in torch.from_numpy(x):
+        y, state = net(frame) if state is None else net(frame, state)
+        outputs.append(y)
+    return torch.stack(outputs).numpy()
