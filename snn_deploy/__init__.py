@@ -25,6 +25,7 @@ _WHERE = {
     "check_network": "snn_deploy.api",
     "compare_reports": "snn_deploy.tasks.compare",
     "convert_network": "snn_deploy.tasks.convert",
+    "conform": "snn_deploy.tasks.conform",
     "count": "snn_deploy.energy.count",
     "describe": "snn_deploy.tasks.distill",
     "distill_student": "snn_deploy.tasks.distill",
@@ -55,6 +56,7 @@ __all__ = [
     "__version__",
     "check_network",
     "compare_reports",
+    "conform",
     "convert_network",
     "count",
     "describe",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from snn_deploy.sweep.run import run_sweep
     from snn_deploy.synapses.live import EventCounter
     from snn_deploy.tasks.compare import compare_reports
+    from snn_deploy.tasks.conform import conform
     from snn_deploy.tasks.convert import convert_network
     from snn_deploy.tasks.distill import describe, distill_student
     from snn_deploy.tasks.own import Own

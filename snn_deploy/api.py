@@ -232,6 +232,7 @@ def open_stream(
     *,
     window: int | None = None,
     sensor: tuple[int, int] | None = None,
+    overrides: Sequence[str] = (),
     reading: Reading = NOTHING_STATED,
     own: Own = NOTHING_OWN,
 ) -> Session:
@@ -239,11 +240,13 @@ def open_stream(
 
     ``window`` is the length of a frame in microseconds, or in events where frames are of equal count, and
     ``sensor`` the camera's height and width; by default both are those that the network was trained with.
+    ``overrides``: ``data.KEY=VALUE`` of :class:`snn_deploy.tasks.stream_data.StreamOptions`.
 
     Raises:
         ConfigError: ``backend`` cannot take one frame at a time, or ``window`` or ``sensor`` must be stated.
     """
-    return open_session(_opened(source, reading, own), backend, window=window, sensor=sensor)
+    opened = _opened(source, reading, own)
+    return open_session(opened, backend, window=window, sensor=sensor, overrides=overrides)
 
 
 def simulate_network(

@@ -15,6 +15,7 @@ from snn_deploy.cli import (
     catalog,
     check,
     compare,
+    conform,
     convert,
     distill,
     doctor,
@@ -66,6 +67,7 @@ app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
 app.command("stream")(stream.stream)
+app.command("conform")(conform.conform)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ls")(catalog.ls)

@@ -48,6 +48,15 @@ def stream(
         Path | None,
         typer.Option(help="Keep the session in this file: a killed stream of a recording goes on there."),
     ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--override",
+            metavar="KEY=VALUE",
+            help="data.KEY=VALUE: of frames; of a recording data.columns, data.time_unit, data.clock.",
+        ),
+    ] = None,
     own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per step.")] = False,
 ) -> None:
@@ -59,15 +68,15 @@ def stream(
 
     camera = open_camera(events) if events.startswith(PREFIX) else None
     size = _size(sensor) or (None if camera is None else (camera.height, camera.width))
-    session = api.open_stream(source, backend, window=window, sensor=size, own=own)
+    session = api.open_stream(source, backend, window=window, sensor=size, overrides=override or (), own=own)
     if state is not None and state.exists():
         session.restore(state)
         render.note(f"going on after {session.events} events, from {state}")
     live = render.out.is_terminal and not json and not every
     seconds: list[float] = []
     with Records() if json else Live() if live else Lines(every) as view:
-        parts = _columns(events, form, session.events) if camera is None else _until_stopped(camera.parts)
-        for result in _results(session, parts, state):
+        parts = None if camera is None else _until_stopped(camera.parts)
+        for result in _results(session, _pushed(session, events, form, parts), state):
             seconds.append(result.seconds)
             view.show(result)
     if state is not None:
@@ -79,12 +88,14 @@ def stream(
             render.say(f"{session.late} events came after their frame was complete, and were left out")
 
 
-def _results(session: Session, parts: Iterator[Columns], state: Path | None) -> Iterator[StepResult]:
+def _results(
+    session: Session, pushed: Iterator[list[StepResult]], state: Path | None
+) -> Iterator[StepResult]:
     import time
 
     saved = time.monotonic()
-    for part in parts:
-        yield from session.push(part.x, part.y, part.p, part.t)
+    for results in pushed:
+        yield from results
         if state is not None and time.monotonic() - saved > SAVE_SECONDS:
             session.save(state)
             saved = time.monotonic()
@@ -99,30 +110,26 @@ def _until_stopped(parts: Iterator[Columns]) -> Iterator[Columns]:
         return
 
 
-def _columns(events: str, form: str, skip: int) -> Iterator[Columns]:
-    """The events in parts, without the first ``skip`` of a recording.
+def _pushed(
+    session: Session, events: str, form: str, camera: Iterator[Columns] | None
+) -> Iterator[list[StepResult]]:
+    """The results of the events, part by part; of a recording only what the session has not seen.
 
     Raises:
         ConfigError: an unknown format.
         DataError: the recording is missing or damaged.
     """
-    from snn_deploy.core.errors import ConfigError, DataError
-    from snn_deploy.data.formats.chosen import read_any
+    from snn_deploy.core.errors import ConfigError
     from snn_deploy.data.formats.pipes import read_pipe
 
-    if events == "-":
-        if form not in {"csv", "bin"}:
-            raise ConfigError(f"Standard input is csv or bin, not '{form}'.")
-        yield from read_pipe(sys.stdin.buffer, "csv" if form == "csv" else "bin", PART)
+    if camera is None and events != "-":
+        for part in session.recording(Path(events)):
+            yield session.push_events(part)
         return
-    path = Path(events)
-    if not path.is_file():
-        raise DataError(f"There is no recording '{path}'.")
-    for columns in read_any(path):
-        size = len(columns.t)
-        begin, skip = min(skip, size), max(0, skip - size)
-        for first in range(begin, size, PART):
-            yield type(columns)(*(column[first : first + PART] for column in columns))
+    if form not in {"csv", "bin"}:
+        raise ConfigError(f"Standard input is csv or bin, not '{form}'.")
+    for columns in camera or read_pipe(sys.stdin.buffer, "csv" if form == "csv" else "bin", PART):
+        yield session.push(columns.x, columns.y, columns.p, columns.t)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

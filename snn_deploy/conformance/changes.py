@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import nir
 import numpy as np
 
-from snn_deploy.conformance.loops import Array, Edge, Habits, run
+from snn_deploy.conformance.loops import Array, Edge, Habits, given, run
 
 OTHER_STEPS = (1e-4, 1e-3, 1.0)
 """Steps that readers are known to take unasked, in seconds."""
+CONSTANT = 1e-4
 LEAKS = tuple(n / 100 for n in range(99, -1, -1))
 
 
@@ -40,21 +42,42 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Change:
-    """``text`` ends the sentence "as if ..."; ``apply`` gives None where it changes nothing."""
+    """``text`` ends the sentence "as if ..."; ``apply`` gives None where it changes nothing. ``habit``: the
+    field of the habits that it sets; two that set one do not go together."""
 
     text: str
     apply: Callable[[Meaning], Meaning | None]
+    habit: str = ""
+
+    def on(self, meaning: Meaning) -> Meaning | None:
+        """``meaning`` changed; None where nothing changes, or another change took away what it is about."""
+        try:
+            return self.apply(meaning)
+        except (KeyError, ValueError):
+            return None
 
 
 def _habit(text: str, **values: Any) -> Change:
-    return Change(text, lambda meaning: replace(meaning, habits=replace(meaning.habits, **values)))
+    (name,) = values
+    return Change(text, lambda meaning: replace(meaning, habits=replace(meaning.habits, **values)), name)
 
 
-HABITS = (
+STEPS = tuple(_habit(f"the step were {dt:g} s", dt=dt) for dt in OTHER_STEPS)
+RARE = (
+    _habit("a spike subtracted the threshold one step later", reset="subtract-next"),
+    _habit("a spike subtracted the threshold, which then stood higher for a step", reset="subtract-raised"),
+    _habit("a spike reset the membrane one step later", reset="zero-next"),
+    _habit("the leak were total", leak=0.0),
+    _habit("the step were tau / r", step_of_r=0),
+    _habit("the step were tau / (1 + r)", step_of_r=1),
+    _habit("the state were lost after every step", forgets=True),
+    *STEPS,
+)
+"""Where common habits explain an answer as well, these are not named."""
+
+COMMON = (
     _habit("spikes came a step late", late=True),
     _habit("a spike subtracted the threshold", reset="subtract"),
-    _habit("a spike subtracted the threshold one step later", reset="subtract-next"),
-    _habit("a spike reset the membrane one step later", reset="zero-next"),
     _habit("a spike reset nothing", reset="none"),
     _habit("a membrane at its threshold fired", at_threshold=True),
     _habit("a neuron gave several spikes in a step", many=True),
@@ -62,12 +85,8 @@ HABITS = (
     _habit("the input were added unscaled", gain="one"),
     _habit("r and w_in were 1", gain="share"),
     _habit("the membrane saw the current of the step before", membrane_first=True),
-    _habit("the leak were total", leak=0.0),
-    _habit("the step were tau / r", step_of_r=0),
-    _habit("the step were tau / (1 + r)", step_of_r=1),
-    _habit("the state were lost after every step", forgets=True),
-    *(_habit(f"the step were {dt:g} s", dt=dt) for dt in OTHER_STEPS),
 )
+HABITS = (*COMMON, *RARE)
 """What a reader does to all neurons alike; found in one row, it is tried in the others."""
 
 
@@ -77,10 +96,12 @@ def of_graph(meaning: Meaning) -> Iterator[Change]:
         if isinstance(node, nir.Input | nir.Output):
             continue
         yield from _of_node(name, node)
-        yield Change(f"'{name}' were not there", lambda m, name=name: _without(m, name))  # type: ignore[misc]
-        yield Change(f"'{name}' were the output", lambda m, name=name: replace(m, output=name))  # type: ignore[misc]
+        yield Change(f"'{name}' were not there", partial(_without, name=name))
+        yield Change(f"'{name}' were the output", partial(_ending, name=name))
+    if meaning.feedback:
+        yield Change("what comes back came one step later still", _later)
     for edge in meaning.graph.edges:
-        yield Change(f"the edge {edge[0]} -> {edge[1]} were lost", lambda m, edge=edge: _cut(m, edge))  # type: ignore[misc]
+        yield Change(f"the edge {edge[0]} -> {edge[1]} were lost", partial(_cut, edge=edge))
 
 
 _FIELDS: dict[type[nir.NIRNode], tuple[tuple[str, str, Any], ...]] = {
@@ -118,13 +139,26 @@ def _of_node(name: str, node: Any) -> Iterator[Change]:
 
 def leaky(meaning: Meaning, fits: Callable[[Meaning], bool]) -> str | None:
     """``membranes shrank to 0.88 to 0.92 in a step`` where some such factor explains the answer."""
-    found = [
-        leak for leak in LEAKS if fits(replace(meaning, habits=replace(meaning.habits, leak=leak)))
-    ]
+    found = [leak for leak in LEAKS if fits(replace(meaning, habits=replace(meaning.habits, leak=leak)))]
     if not found or found[0] == found[-1] == 0.0:
         return None
     span = f"{found[-1]:g}" if len(found) == 1 else f"{found[-1]:g} to {found[0]:g}"
     return f"it leaked: membranes kept {span} of their value in a step"
+
+
+def shifted(meaning: Meaning, x: Array, answer: Array) -> str | None:
+    """Where biases were lost and every output is off by a constant: what a bias of another's is like."""
+    nodes = {name: copy(node) for name, node in meaning.graph.nodes.items()}
+    biased = [name for name, node in nodes.items() if isinstance(node, nir.Affine)]
+    for name in biased:
+        nodes[name].bias = np.zeros_like(nodes[name].bias)
+    found = replace(meaning, graph=nir.NIRGraph(nodes, meaning.graph.edges, type_check=False)).answer(x)
+    if found is None or found.shape != answer.shape or not biased:
+        return None
+    if np.ptp(answer - found, axis=(0, 1)).max() > CONSTANT:
+        return None
+    names = " and ".join(f"'{name}'" for name in biased)
+    return f"the biases of {names} were lost, with other constants in their place"
 
 
 def _with(meaning: Meaning, name: str, node: nir.NIRNode) -> Meaning:
@@ -158,6 +192,16 @@ def _without(meaning: Meaning, name: str) -> Meaning | None:
     return replace(meaning, graph=nir.NIRGraph(nodes, [*left, *joined], type_check=False), feedback=feedback)
 
 
+def _ending(meaning: Meaning, name: str) -> Meaning:
+    """``name`` as output; in a loop it follows the value of its own step."""
+    back = [a for a, b in meaning.feedback if b == name]
+    if not back:
+        return replace(meaning, output=name)
+    turned = [(name, b) for a, b in meaning.graph.edges if a == name]
+    kept = tuple(edge for edge in meaning.feedback if edge[1] != name)
+    return replace(meaning, output=name, feedback=(*kept, *turned))
+
+
 def _cut(meaning: Meaning, edge: Edge) -> Meaning | None:
     edges = [e for e in meaning.graph.edges if e != edge]
     if not any(b == edge[1] for _, b in edges):
@@ -165,6 +209,19 @@ def _cut(meaning: Meaning, edge: Edge) -> Meaning | None:
     feedback = tuple(e for e in meaning.feedback if e != edge)
     graph = nir.NIRGraph(meaning.graph.nodes, edges, type_check=False)
     return replace(meaning, graph=graph, feedback=feedback)
+
+
+def _later(meaning: Meaning) -> Meaning:
+    """The edges of a loop through a delay of one step."""
+    nodes, edges, feedback = dict(meaning.graph.nodes), list(meaning.graph.edges), []
+    for source, target in meaning.feedback:
+        name = f"{source}, later"
+        nodes[name] = nir.Delay(np.full(given(nodes[source]), meaning.habits.dt))
+        edges.remove((source, target))
+        edges += [(source, name), (name, target)]
+        feedback.append((source, name))
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+    return replace(meaning, graph=graph, feedback=tuple(feedback))
 
 
 def _transposed(meaning: Meaning, name: str) -> Meaning | None:
@@ -179,7 +236,9 @@ def _channels_last(meaning: Meaning, name: str) -> Meaning | None:
     """The columns behind a Flatten meet an image of (H, W, C)."""
     node = meaning.graph.nodes[name]
     shape = tuple(int(n) for n in node.input_type["input"])
-    behind = [b for a, b in meaning.graph.edges if a == name and isinstance(meaning.graph.nodes[b], nir.Affine)]
+    behind = [
+        b for a, b in meaning.graph.edges if a == name and isinstance(meaning.graph.nodes[b], nir.Affine)
+    ]
     if len(shape) != 3 or len(behind) != 1:
         return None
     layer = copy(meaning.graph.nodes[behind[0]])

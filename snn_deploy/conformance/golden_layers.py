@@ -71,7 +71,9 @@ def convolutions() -> list[Golden]:
 def pooling() -> list[Golden]:
     """Sums and averages over windows."""
 
-    def pool(kind: Callable[..., nir.NIRNode], kernel: Any, stride: Any, padding: Any = (0, 0)) -> nir.NIRNode:
+    def pool(
+        kind: Callable[..., nir.NIRNode], kernel: Any, stride: Any, padding: Any = (0, 0)
+    ) -> nir.NIRNode:
         return kind(np.array(kernel), np.array(stride), np.array(padding))
 
     rows = {

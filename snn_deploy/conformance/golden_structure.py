@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import nir
 import numpy as np
 
-from snn_deploy.conformance.golden import CARRIERS, Golden, chain, dense, pulses
+from snn_deploy.conformance.golden import ANY, CARRIERS, Golden, chain, dense, pulses
 from snn_deploy.conformance.golden_layers import convolutions, flattening, pooling, weights
 from snn_deploy.conformance.golden_neurons import firing, neurons, time
 from snn_deploy.conformance.loops import Edge
@@ -27,12 +28,12 @@ def _row(
     edges: Sequence[Edge] = (),
     more: Sequence[Edge] = (),
     feedback: tuple[Edge, ...] = (),
-    carried: bool = True,
+    carriers: tuple[str, ...] = ANY,
 ) -> Golden:
     def graph(dt: float, carrier: str) -> nir.NIRGraph:
         return chain(nodes(lambda: CARRIERS[carrier](dt, 2)), (3,), (2,), edges=edges, more=more)
 
-    return Golden(name, "structure", tells, graph, pulses(3, every=2), feedback, carried)
+    return Golden(name, "structure", tells, graph, pulses(3), feedback, carriers)
 
 
 def structure() -> list[Golden]:
@@ -43,13 +44,14 @@ def structure() -> list[Golden]:
     short, long = ("input", "b"), [("input", "a"), ("a", "n")]
     ends = [("n", "c"), ("c", "m"), ("m", "output")]
     return [
-        _row("two neurons in a row", "depth costs no step", lambda n: {"w1": IN, "n1": n(), "w2": BETWEEN, "n2": n()}),
+        _row("two neurons in a row", "depth costs no step",
+             lambda n: {"w1": IN, "n1": n(), "w2": BETWEEN, "n2": n()}),
         _row("sum into a neuron", "edges into a node add", lambda n: {"a": IN, "b": OTHER, "n": n()},
              edges=[*both, ("a", "n"), ("b", "n"), ("n", "output")]),
         _row("sum into a layer", "edges into a layer add", lambda n: {"a": IN, "b": OTHER, "c": BETWEEN},
-             edges=[*both, ("a", "c"), ("b", "c"), ("c", "output")], carried=False),
+             edges=[*both, ("a", "c"), ("b", "c"), ("c", "output")], carriers=()),
         _row("sum at the output", "edges into the output add", lambda n: {"a": IN, "b": OTHER},
-             edges=[*both, ("a", "output"), ("b", "output")], carried=False),
+             edges=[*both, ("a", "output"), ("b", "output")], carriers=()),
         _row("skip edge over a neuron", "both paths meet in the same step",
              lambda n: {"w1": IN, "n1": n(), "w2": BETWEEN, "n2": n()}, edges=around, more=[("n1", "n2")]),
         _row("branches, the long one first", "the order of edges says nothing",
@@ -60,8 +62,9 @@ def structure() -> list[Golden]:
              edges=[short, ("b", "m"), *long, *ends]),
         _row("listed backwards", "nor does the order of nodes",
              lambda n: dict(reversed({"w1": IN, "n1": n(), "w2": BETWEEN, "n2": n()}.items())),
-             edges=[*reversed(list(zip(deep, deep[1:], strict=False)))]),
-        _row("loop through weights", "spikes come back one step later", lambda n: {"w": IN, "n": n(), "back": BACK},
+             edges=[*reversed(list(itertools.pairwise(deep)))]),
+        _row("loop through weights", "spikes come back one step later",
+             lambda n: {"w": IN, "n": n(), "back": BACK},
              edges=[("input", "w"), ("w", "n"), ("n", "output"), ("n", "back"), ("back", "n")],
              feedback=(("n", "back"),)),
         _row("names", "digits, dots and words of Python are names",
@@ -76,7 +79,7 @@ def _nested() -> Golden:
         inner = chain({"w": IN, "n": CARRIERS[carrier](dt, 2)}, (3,), (2,))
         return chain({"block": inner, "w2": BETWEEN, "n2": CARRIERS[carrier](dt, 2)}, (3,), (2,))
 
-    return Golden("nested graph", "structure", "a node is a graph", graph, pulses(3, every=2), carried=True)
+    return Golden("nested graph", "structure", "a node is a graph", graph, pulses(3), carriers=ANY)
 
 
 def _batch_axis() -> Golden:
@@ -86,9 +89,8 @@ def _batch_axis() -> Golden:
         made.nodes["output"] = nir.Output({"output": np.array([1, 2])})
         return made
 
-    return Golden(
-        "a batch axis", "structure", "doors of shape (1, N), as exporters write", graph, pulses(3, every=2), carried=True
-    )  # fmt: skip
+    tells = "doors of shape (1, N), as exporters write"
+    return Golden("a batch axis", "structure", tells, graph, pulses(3), carriers=ANY)
 
 
 def golden_set() -> list[Golden]:

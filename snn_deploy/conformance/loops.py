@@ -36,6 +36,7 @@ Array = npt.NDArray[np.float64]
 Edge = tuple[str, str]
 State = dict[str, Any]
 Integrator = Literal["euler", "held", "impulses", "early impulses"]
+Reset = Literal["zero", "subtract", "none", "zero-next", "subtract-next", "subtract-raised"]
 INTEGRATORS: tuple[Integrator, ...] = ("euler", "held", "impulses", "early impulses")
 SPIKING = (nir.IF, nir.LIF, nir.CubaLIF)
 
@@ -48,7 +49,7 @@ class Habits:
         dt: step in seconds.
         integrator: see the module text.
         start: where membranes start: at ``v_reset`` (integrators: ``v_leak``), ``v_leak`` or ``zero``.
-        gain: ``stated`` by r and w_in; ``share``: these are taken for 1; ``one``: the input is added as it is.
+        gain: ``stated`` by r and w_in; ``share``: these are taken for 1; ``one``: the input is added as is.
         leak: factor by which every membrane shrinks in a step, instead of its own.
         step_of_r: the step is taken from the neuron: tau / r (0) or tau / (1 + r) (1).
         at_threshold: a membrane at its threshold fires.
@@ -67,7 +68,7 @@ class Habits:
     leak: float | None = None
     step_of_r: int | None = None
     at_threshold: bool = False
-    reset: Literal["zero", "subtract", "none", "zero-next", "subtract-next"] = "zero"
+    reset: Reset = "zero"
     many: bool = False
     bounded: bool = False
     late: bool = False
@@ -75,10 +76,8 @@ class Habits:
     forgets: bool = False
 
 
-def run(
-    graph: nir.NIRGraph, x: Array, habits: Habits, feedback: tuple[Edge, ...] = ()
-) -> dict[str, Array]:
-    """What every node of a flat ``graph`` gives for ``x [T, B, *shape]``: ``[T, B, ...]`` by its name.
+def run(graph: nir.NIRGraph, x: Array, habits: Habits, feedback: tuple[Edge, ...] = ()) -> dict[str, Array]:
+    """What every node of a flat ``graph`` gives for ``x [T, B, *shape]``, by name: ``[T, B, ...]``.
 
     Args:
         graph: nodes and edges; several edges into a node add.
@@ -88,21 +87,33 @@ def run(
     """
     order = _order(graph, feedback)
     states: dict[str, State] = {name: {} for name in order}
-    previous = {a: np.zeros((x.shape[1], *graph.nodes[a].v_threshold.shape)) for a, _ in feedback}
+    previous = {a: np.zeros((x.shape[1], *given(graph.nodes[a]))) for a, _ in feedback}
     found: dict[str, list[Array]] = {name: [] for name in order}
+    sources = {
+        name: (
+            [a for a, b in graph.edges if b == name and (a, b) not in feedback],
+            [a for a, b in feedback if b == name],
+        )
+        for name in order
+    }
     for frame in x:
         if habits.forgets:
             states = {name: {} for name in order}
         now: dict[str, Array] = {}
         for name in order:
-            forward = [now[a] for a, b in graph.edges if b == name and (a, b) not in feedback]
-            back = [previous[a] for a, b in feedback if b == name]
+            forward, back = sources[name]
             node = graph.nodes[name]
-            entering = frame if isinstance(node, nir.Input) else sum([*forward, *back])
+            arriving = [*(now[a] for a in forward), *(previous[a] for a in back)]
+            entering = frame if isinstance(node, nir.Input) else sum(arriving)
             now[name] = _out(node, entering, states[name], habits)
             found[name].append(now[name])
         previous = now
     return {name: np.stack(values) for name, values in found.items()}
+
+
+def given(node: Any) -> tuple[int, ...]:
+    """Shape of what a neuron or a dense layer gives."""
+    return tuple(node.v_threshold.shape) if isinstance(node, SPIKING) else (len(node.weight),)
 
 
 def flat(graph: nir.NIRGraph) -> nir.NIRGraph:
@@ -227,6 +238,8 @@ def _shares(tau: Array, habits: Habits, *, behind_current: bool = False) -> tupl
     """k and q of the module text; the input of a membrane behind a current is never early."""
     rate = habits.dt / tau
     if habits.integrator == "euler":
+        if (rate > 1 + 1e-6).any():
+            raise ValueError("an Euler step beyond the rest")
         return rate, rate
     decay = np.exp(-rate)
     if habits.integrator == "held":
@@ -239,7 +252,10 @@ def _gain(share: Array, factor: Array, habits: Habits) -> Array:
 
 
 def _neuron(node: Any, x: Array, state: State, habits: Habits) -> Array:
-    p = {name: np.asarray(value, np.float64) for name, value in vars(node).items() if _is_parameter(name)}
+    if "p" not in state:
+        values = vars(node).items()
+        state["p"] = {name: np.asarray(value, np.float64) for name, value in values if name in _PARAMETERS}
+    p = state["p"]
     tau = p.get("tau", p.get("tau_mem"))
     if habits.step_of_r is not None and tau is not None:
         habits = replace(habits, dt=float((tau / (habits.step_of_r + p["r"])).min()))
@@ -270,6 +286,8 @@ def _fire(v: Array, p: Mapping[str, Array], state: State, habits: Habits) -> Arr
     threshold, v_reset = p["v_threshold"], p["v_reset"]
     drop = threshold - v_reset
     over = state.get("over", np.zeros(v.shape))
+    if habits.reset == "subtract-raised":
+        threshold = threshold + drop * (state.get("v", np.zeros(v.shape)) > threshold)
     if habits.reset == "subtract-next":
         v = v - over * drop
     elif habits.reset == "zero-next":
@@ -281,7 +299,7 @@ def _fire(v: Array, p: Mapping[str, Array], state: State, habits: Habits) -> Arr
         spikes = np.maximum(held, 0.0)
     if habits.reset == "zero":
         v = np.where(above, v_reset, v)
-    elif habits.reset == "subtract":
+    elif habits.reset in {"subtract", "subtract-raised"}:
         v = v - spikes * drop
     if habits.bounded:
         v = np.maximum(v, -threshold)
@@ -297,10 +315,7 @@ def _start(p: Mapping[str, Array], habits: Habits) -> Array:
     return rest if habits.start == "v_leak" or reset is None else reset
 
 
-def _is_parameter(name: str) -> bool:
-    return name in {"tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"}
-
-
+_PARAMETERS = {"tau", "tau_syn", "tau_mem", "r", "w_in", "v_leak", "v_threshold", "v_reset"}
 _NODES: dict[Any, Callable[[Any, Array, State, Habits], Array]] = {
     (nir.Affine, nir.Linear): _affine,
     nir.Scale: lambda node, x, _state, _habits: x * np.asarray(node.scale, np.float64),

@@ -14,7 +14,7 @@ from pathlib import Path
 import nir
 
 from snn_deploy.conformance.changes import Change
-from snn_deploy.conformance.golden import CARRIERS, Golden
+from snn_deploy.conformance.golden import Golden
 from snn_deploy.conformance.golden_structure import golden_set
 from snn_deploy.conformance.judge import Verdict, judge
 from snn_deploy.conformance.known import Reader
@@ -62,12 +62,11 @@ def conform(
     """
     asked = list(golden_set() if rows is None else rows)
     referee = _Referee(reader, python or Path(sys.executable), Limits(seconds, memory, reader.nir_version))
-    report(f"{reader.name}: neurons")
-    alone = [row for row in asked if not row.carried]
-    first = referee.ask(alone, "")
-    carrier = _carrier(first)
-    report(f"{reader.name}: the other rows, with the carrier {carrier}")
-    second = referee.ask([row for row in asked if row.carried], carrier)
+    report(f"{reader.name}: rows of one neuron or none")
+    first = referee.ask([(row, "") for row in asked if not row.carriers])
+    carried = [(row, _carrier(row, first)) for row in asked if row.carriers]
+    report(f"{reader.name}: the others, with {', '.join(dict.fromkeys(carrier for _, carrier in carried))}")
+    second = referee.ask(carried)
     found = {verdict.name: verdict for verdict in (*first, *second)}
     return Column(reader.name, tuple(found[row.name] for row in asked), referee.versions, reader.remark)
 
@@ -80,14 +79,14 @@ class _Referee:
         self._habits: tuple[Change, ...] = ()
         self.versions: dict[str, str] = {}
 
-    def ask(self, rows: Sequence[Golden], carrier: str) -> list[Verdict]:
-        """The verdicts on ``rows``."""
-        graphs = [(row, row.make(self._step(row), carrier)) for row in rows]
-        cases = [Asked(row.name, graph, row.x, self._step(row)) for row, graph in graphs]
+    def ask(self, rows: Sequence[tuple[Golden, str]]) -> list[Verdict]:
+        """The verdicts on ``rows``, each with its carrier."""
+        graphs = [(row, row.make(self._step(row), carrier), carrier) for row, carrier in rows]
+        cases = [Asked(row.name, graph, row.x, self._step(row)) for row, graph, _ in graphs]
         if not cases:
             return []
         found, self.versions = answers(self._reader.script, self._python, cases, self._limits)
-        return [self._verdict(row, graph, found[row.name], carrier) for row, graph in graphs]
+        return [self._verdict(row, graph, found[row.name], carrier) for row, graph, carrier in graphs]
 
     def _step(self, row: Golden) -> float:
         return self._reader.step if row.step is None else row.step
@@ -98,7 +97,7 @@ class _Referee:
         return replace(verdict, carrier=carrier)
 
 
-def _carrier(verdicts: Sequence[Verdict]) -> str:
-    """The first carrier that is read right; else the first that is not refused; else the first."""
+def _carrier(row: Golden, verdicts: Sequence[Verdict]) -> str:
+    """The first carrier of ``row`` that is read right; else the first not refused; else the first."""
     marks = {verdict.name: verdict.mark for verdict in verdicts}
-    return min(CARRIERS, key=lambda name: ORDER.index(marks.get(name, "refuses")))
+    return min(row.carriers, key=lambda name: ORDER.index(marks.get(name, "refuses")))

@@ -1,4 +1,4 @@
-"""Files to a reader and its answers back: a process in the reader's own environment, bounded in time and memory.
+"""Files to a reader and its answers back, in a process of the reader's own environment, with bounds.
 
 A case that does not answer in time, or that ends the process, counts as refused with that reason; the
 others go on in a new process.
@@ -65,9 +65,8 @@ def answers(
         for number, case in enumerate(asked):
             _write(case, folder / f"{number}.nir", limits.nir_version)
             np.save(folder / f"{number}.x.npy", case.x.astype(np.float32))
-            entries.append(
-                {"name": case.name, "file": f"{number}.nir", "x": f"{number}.x.npy", "out": f"{number}.npy", "dt": case.dt}
-            )  # fmt: skip
+            paths = {"file": f"{number}.nir", "x": f"{number}.x.npy", "out": f"{number}.npy"}
+            entries.append({"name": case.name, **paths, "dt": case.dt})
         found: dict[str, Array | str] = {}
         left = entries
         while left:

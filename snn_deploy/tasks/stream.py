@@ -10,7 +10,7 @@ import json
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.core.contract import EventFrames
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import atomic_path
 from snn_deploy.data.events.clock import FrameClock
@@ -26,13 +25,11 @@ from snn_deploy.data.events.recording import Events, Sensor, make_events
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.simulate.stepping import Frame, OnnxStepper, ReferenceStepper, Saved, Stepper
-from snn_deploy.tasks.contract import making
 from snn_deploy.tasks.source import Source
+from snn_deploy.tasks.stream_data import StreamOptions, recorded, stream_options
 
 STATE_VERSION = 1
 MAX_STATE_BYTES = 1 << 30
-EVENT_CHANNELS = 2
-"""Of frames of events, OFF and ON, unless polarities are merged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,15 @@ class Session:
         self._scores: Frame | None = None
 
     @property
+    def sensor(self) -> Sensor:
+        """The camera's field of view.
+
+        Raises:
+            ConfigError: the session is given frames.
+        """
+        return self._need_clock().sensor
+
+    @property
     def late(self) -> int:
         """Events that came after their frame was complete, and were left out."""
         return self._clock.late if self._clock else 0
@@ -104,11 +110,29 @@ class Session:
             ConfigError: the session is given frames.
             DataError: an event lies outside of the sensor, or the clock jumps.
         """
-        clock = self._need_clock()
-        arriving = _arriving(x, y, p, t, clock.sensor)
-        results = self._run(clock.push(arriving))
-        self.events += len(arriving)
+        return self.push_events(_arriving(x, y, p, t, self.sensor))
+
+    def push_events(self, events: Events) -> list[StepResult]:
+        """The same for events that are checked already.
+
+        Raises:
+            ConfigError: the session is given frames.
+            DataError: the clock jumps.
+        """
+        results = self._run(self._need_clock().push(events))
+        self.events += len(events)
         return results
+
+    def recording(self, path: Path) -> Iterator[Events]:
+        """The events of a file, in order of time, but for those that were pushed already.
+
+        Raises:
+            ConfigError: the session is given frames.
+            DataError: the file is missing or damaged, or its clock was set back.
+        """
+        options = self._need_clock().options
+        known = options if isinstance(options, StreamOptions) else StreamOptions()
+        return recorded(path, known, self.sensor, self.events)
 
     def push_frames(self, frames: npt.ArrayLike) -> list[StepResult]:
         """The steps of ``frames [n, *in_shape]``.
@@ -205,6 +229,7 @@ def open_session(
     window: int | None = None,
     sensor: tuple[int, int] | None = None,
     frames: FrameOptions | None = None,
+    overrides: Sequence[str] = (),
 ) -> Session:
     """A session of a network.
 
@@ -214,7 +239,8 @@ def open_session(
         window: length of a frame, in microseconds, or in events where frames are of equal count; by default
             the one the network was trained with.
         sensor: height and width of the camera; by default what the network's input and ``frames`` say.
-        frames: how events become frames; by default as the network was trained.
+        frames: how events become frames; by default as the network was trained,
+        overrides: but for these, see :func:`~snn_deploy.tasks.stream_data.stream_options`.
 
     Raises:
         ConfigError: a backend that cannot step, no length of frames, or a sensor that must be stated.
@@ -225,7 +251,7 @@ def open_session(
             f"'{source.name}' does not say how many steps a sample has.",
             hint="State it for a module: --timesteps 8" if source.kind == "module" else None,
         )
-    options, camera = (frames, None) if frames is not None else _trained_with(source)
+    options, camera = (frames, None) if frames is not None else stream_options(source, overrides)
     if options is not None and window is not None:
         options = options.model_copy(update={"window": window})
     clock = None
@@ -238,17 +264,6 @@ def open_session(
                 hint="State the camera's height and width: --sensor 128x128",
             )
     return Session(source, _stepper(source, backend), clock, timesteps)
-
-
-def _trained_with(source: Source) -> tuple[FrameOptions | None, Sensor | None]:
-    """How events become its frames, and of which camera: as its input contract says, else by the default
-    options, of any; no options where its frames are not of events."""
-    made = making(source)
-    if isinstance(made, EventFrames):
-        return FrameOptions.like(made), Sensor(*made.sensor)
-    shape = source.plan.shapes[source.plan.input]
-    trained_on_frames = source.recipe is not None and shape[0] != EVENT_CHANNELS
-    return (None if made is not None or trained_on_frames else FrameOptions()), None
 
 
 def _sensor(

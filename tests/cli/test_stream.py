@@ -153,3 +153,50 @@ def test_a_camera(model, recording, columns, stopped, monkeypatch, capsys):
     monkeypatch.setattr(cameras, "open_camera", lambda name: camera)
     assert exit_code([*arguments, "--events", "camera:dv"]) == 0
     assert [json.loads(line)["scores"] for line in capsys.readouterr().out.splitlines()] == due
+
+
+def test_columns_of_a_recording_are_named(model, columns, recording, tmp_path, capsys):
+    command = ["stream", str(model), "--window", "100", "--events"]
+    assert exit_code([*command, str(recording)]) == 0
+    wanted = decisions(capsys.readouterr().out)
+    table = np.stack([columns["p"], columns["x"], columns["y"], columns["t"]], 1)
+    np.save(tmp_path / "table.npy", table)
+    named = ["-o", "data.columns=[p, x, y, t]"]
+    assert exit_code([*command, str(tmp_path / "table.npy"), *named]) == 0
+    assert decisions(capsys.readouterr().out) == wanted
+    others = {"column": columns["x"], "row": columns["y"], "sign": columns["p"], "when": columns["t"] * 1000}
+    np.savez(tmp_path / "named.npz", **others)
+    named = ["-o", "data.columns={x: column, y: row, p: sign, t: when}", "-o", "data.time_unit=ns"]
+    assert exit_code([*command, str(tmp_path / "named.npz"), *named]) == 0
+    assert decisions(capsys.readouterr().out) == wanted
+
+
+def test_the_options_of_frames_can_be_stated(model, recording, capsys):
+    stated = ["stream", str(model), "--events", str(recording), "-o", "data.window=100"]
+    assert exit_code(stated) == 0
+    assert len(decisions(capsys.readouterr().out)) == 4
+    assert exit_code([*stated, "-o", "data.binning=count"]) == 0
+    assert len(decisions(capsys.readouterr().out)) == 5
+    for wrong in ("data.colums=[x]", "timesteps=3", "data.binning=often", "data.columns=3"):
+        assert exit_code([*stated, "-o", wrong]) == 2
+        assert "cannot be read so" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_clock_set_back_is_refused_or_goes_on(model, columns, tmp_path, capsys):
+    """As everywhere else: up to 500 us late is sorted, more is a restart."""
+    command = ["stream", str(model), "--window", "100", "--events"]
+    order = np.arange(3000).reshape(-1, 2)[:, ::-1].ravel()
+    np.savez(tmp_path / "jitter.npz", **{name: column[order] for name, column in columns.items()})
+    np.savez(tmp_path / "sorted.npz", **columns)
+    assert exit_code([*command, str(tmp_path / "sorted.npz")]) == 0
+    wanted = decisions(capsys.readouterr().out)
+    assert exit_code([*command, str(tmp_path / "jitter.npz")]) == 0
+    text = capsys.readouterr().out
+    assert decisions(text) == wanted
+    assert "left out" not in text
+    twice = {name: np.concatenate([column, column]) for name, column in columns.items()}
+    np.savez(tmp_path / "twice.npz", **twice)
+    assert exit_code([*command, str(tmp_path / "twice.npz")]) == 7
+    assert "data.clock=continue" in " ".join(capsys.readouterr().err.split())
+    assert exit_code([*command, str(tmp_path / "twice.npz"), "-o", "data.clock=continue"]) == 0
+    assert len(decisions(capsys.readouterr().out)) == 8

@@ -13,6 +13,8 @@ def run(path, x, dt):
     net = nirtorch.nir_to_torch(nir.read(path), {})
     outputs = []
     for frame in torch.from_numpy(x):
-        y = net(frame)
-        outputs.append(y[0] if isinstance(y, tuple) else y)
+        *several, _ = net(frame)
+        if len(several) != 1:
+            raise ValueError(f"gives {len(several)} outputs")
+        outputs.append(several[0])
     return torch.stack(outputs).numpy()

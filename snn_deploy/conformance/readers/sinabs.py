@@ -1,4 +1,4 @@
-"""sinabs' NIR importer with the settings it gives its neurons: several spikes per step, subtraction, a bound."""
+"""sinabs' NIR importer as it sets its neurons up: several spikes per step, subtraction, a lower bound."""
 
 import nir
 import torch

@@ -1,7 +1,7 @@
 """snn-mlir's NIR front end: the layers that it parses, executed here as its dialect describes them.
 
-Its own execution needs a compiler built from source. A neuron of the dialect is v := decay v + x, then a spike
-where v > threshold and v := v_reset; a CUBA neuron decays its current first and feeds the membrane with it.
+Its own execution needs a compiler built from source. A neuron of the dialect is v := decay v + x, then a
+spike where v > threshold and v := v_reset; a CUBA neuron feeds the membrane with its new current.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ PACKAGES = ("snn-mlir", "nir")
 def run(path, x, dt):
     """Outputs ``[T, B, ...]``."""
     graph = snn_mlir.parse_graph(path)
-    back = dict((b, a) for a, b in graph.recurrent_edges)
+    back = {b: a for a, b in graph.recurrent_edges}
     state, spikes, outputs = {}, {}, []
     for frame in x.astype(np.float64):
         values = {"input": frame}

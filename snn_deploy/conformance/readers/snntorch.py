@@ -17,6 +17,8 @@ def run(path, x, dt):
         net = import_from_nir(nir.read(path))
     state, outputs = None, []
     for frame in torch.from_numpy(x):
-        y, state = net(frame) if state is None else net(frame, state)
-        outputs.append(y[0] if isinstance(y, tuple) else y)
+        *several, state = net(frame) if state is None else net(frame, state)
+        if len(several) != 1:
+            raise ValueError(f"gives {len(several)} outputs")
+        outputs.append(several[0][0] if isinstance(several[0], tuple) else several[0])
     return torch.stack(outputs).numpy()

@@ -12,6 +12,8 @@ def run(path, x, dt):
     net = nir_exchange.import_from_nir(path, dt=dt)
     state, outputs = None, []
     for frame in torch.from_numpy(x):
-        y, state = net(frame) if state is None else net(frame, state)
-        outputs.append(y)
+        *several, state = net(frame) if state is None else net(frame, state)
+        if len(several) != 1:
+            raise ValueError(f"gives {len(several)} outputs")
+        outputs.append(several[0])
     return torch.stack(outputs).numpy()

@@ -2,9 +2,9 @@
 
     python run_reader.py READER.py FOLDER
 
-READER.py defines ``run(path, x, dt)``: outputs ``[T, B, ...]`` of the NIR file at ``path`` for ``x [T, B, ...]``
-with the step ``dt`` in seconds, as a NumPy array. FOLDER/cases.json lists the cases; FOLDER/done.jsonl gets a
-line when one begins and one when it ends. Standard library and NumPy only.
+READER.py defines ``run(path, x, dt)``: outputs ``[T, B, ...]`` of the NIR file at ``path`` for the input
+``x [T, B, ...]`` with the step ``dt`` in seconds, as a NumPy array. FOLDER/cases.json lists the cases;
+FOLDER/done.jsonl gets a line when one begins and one when it ends. Standard library and NumPy only.
 """
 
 import importlib.metadata
@@ -61,7 +61,7 @@ def main(script, folder):
                 y = reader.run(folder / case["file"], np.load(folder / case["x"]), case["dt"])
                 np.save(folder / case["out"], np.asarray(y, np.float64), allow_pickle=False)
                 note(ended=case["name"])
-            except BaseException as error:  # noqa: BLE001 - whatever a reader raises is its answer
+            except BaseException as error:  # whatever a reader raises is its answer
                 traceback.print_exc()
                 first = str(error).strip().partition("\n")[0]
                 note(ended=case["name"], refused=f"{type(error).__name__}: {first}"[:300])
