@@ -73,7 +73,6 @@ class Arrangement:
             level: [p for p in populations if self._level[p.name] == level]
             for level in range(1, self._depth + 1)
         }
-        self._check_used(populations)
         self._strides: dict[int, Pair] = {}
         for level, beside in self._populations.items():
             self._check_geometry(level, beside)
@@ -111,14 +110,6 @@ class Arrangement:
 
     def _refuse(self, beside: Sequence[Population], what: str, rule: str, try_instead: str = "") -> None:
         self.problems.append(Problem(", ".join(p.name for p in beside), what, rule, NETX, try_instead))
-
-    def _check_used(self, populations: Sequence[Population]) -> None:
-        used = {populations[-1].name}
-        for population in reversed(populations):
-            if population.name in used:
-                used.update(term.source for term in population.terms)
-            else:
-                self._refuse([population], "reaches no output", "every layer feeds the next", "remove it")
 
     def _check_geometry(self, level: int, beside: list[Population]) -> None:
         """All populations of a level have the same rows and columns, and step over the one before alike."""
