@@ -21,6 +21,7 @@ COMMANDS = [
     "distill",
     "sweep",
     "convert",
+    "conform",
     "export",
     "check",
     "simulate",
