@@ -189,7 +189,9 @@ def _pair(value: Any, rank: int) -> tuple[int, ...]:
 def _windows(x: Array, kernel: tuple[int, ...], node: Any, dilation: tuple[int, ...]) -> dict[Any, Array]:
     """For every tap of ``kernel`` the values it meets: ``[B, C, *places]``."""
     rank = len(kernel)
-    stride, padding = _pair(node.stride, rank), _pair(node.padding, rank)
+    stride = _pair(node.stride, rank)
+    named = {"same": [d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)], "valid": 0}
+    padding = _pair(named[node.padding] if isinstance(node.padding, str) else node.padding, rank)
     padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     places = [(n - r) // s + 1 for n, r, s in zip(padded.shape[2:], reach, stride, strict=True)]
