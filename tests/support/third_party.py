@@ -108,9 +108,18 @@ def numbered(layers: Sequence[nir.NIRNode], source, target, prefix: str = "") ->
 def nmnist(start: int = 0, batch: bool = False) -> nir.NIRGraph:
     """The paper's CNN, smaller: sinabs 1 wrote IF with r = 1; an old file has a batch axis in its neurons."""
     lead = (1,) if batch else ()
-    layers = [conv(8, 2, (18, 18), 5, stride=2), fire(*lead, 8, 8, 8),
-              conv(8, 8, (8, 8)), fire(*lead, 8, 8, 8), pool(), flat(8, 4, 4, start=start), affine(20, 128), fire(*lead, 20), affine(10, 20),
-              fire(*lead, 10)]  # fmt: skip
+    layers = [
+        conv(8, 2, (18, 18), 5, stride=2),
+        fire(*lead, 8, 8, 8),
+        conv(8, 8, (8, 8)),
+        fire(*lead, 8, 8, 8),
+        pool(),
+        flat(8, 4, 4, start=start),
+        affine(20, 128),
+        fire(*lead, 20),
+        affine(10, 20),
+        fire(*lead, 10),
+    ]
     return numbered(layers, (2, 18, 18), (10,))
 
 
