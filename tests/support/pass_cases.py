@@ -120,6 +120,33 @@ def _skip() -> nir.NIRGraph:
     return made
 
 
+def _loop() -> nir.NIRGraph:
+    """a sees itself, and the second input two steps later; b sees a one step later."""
+    nodes = {
+        "late": nir.Delay(np.array([0, 2e-4])),
+        "fc": dense([2, 4], [6, 8], bias=[1, 0]),
+        "a": _if((2,), 5),
+        "back": dense([1, -1], [0, 3], bias=[0, 2]),
+        "later": nir.Delay(np.array([1e-4, 1e-4])),
+        "out": dense([5, 6]),
+        "b": _if((1,), 4),
+    }
+    edges = [("input", "late"), ("late", "fc"), ("fc", "a"), ("a", "back"), ("back", "a"), ("a", "later")]
+    edges += [("later", "out"), ("out", "b"), ("b", "output")]
+    made = graph(nodes, edges, (2,), (1,))
+    write_semantics(made, Semantics(fires_at=">="))
+    return made
+
+
+def _delayed() -> LavaNet:
+    """Delays of inputs, of neurons, and of single synapses."""
+    neuron = Cuba.of(4096, 0, 5)
+    first = Dense(np.array([[2, 4], [-2, 6]]), neuron, np.array([1, 0]), delay=np.array([[0, 3], [0, 3]]))
+    second = Dense(np.array([[2, 4], [-2, 6]]), neuron, delay=np.array([[1, 1], [2, 2]]))
+    third = Dense(np.array([[8, 2], [4, 6]]), neuron, np.array([0, 7]), delay=np.array([[0, 3], [3, 0]]))
+    return LavaNet((Input((2,)), first, second, third), ("a", "b", "c"))
+
+
 def _net() -> LavaNet:
     """Two dense layers; the second leaks half of its voltage per step and feeds itself."""
     first = Dense(np.array([[2, 4], [-2, 6]]), Cuba.of(4096, 0, 5), bias=np.array([1, 0]))
@@ -193,6 +220,8 @@ CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
     ),
     "lower_pooling": (Lower(), _pooled()),
     "lower_skip_path": (Lower(), _skip()),
+    "lower_loop_and_delays": (Lower(), _loop()),
+    "graph_of_delays": (FromLava(), _delayed()),
     "quantise": (QUANTIZE, Lower()(_pooled())),
     "graph_of_a_net_file": (FromLava(), _net()),
     "int8": (

@@ -68,6 +68,10 @@ def _fields(layer: ChipLayer) -> Iterator[str]:
         yield f"padding {value_text(linear.padding)}"
         if linear.groups > 1:
             yield f"groups {linear.groups}"
+    if layer.recurrent is not None:
+        yield f"recurrent {_number(layer.recurrent)}"
+    if layer.delay is not None:
+        yield f"delay {value_text(layer.delay)}"
     yield f"current leak {_number(layer.current_leak)}"
     yield f"voltage leak {_number(layer.voltage_leak)}"
     yield "never fires" if layer.threshold is None else f"fires at {layer.fires_at} {layer.threshold:g}"

@@ -66,7 +66,7 @@ class ChipLayer:
         threshold: None when the layer is a readout.
         fires_at: ``>=`` or ``>``.
         members: what the channels hold, relays last; empty when they are the one population ``name``.
-        nodes: hub names of what became this layer, relays left out.
+        nodes: hub names of what became this layer, relays left out; of relays alone what they relay.
         recurrent: the map ``[N, N]`` of the layer's own spikes of the step before, added to W x.
         delay: whole steps that every synapse of W waits, ``[N, N_in]``.
     """

@@ -213,6 +213,7 @@ class Arrangement:
         shape = (first, *(beside[0].shape[1:] if beside else ()))
         linear = self._map(rows, before, shape, level)
         bias = np.concatenate([*(p.bias for p in beside), np.zeros(relayed)])
+        nodes = [node for p in beside for node in p.nodes] or [need.source for need in needs]
         layer = ChipLayer(
             name=name,
             weights_name="+".join(p.weights_name for p in beside) or name,
@@ -224,7 +225,7 @@ class Arrangement:
             threshold=number(beside[0].threshold) if beside else 0.5,
             fires_at=self._fires_at,
             members=tuple(members) if len(members) > 1 or not beside else (),
-            nodes=tuple(dict.fromkeys(node for p in beside for node in p.nodes)),
+            nodes=tuple(dict.fromkeys(nodes)),
             recurrent=recurrent_of(rows),
             delay=delays_of(rows, before),
         )

@@ -70,8 +70,6 @@ class Lower(Pass[nir.NIRGraph, Chain]):
             tuple(layers), plan.input, plan.shapes[plan.input], lowering.readout, lowering.semantics
         )
         origins = {layer.name: tuple(n for n in layer.nodes if n in plan.graph.nodes) for layer in layers}
-        for layer in layers:  # relays alone come from what they relay
-            origins[layer.name] = origins[layer.name] or tuple(dict.fromkeys(m.source for m in layer.members))
         origins[layers[-1].name] += (plan.output,)
         return Made(chain, origins, {"steps": list(dict.fromkeys(lowering.steps))})
 

@@ -74,6 +74,54 @@ def test_lowering(spoil, says):
     assert says in caught("lower_skip_path", spoil)
 
 
+def longer(old: Any) -> Any:
+    return old.delay + 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (layer(0, delay=longer), "a: spikes of 'input' wait 1 to 3 steps, before 0 to 2"),
+        (layer(1, recurrent=lambda old: None), "a: is fed by input, before by a, input"),
+        (layer(1, recurrent=lambda old: 0 * old.recurrent), "a: is fed by input, before by a, input"),
+        (layer(2, recurrent=lambda old: np.ones((1, 1))), "b: is fed by a, b, before by a"),
+        (layer(2, delay=longer), "b: spikes of 'a' wait 2 to 2 steps, before 1 to 1"),
+        (layer(2, delay=lambda old: None), "b: spikes of 'a' wait 0 to 0 steps, before 1 to 1"),
+    ],
+)
+def test_lowering_loops_and_delays(spoil, says):
+    assert says in caught("lower_loop_and_delays", spoil)
+
+
+def recurrent(**fields: Any) -> Callable[[Quantized], Quantized]:
+    """Another layer ``a`` of the network that :func:`test_quantising_a_loop` makes."""
+
+    def spoil(quantized: Quantized) -> Quantized:
+        first, relays, a, b = quantized.net.layers
+        layers = (first, relays, replace(a, **fields), b)
+        return replace(quantized, net=replace(quantized.net, layers=layers))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"recurrent": None}, "a: recurrent weights on one side only"),
+        ({"recurrent": np.full((2, 2), 3)}, "a: recurrent weights 3..3; rule: multiples of 2"),
+        ({"recurrent": np.full((2, 2), 2**16)}, "a: sums up to 131"),
+        ({"recurrent": np.full((2, 1), 2)}, "a: recurrent weights of shape (2, 1), before (2, 2)"),
+        ({"delay": np.ones((2, 2), np.int64)}, "a: other delays than before"),
+    ],
+)
+def test_quantising_a_loop(fields, says):
+    lower, subject = CASES["lower_loop_and_delays"]
+    x, fired = torch.ones(4, 1, 2), {name: torch.ones(4, 1, n) for name, n in (("a", 2), ("b", 1))}
+    with pytest.raises(BrokenPassError) as error:
+        Spoilt(Quantize(x, fired), recurrent(**fields))(lower(subject))
+    assert says in str(error.value)
+
+
 def test_a_layer_lost_in_lowering():
     spoil: Callable[[Chain], Chain] = lambda chain: replace(chain, layers=chain.layers[1:])  # noqa: E731
     assert "a: is lost" in caught("lower_skip_path", spoil)
@@ -141,6 +189,26 @@ def node(name: str, field: str, value: Any) -> Callable[[nir.NIRGraph], nir.NIRG
 )
 def test_reading_a_net_file_back(spoil, says):
     assert says in caught("graph_of_a_net_file", spoil)
+
+
+def moved(name: str, steps: float) -> Callable[[nir.NIRGraph], nir.NIRGraph]:
+    def spoil(net: nir.NIRGraph) -> nir.NIRGraph:
+        net.nodes[name].delay = net.nodes[name].delay + 1e-3 * steps
+        return net
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (moved("a.delay", 1), "a: delays (1, 4), in the file (0, 3)"),
+        (moved("c.delay2", 2), "c: delays (0, 5), in the file (0, 3)"),
+        (edges(lambda found: found.remove(("c.weights2", "c"))), "a chain with the loops of the file"),
+    ],
+)
+def test_reading_delays_back(spoil, says):
+    assert says in caught("graph_of_delays", spoil)
 
 
 @pytest.mark.parametrize(
