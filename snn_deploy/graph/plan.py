@@ -218,4 +218,6 @@ def _check_parameters(nodes: Mapping[str, nir.NIRNode], semantics: Semantics, fa
             elif isinstance(node, nir.Threshold | nir.Scale):
                 parameters(node)
         except DynamicsError as error:
-            faults.damage.append(Problem(name, f"{type(node).__name__}: {error}"))
+            hint = "the step of the delays (--dt), or delays of whole steps"
+            try_instead = hint if isinstance(node, nir.Delay) else ""
+            faults.damage.append(Problem(name, f"{type(node).__name__}: {error}", try_instead=try_instead))

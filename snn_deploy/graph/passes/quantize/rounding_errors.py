@@ -108,8 +108,8 @@ def notes(
         )
     if relays := sum(layer.relays * int(np.prod(layer.shape[1:])) for layer in chain.layers):
         notes.append(
-            f"Skip paths travel through {relays:,} relay neurons; "
-            "operations and energy are estimated without them."
+            f"Skip paths, and spikes that wait before recurrent layers, travel through {relays:,} relay "
+            "neurons; operations and energy are estimated without them."
         )
     if any(not counts_whole_units(layer) for layer in chain.layers):
         notes.append("Leaking membranes are rounded toward zero to 1/64 of a weight unit at every step.")
