@@ -5,20 +5,26 @@ Nothing is rounded on the way (:mod:`support.recurrent_graphs`), so that all of 
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 import torch
 from oracles.loihi_integer import simulate
 from support.c_programs import compiled
-from support.recurrent_graphs import Case, random_case
+from support.graphs import graph
+from support.recurrent_graphs import DT, Case, random_case
 
 from snn_deploy.export.base import Calibration
+from snn_deploy.export.c.runtime import CProgram
+from snn_deploy.export.c.writer import CWriter
+from snn_deploy.export.lava import LavaWriter
 from snn_deploy.export.onnx import OnnxWriter
-from snn_deploy.export.options import OnnxOptions
+from snn_deploy.export.options import COptions, LavaOptions, OnnxOptions
 from snn_deploy.export.pipelines import lowered
 from snn_deploy.graph.lava.io import read_net, write_net
 from snn_deploy.graph.lava.net import Dense, LavaNet
@@ -26,6 +32,7 @@ from snn_deploy.graph.passes.quantize.quantize import Quantize
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
 from snn_deploy.graph.passes.to_chip.windows import Matrix
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.types import Trace
 from snn_deploy.simulate.lava.client import Lava
 from snn_deploy.simulate.lava.environment import lava_environment
@@ -144,6 +151,57 @@ def test_some_graphs_in_lava(seed: int, tmp_path: Path) -> None:
 def _first(trace: Trace, samples: int) -> Trace:
     records = {name: spikes[:, :samples] for name, spikes in trace.records.items()}
     return Trace(trace.output[:, :samples], records)
+
+
+def braille() -> tuple[nir.NIRGraph, torch.Tensor]:
+    """Real weights in the size of networks that read Braille: 12 inputs, 38 recurrent neurons, 7 outputs."""
+    rng = np.random.default_rng(0)
+
+    def cuba(count: int) -> nir.CubaLIF:
+        one = np.ones(count)
+        shares = {"tau_syn": DT / 0.4 * one, "tau_mem": DT / 0.3 * one, "w_in": one / 0.4, "r": one / 0.3}
+        return nir.CubaLIF(**shares, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
+
+    def weights(*shape: int) -> nir.Linear:
+        return nir.Linear(rng.normal(0.08, 0.25, shape).astype(np.float32))
+
+    nodes = {
+        "fc1": weights(38, 12),
+        "n": cuba(38),
+        "back": weights(38, 38),
+        "fc2": weights(7, 38),
+        "m": cuba(7),
+    }
+    nodes["back"].weight = 0.4 * nodes["back"].weight - 0.04
+    edges = list(itertools.pairwise(["input", "fc1", "n", "fc2", "m", "output"]))
+    made = graph(nodes, [*edges, ("n", "back"), ("back", "n")], (12,), (7,))
+    write_semantics(made, Semantics(dt=DT, timesteps=40))
+    return made, torch.from_numpy((rng.random((40, 6, 12)) < 0.2).astype(np.float32))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_braille_network_in_c_and_near_the_hub(tmp_path: Path) -> None:
+    """Written by the writer of C from real weights: C repeats our simulator, and 8 bits move few spikes."""
+    made, x = braille()
+    files = CWriter(COptions()).write(made, tmp_path, Calibration(x)).files
+    ours = Loihi(tmp_path / files["net"]).run(x, record=True)
+    assert_same(CProgram(tmp_path / files["net"]).run(x, record=True), ours, "C")
+    reference = Reference(made)
+    free = reference.run(x, record=True).records
+    forced = Loihi(tmp_path / files["net"]).run(x, record=True, forced={n: free[n] for n in reference.layers})
+    for name in reference.layers:
+        assert 0.02 < free[name].mean() < 0.9
+        assert (forced.records[name] != free[name]).float().mean() < 0.02, name
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@pytest.mark.skipif(lava_environment() is None, reason="needs the Lava environment")
+def test_a_braille_network_in_lava(tmp_path: Path) -> None:
+    made, x = braille()
+    files = LavaWriter(LavaOptions()).write(made, tmp_path, Calibration(x)).files
+    net = read_net(tmp_path / files["net"])
+    assert_same(Lava(net).run(x[:, :2], record=True), Loihi(net).run(x[:, :2], record=True), "Lava")
 
 
 def test_the_graphs_vary() -> None:

@@ -24,6 +24,7 @@ from snn_deploy.graph.lava.net import (
     LavaNet,
     Layer,
     largest_sum,
+    layer_bound,
 )
 from snn_deploy.graph.lava.rules import chip_problems, lossless_dense, simulation_problems
 from snn_deploy.simulate.lava.environment import lava_environment
@@ -56,6 +57,10 @@ def test_random_legal_networks_have_no_problems(kind: str) -> None:
         (_chain(Input((2,)), replace(DENSE, bias=np.arange(3))), "bias of shape"),
         (_chain(Input((2,)), replace(DENSE, delay=np.array([[0, 63], [0, 0]]))), "delay 0..63"),
         (_chain(Input((2,)), replace(DENSE, recurrent=np.array([[2, -2]]))), "recurrent weight"),
+        (
+            _chain(Input((2,)), replace(DENSE, recurrent=DENSE.weight, delay=np.ones((2, 2), int))),
+            "delays beside recurrent weights; rule: netx delays both matrices",
+        ),
         (_chain(Input((3,)), DENSE), "after a layer of 3 neurons"),
         (_chain(Input((1, 4, 4)), CONV, Dense(np.ones((2, 18), int), NEURON)), "'flatten' comes between"),
         (_chain(Input((1, 4, 4)), CONV, Flatten((18,)), CONV), "conv after a flat layer"),
@@ -70,6 +75,13 @@ def test_random_legal_networks_have_no_problems(kind: str) -> None:
 def test_what_lava_would_refuse_or_change_is_named(net: LavaNet, message: str) -> None:
     problems = simulation_problems(net)
     assert any(re.search(message, str(problem)) for problem in problems), problems
+
+
+def test_the_sum_of_a_recurrent_layer_is_that_of_one_row() -> None:
+    """5 + 2 or 3 + 7, not 5 + 7."""
+    layer = Dense(np.array([[5, -1], [-1, 3]]), NEURON, recurrent=np.array([[2, 0], [3, 4]]))
+    assert layer_bound(layer, (0, 1)) == 10
+    assert layer_bound(layer, (0, 3)) == 15 + 2
 
 
 def test_more_than_127_groups_are_refused() -> None:
