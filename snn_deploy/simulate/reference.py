@@ -26,6 +26,7 @@ from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan, Trace
 from snn_deploy.simulate.layers import DelayLayer, Stateless, stateless
 from snn_deploy.simulate.neurons import DelayState, NeuronLayer, NeuronState, PreviousOutput
+from snn_deploy.simulate.single_nodes import node_outputs
 
 BLOCK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 """Elements of the largest activation in one block of time: on a CPU what the cache holds."""
@@ -131,6 +132,7 @@ class Reference:
         records = {name: whole[name] for name in self._recorded(record)}
         return Trace(output=whole[self.plan.output], records=records, state=current)
 
+    @torch.no_grad()
     def run_nodes(
         self,
         x: torch.Tensor,
@@ -139,17 +141,31 @@ class Reference:
         output: str,
     ) -> dict[str, torch.Tensor]:
         """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
-        network's output goes by the name ``output``.
+        network's output goes by the name ``output``. Nothing else is computed.
 
         Raises:
             DataError: the graph has no such nodes, or of other shapes.
         """
-        names = {**dict.fromkeys(forced), **dict.fromkeys(shapes)}
-        names.pop(output, None)
-        if missing := [name for name in names if name not in self.plan.shapes]:
+        wanted = {self.plan.output if name == output else name: name for name in shapes}
+        if missing := [name for name in (*forced, *wanted) if name not in self.plan.shapes]:
             raise DataError(f"The graph has no nodes {', '.join(missing)}.")
-        trace = self.run(x, record="all", forced=forced)
-        return {name: trace.output if name == output else trace.records[name] for name in shapes}
+        x = self._checked("the input", self.plan.input, x)
+
+        def given(name: str) -> torch.Tensor | None:
+            if name == self.plan.input:
+                return x
+            known = name in forced
+            return self._checked(f"forced '{name}'", name, forced[name], *x.shape[:2]) if known else None
+
+        with _exact_kernels(self._device):
+            found = node_outputs(self.plan, self._alone, given, wanted)
+        if found is None:
+            found = self.run(x, record="all", forced=dict(forced)).records
+        return {wanted[name]: y for name, y in found.items() if name in wanted}
+
+    def _alone(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        layer = self._neurons.get(name) or self._delays.get(name)
+        return self._node(name, x, {} if layer is None else {name: layer.start(x.shape[1])})
 
     def blocks(
         self, x: torch.Tensor, *, record: Record = True, also: Collection[str] = ()
@@ -262,24 +278,6 @@ class Reference:
                 wanted = [list(t.shape) for t in expected]
                 raise DataError(f"The state of '{name}' has the shapes {shapes}; expected {wanted}.")
         return {name: type(kind)(*(t.clone() for t in state[name])) for name, kind in fresh.items()}
-
-
-@torch.no_grad()
-def membranes64(plan: Plan, name: str, x: torch.Tensor, spikes: torch.Tensor) -> torch.Tensor:
-    """What one layer compares with its threshold, in float64, when its resets are those of ``spikes``.
-
-    Args:
-        plan: the graph.
-        name: a spiking layer; what a Threshold compares is its input.
-        x: summed input of the layer, ``[T, B, *shape]``.
-        spikes: its output in the run that is judged, ``[T, B, *shape]``.
-    """
-    x = x.double()
-    if isinstance(plan.node(name), nir.Threshold):
-        return x
-    neuron = discretise(plan.node(name), read_semantics(plan.graph))
-    layer = NeuronLayer(neuron, plan.shapes[name], torch.float64, x.device)
-    return layer.membranes(x, layer.start(x.shape[1]), spikes.to(x))
 
 
 def previous(name: str) -> str:

@@ -19,7 +19,7 @@ from snn_deploy.export.parity import Parity
 from snn_deploy.export.proof.files import probe_claims
 from snn_deploy.export.proof.frames import threshold_of
 from snn_deploy.export.proof.judge import Limits
-from snn_deploy.export.proof.probes import make_probes
+from snn_deploy.export.proof.probes import Fed, Probes
 from snn_deploy.export.proof.rounding import Rounding
 from snn_deploy.export.verify import Claim, Samples, prove
 from snn_deploy.graph.plan import make_plan
@@ -27,8 +27,9 @@ from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
-from snn_deploy.simulate.reference import Reference, membranes64
+from snn_deploy.simulate.reference import Reference
 from support.faults import Fault, faults_of
+from support.membranes import membranes64
 from support.random_graphs import exact_case
 
 POTENTIALS = ("v_threshold", "v_reset", "v_leak", "threshold")
@@ -148,30 +149,31 @@ def changes(right: Plan, faulty: Plan, x: torch.Tensor, *, decided: bool) -> boo
     with ``decided``, by more than float32 could tell: 1e-6 of the values, or a spike whose membrane is 1e-6
     off the threshold, or meets it after a history that float32 holds without rounding."""
     a, b = (Reference(p, dtype=torch.float64) for p in (right, faulty))
-    probes = make_probes(right, Rounding(right))
-    fed, forced = probes.part(slice(0, len(probes)))
-    shapes = {name: right.shapes[name] for name in right.order if name != right.input}
-    runs = [
-        run.run_nodes(fed.double(), {n: y.double() for n, y in forced.items()}, shapes, right.output)
-        for run in (a, b)
-    ]
-    given = {**forced, right.input: fed}
-    for name in shapes:
-        before, after = runs[0][name], runs[1][name]
-        if decided and name in right.of_type(*SPIKING_NODES):
-            if bool(((before != after) & _decided(right, name, given, before)).any()):
+    probes = Probes(right, Rounding(right))
+    for name in (name for name in right.order if name != right.input):
+        for fed in (probes.frames(name), probes.sequences(name)):
+            if fed is not None and _node_changes(right, name, fed, (a, b), decided=decided):
                 return True
-        elif _differ(before, after, decided=decided):
-            return True
     free = [run.run(x.double(), record=True) for run in (a, b)]
     return _differ(free[0].output, free[1].output, decided=decided)
 
 
-def _decided(plan: Plan, layer: str, given: dict[str, torch.Tensor], spikes: torch.Tensor) -> torch.Tensor:
+def _node_changes(
+    right: Plan, name: str, fed: Fed, runs: tuple[Reference, Reference], *, decided: bool
+) -> bool:
+    """Whether the output of one node changes on what it is ``fed``."""
+    shapes = {name: right.shapes[name]}
+    before, after = (run.run_nodes(fed.sent(right.input), fed, shapes, right.output)[name] for run in runs)
+    if decided and name in right.of_type(*SPIKING_NODES):
+        return bool(((before != after) & _decided(right, name, fed, before)).any())
+    return _differ(before, after, decided=decided)
+
+
+def _decided(plan: Plan, layer: str, given: Fed, spikes: torch.Tensor) -> torch.Tensor:
     """Where float32 decides whether a neuron fires, whose sources sent what was ``given``."""
-    arriving = [given[source].double() for source in plan.sources[layer]]
+    arriving = [given.sent(source).double() for source in plan.sources[layer]]
     for source in plan.feedback.get(layer, ()):
-        sent = given[source].double()
+        sent = given.sent(source).double()
         arriving.append(torch.cat([torch.zeros_like(sent[:1]), sent[:-1]]))
     membrane = membranes64(plan, layer, torch.stack(arriving).sum(0), spikes)
     threshold = torch.as_tensor(threshold_of(plan.node(layer)))

@@ -18,68 +18,53 @@ from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 DENSE = 3
 LARGEST_FRAMES = 1024 + 1 + DENSE
 SMALLEST_FRAMES = 16
+PLAIN_FRAMES = 7
+"""Dense frames of a node without weights."""
 MAC_LIMIT = 2e10
-"""Multiply-accumulates of all frames together."""
+"""Multiply-accumulates of all frames of all nodes together; each node may use an even share."""
 LARGEST_GAIN = 2.0**20
 
 
-def multiplications(plan: Plan) -> int:
-    """Multiply-accumulates of one step of one sample."""
-    total = 0
-    for name in plan.of_type(*WEIGHT_NODES):
-        weight = np.asarray(plan.node(name).weight)
-        total += weight.size * prod(plan.shapes[name][1:])
-    return total
+def multiplications(plan: Plan, name: str) -> int:
+    """Multiply-accumulates of one step of one sample in a node with weights."""
+    return int(np.asarray(plan.node(name).weight).size) * prod(plan.shapes[name][1:])
 
 
-def frame_count(plan: Plan) -> int:
-    """Frames that show every weight alone, within the limits."""
-    sources = [name for name in plan.order if name != plan.output]
-    wanted = 1 + DENSE + max((plan.shapes[n][0] * prod(_reach(plan, n)) for n in sources), default=0)
-    affordable = int(MAC_LIMIT // max(multiplications(plan), 1))
-    return min(wanted, max(SMALLEST_FRAMES, min(affordable, LARGEST_FRAMES)))
+def frame_count(plan: Plan, name: str) -> int:
+    """Frames that show every weight of a node alone, within the limits; few for nodes without weights."""
+    weighted = plan.of_type(*WEIGHT_NODES)
+    if name not in weighted:
+        return 1 + PLAIN_FRAMES
+    sources = sources_of(plan, name)
+    wanted = max(plan.shapes[n][0] * prod(_reach(plan, n, name)) for n in sources)
+    affordable = int(MAC_LIMIT / len(weighted) // max(multiplications(plan, name), 1))
+    return min(1 + DENSE + len(sources) * wanted, max(SMALLEST_FRAMES, min(affordable, LARGEST_FRAMES)))
 
 
-def turns_of(plan: Plan) -> dict[str, int]:
-    """Sources of one sum give their impulses in turn: per node, which turn is its own, from 0."""
-    turns: dict[str, int] = {}
-    for name in plan.order:
-        taken = set()
-        for reader in _readers(plan, name):
-            if isinstance(plan.node(reader), WEIGHT_NODES):
-                beside = (*plan.sources[reader], *plan.feedback.get(reader, ()))
-                taken |= {turns[other] for other in beside if other in turns}
-        turns[name] = next(turn for turn in itertools.count() if turn not in taken)
-    return turns
+def sources_of(plan: Plan, name: str) -> tuple[str, ...]:
+    """What is summed into a node, of the same and of the previous step."""
+    return tuple(dict.fromkeys((*plan.sources[name], *plan.feedback.get(name, ()))))
 
 
-def _readers(plan: Plan, name: str) -> list[str]:
-    return [b for b in plan.order if name in (*plan.sources[b], *plan.feedback.get(b, ()))]
-
-
-def _reach(plan: Plan, name: str) -> list[int]:
-    """How far apart impulses of a node's output lie, per spatial axis, so that no sum behind meets two."""
+def _reach(plan: Plan, name: str, reader: str) -> list[int]:
+    """How far apart impulses of a node's output lie, per spatial axis, so that no sum in the reader meets
+    two."""
     spatial = plan.shapes[name][1:]
     spacing = [1] * len(spatial)
-    for reader in _readers(plan, name):
-        node = plan.node(reader)
-        if isinstance(node, nir.Conv1d | nir.Conv2d):
-            rank = len(spatial)
-            kernel, stride = node.weight.shape[2:], axes(node.stride, rank)
-            dilation = axes(node.dilation, rank)
-            for axis in range(rank):
-                reach = (kernel[axis] - 1) * dilation[axis] + 1
-                spacing[axis] = max(spacing[axis], stride[axis] * ceil(reach / stride[axis]))
-        elif isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-            kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
-            for axis in range(2):
-                spacing[axis] = max(spacing[axis], stride[axis] * ceil(kernel[axis] / stride[axis]))
+    node = plan.node(reader)
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        rank = len(spatial)
+        kernel, stride = node.weight.shape[2:], axes(node.stride, rank)
+        dilation = axes(node.dilation, rank)
+        for axis in range(rank):
+            reach = (kernel[axis] - 1) * dilation[axis] + 1
+            spacing[axis] = stride[axis] * ceil(reach / stride[axis])
     return [min(step, size) for step, size in zip(spacing, spatial, strict=True)]
 
 
-def _places(plan: Plan, name: str) -> Iterator[npt.NDArray[np.int64]]:
+def _places(plan: Plan, name: str, reader: str) -> Iterator[npt.NDArray[np.int64]]:
     """Per place of a frame, the positions ``[P, axes]`` that it takes in turn."""
-    shape, reach = plan.shapes[name], _reach(plan, name)
+    shape, reach = plan.shapes[name], _reach(plan, name, reader)
     offsets = np.indices((shape[0], *reach)).reshape(len(shape), -1).T
     for base in itertools.product(
         *(range(0, size, step) for size, step in zip(shape[1:], reach, strict=True))
@@ -89,42 +74,41 @@ def _places(plan: Plan, name: str) -> Iterator[npt.NDArray[np.int64]]:
 
 
 def frames_of(
-    plan: Plan, name: str, count: int, turn: tuple[int, int], rng: np.random.Generator
+    plan: Plan, name: str, reader: str, count: int, turn: tuple[int, int], rng: np.random.Generator
 ) -> torch.Tensor:
-    """Frames ``[count, *shape]`` of the output of a node; ``turn`` is its own, and of how many."""
-    shape = plan.shapes[name]
-    size = _gain(plan, name)
+    """Frames ``[count, *shape]`` of the output of a node for its ``reader``, without impulses where that has
+    no weights; the sources of one sum give their impulses in turn, and ``turn`` is its own, and of how
+    many."""
+    shape, node = plan.shapes[name], plan.node(reader)
+    weighted = isinstance(node, WEIGHT_NODES)
+    dense = DENSE if weighted else count - 1
+    size = _gain(node)
     frames = np.zeros((count, *shape), np.float32)
-    frames[1 : 1 + DENSE] = rng.normal(size=(DENSE, *shape)) * _level(plan, name)
-    own = np.arange(1 + DENSE + turn[0], count, turn[1])
-    for number, place in enumerate(_places(plan, name)):
+    for frame in frames[1 : 1 + dense]:
+        frame[...] = rng.standard_normal(shape, np.float32) * _level(node)
+    own = np.arange(1 + dense + turn[0], count, turn[1])
+    for number, place in enumerate(_places(plan, name, reader) if weighted else ()):
         step = np.arange(max(len(place), len(own)))  # places with fewer positions start again
         position = place[rng.permutation(len(place))[step % len(place)]]
-        frames[(own[(step + number) % len(own)], *position.T)] = size * rng.choice([-1.0, 1.0], len(step))
+        impulses = size * rng.choice([-1.0, 1.0], len(step))
+        frames[(own[(step + number) % len(own)], *position.T)] = impulses
     return torch.from_numpy(frames)
 
 
-def _gain(plan: Plan, name: str) -> float:
-    """A power of two that lifts the weights behind a node over their biases."""
+def _gain(reader: nir.NIRNode) -> float:
+    """A power of two that lifts the weights of a node over its biases."""
     largest = 1.0
-    for reader in _readers(plan, name):
-        node = plan.node(reader)
-        if isinstance(node, WEIGHT_NODES) and np.any(getattr(node, "bias", 0.0)):
-            sizes = np.abs(np.asarray(node.weight))
-            typical = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
-            if typical > 0:
-                largest = max(largest, float(np.abs(node.bias).max()) / typical)
+    if isinstance(reader, WEIGHT_NODES) and np.any(getattr(reader, "bias", 0.0)):
+        sizes = np.abs(np.asarray(reader.weight))
+        typical = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
+        if typical > 0:
+            largest = max(largest, float(np.abs(reader.bias).max()) / typical)
     return float(2.0 ** ceil(log2(min(largest, LARGEST_GAIN))))
 
 
-def _level(plan: Plan, name: str) -> float:
-    """Size of dense random numbers: that of the thresholds behind a node, 1 before weights."""
-    levels = [
-        float(np.abs(threshold_of(plan.node(reader))).mean())
-        for reader in _readers(plan, name)
-        if isinstance(plan.node(reader), SPIKING_NODES)
-    ]
-    return max(levels, default=1.0) or 1.0
+def _level(reader: nir.NIRNode) -> float:
+    """Size of dense random numbers: that of the thresholds of a node, 1 before others."""
+    return float(np.abs(threshold_of(reader)).mean()) or 1.0 if isinstance(reader, SPIKING_NODES) else 1.0
 
 
 def threshold_of(node: nir.NIRNode) -> np.ndarray:

@@ -8,28 +8,28 @@ float64 is the judge: values may differ by what rounding can do, spikes where fl
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import nir
-import numpy as np
 import torch
-from torch.nn import functional
-from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import DataError
+from snn_deploy.export.proof.alone import Alone
 from snn_deploy.export.proof.coverage import SHARE
+from snn_deploy.export.proof.frames import sources_of
 from snn_deploy.export.proof.probed import Probed
-from snn_deploy.export.proof.probes import SEED, STEPS, Probes, make_probes
+from snn_deploy.export.proof.probes import SEED, SEQUENCES, STEPS, Fed, Probes
 from snn_deploy.export.proof.rounded import Rounded, exact
 from snn_deploy.export.proof.rounding import Rounding
-from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 FLOAT64_BYTES = 48
+FORGETFUL = (*WEIGHT_NODES, nir.AvgPool2d, nir.SumPool2d, nir.Scale, nir.Flatten, nir.Output)
+"""Nodes without memory."""
 
 
 @runtime_checkable
@@ -69,23 +69,29 @@ class _Count:
 
 def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probed]:
     """Check ``files``, which were all made from ``plan``, on the same synthetic inputs of ``steps`` steps."""
-    rounding = Rounding(plan)
-    probes = make_probes(plan, rounding, steps)
-    counts: list[dict[str, _Count]] = [{} for _ in files]
+    probes = Probes(plan, Rounding(plan), steps)
+    names = [name for name in plan.order if name != plan.input]
+    counts: list[dict[str, _Count]] = [dict.fromkeys(names, _Count()) for _ in files]
     refused: dict[int, str] = {}
-    size = samples_at_once(SHARE * _sample_bytes(plan, len(files), steps))
-    for first, count, names in probes.rounds():
-        compute = functools.partial(_chunk, probes, names, files, first)
-        for _, found in in_chunks(count, size, compute):
-            for number, result in enumerate(found):
-                if isinstance(result, str):
-                    refused[number] = result
-                    continue
-                for name, elements in result.items():
-                    counts[number][name] = counts[number].get(name, _Count()) + elements
-    weights, alone = weights_alone(plan, probes)
+    weights, alone = 0, 0
+    for name in names:
+        met = Alone(plan, name)
+        weights += met.weights
+        for fed, batch in _inputs(probes, name):
+            size = samples_at_once(SHARE * _sample_bytes(plan, name, len(files), steps))
+            compute = functools.partial(_chunk, probes, name, files, fed)
+            for which, found in in_chunks(batch, size, compute):
+                met.see(fed.part(which))
+                for number, result in found.items():
+                    if isinstance(result, str):
+                        refused[number] = result
+                    else:
+                        counts[number][name] += result
+        alone += met.count()
+        probes.rounding.forget(name)
     blank = Probed(
-        seed=SEED, frames=probes.frames * steps, sequences=probes.sequences, steps=steps,
+        seed=SEED, frames=steps * sum(map(probes.batches, names)), steps=steps,
+        sequences=SEQUENCES * sum(probes.driver(name) is not None for name in names),
         weights=weights, weights_alone=alone,
     )  # fmt: skip
     results = []
@@ -108,57 +114,61 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     return results
 
 
-def _sample_bytes(plan: Plan, files: int, steps: int) -> int:
-    """Bytes that one probe takes: all nodes in float32, as they are given, within a runtime twice, and from
-    every file; the widest in float64 with its bounds (measured; our choice)."""
-    elements, widest = (total(prod(shape) for shape in plan.shapes.values()) for total in (sum, max))
-    return steps * (4 * (3 + files) * elements + FLOAT64_BYTES * widest)
+def _inputs(probes: Probes, name: str) -> Iterator[tuple[Fed, int]]:
+    """The synthetic inputs of a node, and how many there are of each kind."""
+    yield probes.frames(name), probes.batches(name)
+    sequences = probes.sequences(name)
+    if sequences is not None:
+        yield sequences, SEQUENCES
+
+
+def _sample_bytes(plan: Plan, name: str, files: int, steps: int) -> int:
+    """Bytes that one probe of a node takes: what it is given, within a runtime too, and what comes from every
+    file, in float32; of nodes with memory all steps in float64 with bounds, else one (our choice)."""
+    arriving = sum(prod(plan.shapes[source]) for source in sources_of(plan, name))
+    leaving = prod(plan.shapes[name])
+    at_once = 1 if isinstance(plan.node(name), FORGETFUL) else steps
+    return 4 * steps * (2 * arriving + (files + 2) * leaving) + FLOAT64_BYTES * at_once * (arriving + leaving)
 
 
 def _chunk(
-    probes: Probes, names: Sequence[str], files: Sequence[Opened], first: int, which: slice
-) -> list[dict[str, _Count] | str]:
-    """Compare ``names`` on the probes ``which``, counted from ``first``."""
-    rounding, plan = probes.rounding, probes.plan
-    x, forced = probes.part(slice(first + which.start, first + which.stop))
-    shapes = {name: plan.shapes[name] for name in names}
-    outputs: list[dict[str, torch.Tensor] | str] = []
-    for file in files:
+    probes: Probes, name: str, files: Sequence[Opened], fed: Fed, which: slice
+) -> dict[int, _Count | str]:
+    """Compare one node of every file on some of what it is ``fed``; says why where a file has none."""
+    plan, given = probes.plan, fed.part(which)
+    found: dict[int, _Count | str] = {}
+    owns: dict[int, torch.Tensor] = {}
+    for number, file in enumerate(files):
         try:
-            outputs.append(file.run_nodes(x, forced, shapes, plan.output))
+            outputs = file.run_nodes(given.sent(plan.input), given, {name: plan.shapes[name]}, plan.output)
+            owns[number] = outputs[name]
         except DataError as error:
-            outputs.append(error.message)
-    counts: list[dict[str, _Count] | str] = [found if isinstance(found, str) else {} for found in outputs]
-    given = {plan.input: x, **forced}
-    for name in shapes:
-        terms = [exact(given[source]) for source in plan.sources[name]]
-        terms += [exact(given[source]).previous() for source in plan.feedback.get(name, ())]
-        owns = {number: found.pop(name) for number, found in enumerate(outputs) if not isinstance(found, str)}
-        for number, count in _judged(rounding, name, rounding.sum(terms), owns).items():
-            table = counts[number]
-            assert not isinstance(table, str)
-            table[name] = count
-    return counts
+            found[number] = error.message
+    return found | _judged(probes.rounding, name, given, owns)
 
 
 def _judged(
-    rounding: Rounding, name: str, arriving: Rounded, owns: Mapping[int, torch.Tensor]
-) -> dict[int, _Count]:
+    rounding: Rounding, name: str, given: Fed, owns: Mapping[int, torch.Tensor]
+) -> dict[int, _Count | str]:
     """Every file's own output ``[T, B, *shape]`` of one node against float64; nodes without memory step by
     step, which takes less room."""
-    node = rounding.plan.node(name)
+    plan, node = rounding.plan, rounding.plan.node(name)
+    terms = [given.sent(source) for source in plan.sources[name]]
+    terms += [_late(given.sent(source)) for source in plan.feedback.get(name, ())]
     if isinstance(node, SPIKING_NODES):
-        return {number: _fired(rounding, name, arriving, own) for number, own in owns.items()}
-    forgets = isinstance(node, (*WEIGHT_NODES, nir.AvgPool2d, nir.SumPool2d))
+        return {number: _fired(rounding, name, terms, own) for number, own in owns.items()}
+    forgets = isinstance(node, FORGETFUL)
     counts = dict.fromkeys(owns, _Count())
-    begin = 0
-    for inputs in arriving.steps() if forgets else (arriving,):
-        value = rounding.output(name, inputs)
-        end = begin + len(value.value)
+    for begin in range(len(terms[0])) if forgets else (0,):
+        now = slice(begin, begin + 1 if forgets else None)
+        value = rounding.output(name, rounding.sum([exact(term[now]) for term in terms]))
         for number, own in owns.items():
-            counts[number] += _differing(value, own[begin:end])
-        begin = end
-    return counts
+            counts[number] += _differing(value, own[now])
+    return {**counts}
+
+
+def _late(y: torch.Tensor) -> torch.Tensor:
+    return torch.cat([torch.zeros_like(y[:1]), y[:-1]])
 
 
 def _differing(value: Rounded, own: torch.Tensor) -> _Count:
@@ -166,47 +176,20 @@ def _differing(value: Rounded, own: torch.Tensor) -> _Count:
     return _Count(own.numel(), int(wrong.sum()))
 
 
-def _fired(rounding: Rounding, name: str, arriving: Rounded, own: torch.Tensor) -> _Count:
-    decision = rounding.decision(name, arriving, own)
+def _fired(rounding: Rounding, name: str, terms: Sequence[torch.Tensor], own: torch.Tensor) -> _Count:
+    """Neurons that are all alike and are sent the same are judged once, if they did the same too."""
+    some = (slice(None), slice(None), *(slice(size) for size in rounding.distinct(name)))
+    one = own[some]
+    if all(torch.equal(every, every[some].expand_as(every)) for every in (own, *terms)):
+        terms = [term[some] for term in terms]
+    else:
+        one = own
+    times = own.numel() // one.numel()
+    decision = rounding.decision(name, rounding.sum([exact(term) for term in terms]), one)
     total = _Count()
-    for membrane, fired in zip(decision.membrane.steps(), torch.split(own, 1), strict=True):
+    for membrane, fired in zip(decision.membrane.steps(), torch.split(one, 1), strict=True):
         step = replace(decision, membrane=membrane)
         undecided = step.undecided()
         wrong = (fired != step.fires()) & ~undecided
-        total += _Count(fired.numel(), int(wrong.sum()), int(undecided.sum()))
+        total += _Count(times * fired.numel(), times * int(wrong.sum()), times * int(undecided.sum()))
     return total
-
-
-def weights_alone(plan: Plan, probes: Probes) -> tuple[int, int]:
-    """Weights of the graph, and those that alone met an input that is not zero in some sum."""
-    total, alone = 0, 0
-    x, forced = probes.part(slice(0, probes.frames))
-    given = {plan.input: x, **forced}
-    for name in plan.of_type(*WEIGHT_NODES):
-        node = plan.node(name)
-        shape = np.asarray(node.weight).shape
-        total += prod(shape)
-        sources = (*plan.sources[name], *plan.feedback.get(name, ()))
-        active = torch.stack([given[s] != 0 for s in sources]).sum(0)
-        alone += _alone(node, shape, active.flatten(0, 1).float())
-    return total, alone
-
-
-def _alone(node: nir.NIRNode, shape: tuple[int, ...], active: torch.Tensor) -> int:
-    """``active [F, *in]``: how many sources are not zero."""
-    if not isinstance(node, nir.Conv1d | nir.Conv2d):
-        single = active[active.flatten(1).sum(1) == 1]
-        return int(single.any(0).sum()) * shape[0]
-    rank, groups = len(shape) - 2, axes(node.groups, 1)[0]
-    stride, dilation = axes(node.stride, rank), axes(node.dilation, rank)
-    padding = pads(node, shape[2:], dilation, stride)
-    active = functional.pad(active, [p for pair in reversed(padding) for p in pair])
-    convolve = functional.conv1d if rank == 1 else functional.conv2d
-    weight_grad: Any = conv1d_weight if rank == 1 else conv2d_weight
-    taps = torch.ones(groups, *shape[1:])
-    found = torch.zeros_like(taps)
-    for part in torch.split(active, 64):
-        single = convolve(part, taps, None, stride, 0, dilation, groups) == 1
-        hits = weight_grad(part, list(taps.shape), single.float(), stride, 0, dilation, groups)
-        found = found.maximum(hits)
-    return int((found > 0).sum()) * (shape[0] // groups)

@@ -1,13 +1,13 @@
 r"""Synthetic inputs that feed every node of a graph on its own: they exercise what real samples leave open.
 
-Every node's output is replaced for the nodes behind it, so each node sees inputs that were made for it, and
-its own output is compared. Two kinds of inputs follow each other in the batch:
+One node is looked at after the other: its sources send what was made for it, and its own output is compared.
+Two kinds of inputs:
 
 **Frames**, for nodes without memory; every step is one frame. All zeros show the biases; dense frames of
-random numbers show order, edges, strides and padding; the others hold impulses so far apart that each sum
-behind them has one term: then nothing rounds, and every weight is seen as it is. An impulse has the size that
-lifts small weights over the bias. Where a frame for every impulse would take too long, several channels share
-a place; the result counts how many weights stood alone (:mod:`snn_deploy.export.proof.frames`).
+random numbers show order, edges, strides and padding; before weights, the others hold impulses so far apart
+that each sum has one term: then nothing rounds, and every weight is seen as it is. An impulse has the size
+that lifts small weights over the bias. Where a frame for every impulse would take too long, several channels
+share a place; the result counts how many weights stood alone (:mod:`snn_deploy.export.proof.frames`).
 
 **Sequences**, for neurons; the current of every neuron is solved so that its membrane meets a target
 c: h = theta + c s with s = |theta| + |theta - v_reset|. Targets just above and below theta, as near as
@@ -19,7 +19,7 @@ All of it is our choice. The numbers come from one seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -28,10 +28,12 @@ import nir
 import numpy as np
 import torch
 
-from snn_deploy.export.proof.frames import frame_count, frames_of, turns_of
+from snn_deploy.export.proof.frames import frame_count, frames_of, sources_of
 from snn_deploy.export.proof.membranes import NeuronStep
 from snn_deploy.export.proof.rounded import UNIT, Decision, Rounded, float32
 from snn_deploy.export.proof.rounding import Rounding
+from snn_deploy.graph.dynamics import parameters
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 SEED = 20260
@@ -58,117 +60,102 @@ SEQUENCES = len(PATTERNS) + RANDOM_PATTERNS
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Inputs of ``steps`` steps for every node of a plan, the same ones every time, made a part at a time.
-
-    Attributes:
-        frames: how many of the batch are frames; sequences follow.
-        groups: per round of sequences, the layers that they show and the sources that bring their currents.
-    """
+    """Inputs of ``steps`` steps for every node of a plan, the same ones every time, made when asked for."""
 
     plan: Plan
     rounding: Rounding
-    steps: int
-    seed: int
-    frames: int
-    groups: tuple[dict[str, str], ...]
+    steps: int = STEPS
+    seed: int = SEED
+
+    def batches(self, name: str) -> int:
+        """How many batches of ``steps`` frames a node is fed."""
+        return ceil(frame_count(self.plan, name) / self.steps)
+
+    def driver(self, name: str) -> str | None:
+        """The source that alone brings the currents of a spiking layer in sequences; None without one."""
+        if not isinstance(self.plan.node(name), SPIKING_NODES):
+            return None
+        back = self.plan.feedback.get(name, ())
+        return next((source for source in self.plan.sources[name] if source not in back), None)
+
+    def frames(self, name: str) -> Fed:
+        """All frames for a node, ``[steps, batches, *shape]`` from each source."""
+        count, sources = self.batches(name), sources_of(self.plan, name)
+
+        def make(source: str, shape: Shape, rng: np.random.Generator) -> torch.Tensor:
+            if source not in sources:
+                return torch.from_numpy(rng.standard_normal((self.steps, count, *shape), np.float32))
+            turn = sources.index(source), len(sources)
+            frames = frames_of(self.plan, source, name, count * self.steps, turn, rng)
+            return frames.view(count, self.steps, *shape).transpose(0, 1)
+
+        return Fed(self, name, make)
+
+    def sequences(self, name: str) -> Fed | None:
+        """All sequences for a spiking layer, ``[steps, SEQUENCES, *shape]`` from each source; None where
+        nothing leads its neurons."""
+        driver = self.driver(name)
+        if driver is None:
+            return None
+
+        def make(source: str, shape: Shape, rng: np.random.Generator) -> torch.Tensor:
+            if source != driver:
+                return torch.zeros(self.steps, SEQUENCES, *[1] * len(shape)).expand(-1, -1, *shape)
+            return _currents(self.rounding, name, self.steps, rng).expand(-1, -1, *shape)
+
+        return Fed(self, name, make)
+
+
+class Fed(Mapping[str, torch.Tensor]):
+    """What every node between input and output sends while one of them, the reader, is looked at: its sources
+    send its probes, the others what nobody should read. Values are made when they are asked for."""
+
+    def __init__(
+        self, probes: Probes, reader: str, make: Callable[[str, Shape, np.random.Generator], torch.Tensor]
+    ) -> None:
+        self._probes, self._reader, self._make = probes, reader, make
+        self._between = dict.fromkeys(probes.plan.order)
+        for end in (probes.plan.input, probes.plan.output):
+            self._between.pop(end)
+        self._made: dict[str, torch.Tensor] = {}
+
+    def sent(self, name: str) -> torch.Tensor:
+        """What a node sends, or the input of the network is, ``[T, B, *shape]``."""
+        if name not in self._made:
+            plan, seed = self._probes.plan, self._probes.seed
+            rng = np.random.default_rng([seed, plan.order.index(name), plan.order.index(self._reader)])
+            self._made[name] = self._make(name, plan.shapes[name], rng)
+        return self._made[name]
+
+    def part(self, which: slice) -> Fed:
+        """Some of the batch."""
+        return Fed(self._probes, self._reader, lambda name, _shape, _rng: self.sent(name)[:, which])
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._between:
+            raise KeyError(name)
+        return self.sent(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._between
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._between)
 
     def __len__(self) -> int:
-        return self.frames + self.sequences
-
-    @property
-    def sequences(self) -> int:
-        """How many sequences there are."""
-        return SEQUENCES * len(self.groups)
-
-    def rounds(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-        """Successive parts of the batch, as first and count, and the nodes that each shows: frames show all.
-        In a sequence the other nodes see what they saw in a frame."""
-        yield 0, self.frames, tuple(name for name in self.plan.order if name != self.plan.input)
-        for number, drivers in enumerate(self.groups):
-            yield self.frames + SEQUENCES * number, SEQUENCES, tuple(drivers)
-
-    def part(self, which: slice) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Input ``x`` and replaced outputs of every node, ``[steps, B, *shape]``, for some of the batch."""
-        pieces: list[dict[str, torch.Tensor]] = []
-        for number, (first, count, _) in enumerate(self.rounds()):
-            some = slice(max(which.start - first, 0), min(which.stop - first, count))
-            if some.start < some.stop:
-                pieces.append(
-                    self._sequences(self.groups[number - 1], some) if number else self._frames(some)
-                )
-        joined = {name: torch.cat([piece.pop(name) for piece in pieces], 1) for name in self._sources()}
-        return joined.pop(self.plan.input), joined
-
-    def _sources(self) -> list[str]:
-        return [name for name in self.plan.order if name != self.plan.output]
-
-    def _frames(self, some: slice) -> dict[str, torch.Tensor]:
-        turns, found = turns_of(self.plan), {}
-        for number, name in enumerate(self._sources()):
-            rng = np.random.default_rng([self.seed, number])
-            turn = turns[name], 1 + max(turns.values())
-            frames = frames_of(self.plan, name, self.frames * self.steps, turn, rng)
-            frames = frames.view(self.frames, self.steps, *self.plan.shapes[name])[some]
-            found[name] = frames.transpose(0, 1).contiguous()
-        return found
-
-    def _sequences(self, drivers: Mapping[str, str], some: slice) -> dict[str, torch.Tensor]:
-        layers = {source: layer for layer, source in drivers.items()}
-        found = {}
-        for number, name in enumerate(self._sources()):
-            shape = self.plan.shapes[name]
-            if name in layers:
-                rng = np.random.default_rng([self.seed, number, 1])
-                found[name] = _currents(self.rounding, layers[name], self.steps, some, rng)
-            else:
-                found[name] = torch.zeros(self.steps, some.stop - some.start, *shape)
-        return found
+        return len(self._between)
 
 
-def make_probes(plan: Plan, rounding: Rounding, steps: int = STEPS, seed: int = SEED) -> Probes:
-    """Probes of ``steps`` steps for every node of ``plan``."""
-    return Probes(plan, rounding, steps, seed, ceil(frame_count(plan) / steps), tuple(driver_groups(plan)))
-
-
-def driver_groups(plan: Plan) -> list[dict[str, str]]:
-    """Rounds of sequences: in each, some spiking layers and the source that alone brings their current."""
-    left = list(plan.of_type(*SPIKING_NODES))
-    groups: list[dict[str, str]] = []
-    while left:
-        drivers: dict[str, str] = {}
-        silent: set[str] = set()
-        for layer in list(left):
-            every = {*plan.sources[layer], *plan.feedback.get(layer, ())}
-            for source in plan.sources[layer]:
-                others = every - {source}
-                alone = source not in plan.feedback.get(layer, ())
-                if (
-                    alone
-                    and source not in silent | set(drivers.values())
-                    and not others & set(drivers.values())
-                ):
-                    drivers[layer] = source
-                    silent |= others
-                    left.remove(layer)
-                    break
-        if not drivers:
-            return groups  # layers fed by nothing but what they also feed back
-        groups.append(drivers)
-    return groups
-
-
-def _currents(
-    rounding: Rounding, layer: str, steps: int, some: slice, rng: np.random.Generator
-) -> torch.Tensor:
-    """Currents ``[steps, B, *shape]`` that lead the neurons of a layer along some of the patterns."""
+def _currents(rounding: Rounding, layer: str, steps: int, rng: np.random.Generator) -> torch.Tensor:
+    """Currents ``[steps, SEQUENCES, *shape]`` that lead the neurons of a layer along the patterns; of one
+    element along axes in which the neurons are all alike."""
     more: list[Target] = rng.uniform(-2, 3, max(0, steps - STEPS)).tolist()
     patterns: list[Sequence[Target]] = [(*pattern, *more)[:steps] for pattern in PATTERNS]
     patterns += [tuple(rng.uniform(-2, 3, steps).tolist()) for _ in range(RANDOM_PATTERNS)]
-    patterns = patterns[some]
-    shape = rounding.plan.shapes[layer]
+    shape = rounding.distinct(layer)
     node = rounding.plan.node(layer)
     if isinstance(node, nir.Threshold):
-        threshold = float32(node.threshold)
+        threshold = float32(parameters(node)["threshold"])
         found = [torch.stack([_input(threshold, target, shape) for target in row]) for row in patterns]
         return torch.stack(found, 1)
     return _follow(rounding, layer, patterns, shape)

@@ -36,7 +36,7 @@ from snn_deploy.export.proof.rounded import (
 )
 from snn_deploy.graph.dynamics import Neuron, discretise, parameters
 from snn_deploy.graph.semantics import read_semantics
-from snn_deploy.graph.shapes import axes
+from snn_deploy.graph.shapes import Shape, axes
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
 from snn_deploy.simulate.layers import DelayLayer, stateless
 from snn_deploy.simulate.neurons import DelayState
@@ -106,6 +106,16 @@ class Rounding:
         """Discrete-time form of a neuron node."""
         found: Neuron = self._cached(name, lambda: discretise(self.plan.node(name), self._semantics))
         return found
+
+    def distinct(self, name: str) -> Shape:
+        """The shape of a spiking layer, with one element along axes in which its neurons are all alike."""
+        shape = self.plan.shapes[name]
+        sizes = [np.shape(value) for value in parameters(self.plan.node(name)).values()]
+        return np.broadcast_shapes((1,) * len(shape), *sizes)
+
+    def forget(self, name: str) -> None:
+        """Drop what was made for a node: its weights in float64, their magnitudes."""
+        self._made.pop(name, None)
 
     def _cached(self, key: str, make: Callable[[], Any]) -> Any:
         if key not in self._made:

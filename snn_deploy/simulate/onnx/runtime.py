@@ -6,11 +6,13 @@ same operators; to force, the operators behind a layer read a new input instead 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -19,7 +21,7 @@ from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, read_info
-from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened
+from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened, opened_part
 
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]
@@ -33,6 +35,10 @@ _RUNTIME_ERRORS = (
     ort_errors.RuntimeException,
 )
 _ERRORS_ONLY = 3
+
+Key = tuple[str, ...]
+WHOLE: Key = (FORCED,)
+"""The file as it is, nothing recorded, nothing replaced."""
 
 
 class OnnxRuntime:
@@ -48,7 +54,7 @@ class OnnxRuntime:
         properties = {entry.key: entry.value for entry in self._model.metadata_props}
         self.info: OnnxInfo = read_info(properties, path.name)
         check_interface(self._model, self.info, path.name)
-        self._sessions: dict[tuple[tuple[str, ...], ...], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[Key, onnxruntime.InferenceSession] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -70,8 +76,17 @@ class OnnxRuntime:
         """
         layers = {layer.name: layer for layer in self.info.layers}
         given = given_spikes(forced, layers)
-        recorded = list(layers.values()) if record else []
-        return self._opened_run(x, recorded, {layers[name]: y for name, y in given.items()})
+        for name, y in given.items():
+            _checked(f"forced '{name}'", y, layers[name].shape, *x.shape[:2])
+        recorded, replaced = list(layers) if record else [], [layers[name] for name in given]
+        outputs = self._run(
+            (*recorded, FORCED, *given),
+            lambda: self._opened([layers[name] for name in recorded], replaced),
+            x,
+            given,
+        )
+        records = {name: outputs[self._over_time(name)] for name in recorded}
+        return Trace(output=outputs[self.info.output.name], records=records)
 
     @property
     def fixed_steps(self) -> int | None:
@@ -86,35 +101,35 @@ class OnnxRuntime:
         output: str,
     ) -> dict[str, torch.Tensor]:
         """Own outputs of the nodes of ``shapes``, those behind a node in ``forced`` fed with its value; the
-        network's output goes by the name ``output``.
+        network's output goes by the name ``output``. Nothing else is computed.
 
         Raises:
             DataError: the model has no such nodes, or of other shapes.
         """
-        nodes = {name: Value(name=name, shape=shape) for name, shape in shapes.items() if name != output}
-        replaced = {Value(name=name, shape=tuple(y.shape[2:])): y for name, y in forced.items()}
-        trace = self._opened_run(x, list(nodes.values()), replaced)
-        return {**trace.records, output: trace.output}
+        record = {name: shape for name, shape in shapes.items() if name != output}
 
-    def _opened_run(
-        self, x: torch.Tensor, record: Sequence[Value], forced: Mapping[Value, torch.Tensor]
-    ) -> Trace:
-        if self.info.kind == "unrolled" and x.shape[0] != self.info.timesteps:
-            raise DataError(
-                f"'{self._path.name}' is unrolled over {self.info.timesteps} time steps; "
-                f"the input has {x.shape[0]}."
+        def part() -> onnx.ModelProto:
+            return opened_part(
+                self._model,
+                self.info,
+                record=record,
+                forced=forced,
+                shape=lambda name: tuple(forced[name].shape[2:]),
+                output=output in shapes,
             )
-        sequences = {self.info.input.name: _checked("the input", x, self.info.input.shape)}
-        for node, y in forced.items():
-            sequences[node.name + FORCED] = _checked(f"forced '{node.name}'", y, node.shape, *x.shape[:2])
-        try:
-            outputs = self._run(self._session(record, list(forced)), sequences)
-        except _RUNTIME_ERRORS as error:
-            text = str(error).partition("\n")[0]
-            raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
-        suffix = "" if self.info.kind == "step" else SEQ
-        records = {node.name: torch.from_numpy(outputs[node.name + suffix]) for node in record}
-        return Trace(output=torch.from_numpy(outputs[self.info.output.name]), records=records)
+
+        outputs = self._run((*shapes, FORCED, *forced, "alone"), part, x, forced)
+        own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
+        return {name: outputs[own[name]] for name in shapes}
+
+    def _opened(self, record: Sequence[Value], forced: Sequence[Value]) -> onnx.ModelProto:
+        if not record and not forced:
+            return self._model
+        return opened(self._model, self.info, record=record, forced=forced)
+
+    def _over_time(self, name: str) -> str:
+        """What the outputs of a layer that is recorded are called."""
+        return name if self.info.kind == "step" else name + SEQ
 
     def initial_state(self, batch: int) -> Arrays:
         """States of a step model before its first step, by the name of the input that takes them."""
@@ -128,47 +143,76 @@ class OnnxRuntime:
             DataError: a shape does not fit, or ONNX Runtime refuses the model.
         """
         names = [self.info.output.name, *(s.output for s in self.info.states)]
-        try:
-            found = self._session((), ()).run(names, {self.info.input.name: frame, **state})
-        except _RUNTIME_ERRORS as error:
-            text = str(error).partition("\n")[0]
-            raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
+        with self._refusals():
+            session = self._session(WHOLE, lambda: self._model)
+            found = session.run(names, {self.info.input.name: frame, **state})
         return found[0], dict(zip((s.input for s in self.info.states), found[1:], strict=True))
 
-    def _run(self, session: onnxruntime.InferenceSession, sequences: Arrays) -> Arrays:
-        """Outputs over time, ``[T, B, *shape]`` each."""
+    def _run(
+        self,
+        key: Key,
+        build: Callable[[], onnx.ModelProto],
+        x: torch.Tensor,
+        forced: Mapping[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """Outputs ``[T, B, *shape]`` of the session ``key``, which is given what it reads of ``forced``."""
+        if self.info.kind == "unrolled" and x.shape[0] != self.info.timesteps:
+            raise DataError(
+                f"'{self._path.name}' is unrolled over {self.info.timesteps} time steps; "
+                f"the input has {x.shape[0]}."
+            )
+        sequences = {self.info.input.name: _checked("the input", x, self.info.input.shape)}
+        with self._refusals():
+            session = self._session(key, build)
+            inputs = {value.name for value in session.get_inputs()}
+            for name in forced:
+                if name + FORCED in inputs:
+                    y = forced[name]
+                    shape = tuple(y.shape[2:])
+                    sequences[name + FORCED] = _checked(f"forced '{name}'", y, shape, *x.shape[:2])
+            found = self._through_time(session, inputs, sequences)
+        return {name: torch.from_numpy(y) for name, y in found.items()}
+
+    def _through_time(
+        self, session: onnxruntime.InferenceSession, inputs: Collection[str], sequences: Arrays
+    ) -> Arrays:
         names = [value.name for value in session.get_outputs()]
         if self.info.kind != "step":
             return dict(zip(names, session.run(names, sequences), strict=True))
         steps, batch = sequences[self.info.input.name].shape[:2]
-        state = self.initial_state(batch)
-        kept: dict[str, list[Array]] = {name: [] for name in names}
-        for name in (s.output for s in self.info.states):
-            del kept[name]
+        carried = {s.input: s.output for s in self.info.states if s.input in inputs}
+        state = {name: value for name, value in self.initial_state(batch).items() if name in carried}
+        kept: dict[str, list[Array]] = {name: [] for name in names if name not in carried.values()}
         for t in range(steps):
             now = {name: sequence[t] for name, sequence in sequences.items()}
             found = dict(zip(names, session.run(names, {**now, **state}), strict=True))
-            state = {s.input: found[s.output] for s in self.info.states}
+            state = {name: found[after] for name, after in carried.items()}
             for name, values in kept.items():
                 values.append(found[name])
         return {name: np.stack(values) for name, values in kept.items()}
 
-    def _session(self, record: Sequence[Value], forced: Sequence[Value]) -> onnxruntime.InferenceSession:
-        key = tuple(tuple(node.name for node in nodes) for nodes in (record, forced))
+    def _session(self, key: Key, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
         if key not in self._sessions:
-            for other in [kept for kept in self._sessions if any(kept)]:
-                del self._sessions[other]  # each holds the weights once more
-            model = opened(self._model, self.info, record=record, forced=forced) if any(key) else self._model
+            for other in [kept for kept in self._sessions if kept != WHOLE]:
+                del self._sessions[other]  # each holds weights once more
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             options.inter_op_num_threads = 1
-            options.enable_cpu_mem_arena = not any(key)  # an arena keeps the recordings of a run
+            options.enable_cpu_mem_arena = key == WHOLE  # an arena keeps the recordings of a run
             options.log_severity_level = _ERRORS_ONLY
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._sessions[key] = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                build().SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         return self._sessions[key]
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except _RUNTIME_ERRORS as error:
+            text = str(error).partition("\n")[0]
+            raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
 
 
 def _checked(what: str, x: torch.Tensor, shape: tuple[int, ...], *leading: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.simulate.onnx.bounds import check_operators, check_sizes
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, at_step
+from snn_deploy.simulate.onnx.part import part_of, scan_body, tensors
 
 MAX_FILE_BYTES = 2**31
 FORCED = ".forced"
@@ -52,13 +54,38 @@ def opened(
     Raises:
         DataError: the model does not have the tensors its metadata name.
     """
+    _check_nodes(model, info, [value.name for value in (*info.layers, *record, *forced)])
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    scan = next((node for node in copy.graph.node if node.op_type == "Scan"), None)
-    if (scan is not None) != (info.kind == "scan"):
-        raise DataError(f"The metadata call the model a '{info.kind}'; its operators say otherwise.")
-    body = copy.graph if scan is None else _body(scan)
-    _check_nodes(body, info, [*info.layers, *record, *forced])
+    return _open(copy, info, record, forced)
+
+
+def opened_part(
+    model: onnx.ModelProto,
+    info: OnnxInfo,
+    *,
+    record: Mapping[str, Shape],
+    forced: Collection[str],
+    shape: Callable[[str], Shape],
+    output: bool,
+) -> onnx.ModelProto:
+    """As :func:`opened`, without all that the nodes ``record`` do not need when the nodes ``forced`` are
+    replaced; ``output``: with the network's. Only those of ``forced`` that are read become inputs, of the
+    ``shape`` that is given for them."""
+    _check_nodes(model, info, [*(layer.name for layer in info.layers), *record, *forced])
+    part = part_of(model, info, list(record), list(forced), output=output)
+    scan = _scan(part)
+    read = {name for node in (part.graph if scan is None else scan_body(scan)).node for name in node.input}
+    met = [name for name in forced if not read.isdisjoint(tensors(info, [name]))]
+    recorded = [Value(name=name, shape=found) for name, found in record.items()]
+    return _open(part, info, recorded, [Value(name=name, shape=shape(name)) for name in met])
+
+
+def _open(
+    copy: onnx.ModelProto, info: OnnxInfo, record: Sequence[Value], forced: Sequence[Value]
+) -> onnx.ModelProto:
+    scan = _scan(copy)
+    body = copy.graph if scan is None else scan_body(scan)
     if info.kind == "unrolled":
         _open_unrolled(copy.graph, int(info.timesteps or 0), forced, record)
         return copy
@@ -76,14 +103,16 @@ def opened(
     return copy
 
 
-def _check_nodes(body: onnx.GraphProto, info: OnnxInfo, nodes: Sequence[Value]) -> None:
-    made = {name for node in body.node for name in node.output}
-    steps = int(info.timesteps or 0) if info.kind == "unrolled" else 0
-    if missing := [
-        layer.name
-        for layer in {value.name: value for value in nodes}.values()
-        if any(name not in made for name in ([at_step(layer.name, t) for t in range(steps)] or [layer.name]))
-    ]:
+def _scan(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    return next((node for node in model.graph.node if node.op_type == "Scan"), None)
+
+
+def _check_nodes(model: onnx.ModelProto, info: OnnxInfo, nodes: Sequence[str]) -> None:
+    scan = _scan(model)
+    if (scan is not None) != (info.kind == "scan"):
+        raise DataError(f"The metadata call the model a '{info.kind}'; its operators say otherwise.")
+    made = {name for node in (model.graph if scan is None else scan_body(scan)).node for name in node.output}
+    if missing := [name for name in dict.fromkeys(nodes) if not made.issuperset(tensors(info, [name]))]:
         raise DataError(f"The model has no tensors for the layers {', '.join(missing)}.")
 
 
@@ -118,10 +147,6 @@ def _open_unrolled(
         rest = list(graph.node)
         graph.ClearField("node")
         graph.node.extend([*before, *rest])
-
-
-def _body(scan: onnx.NodeProto) -> onnx.GraphProto:
-    return next(attribute.g for attribute in scan.attribute if attribute.name == "body")
 
 
 def _replace_inputs(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ import torch
 from oracles.neuron_firing import fire
 from support.graphs import graph
 from support.kits import kit
+from support.membranes import membranes64
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS, FORMATS
@@ -24,7 +25,7 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Reset, Semantics, set_reset, write_semantics
 from snn_deploy.hardware.fit import fit
 from snn_deploy.hardware.profile import load_profile
-from snn_deploy.simulate.reference import Reference, membranes64
+from snn_deploy.simulate.reference import Reference
 
 RESETS = get_args(Reset)
 STEPS, BATCH, NEURONS = 12, 3, 4

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.graphs import graph, lif
 from support.kits import kit
+from support.membranes import membranes64
 from support.passes import portable
 from support.random_graphs import exact_cases
 
@@ -21,7 +22,7 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.simulate import reference
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.reference import Reference, membranes64, previous
+from snn_deploy.simulate.reference import Reference, previous
 
 interpreter = kit("run_nir")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
+from support.membranes import membranes64
 from support.passes import portable
 from support.students import IN_SHAPE, NEURONS, multi, pooled, spikes_in, student
 from torch import nn
@@ -19,7 +20,7 @@ from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.models.executable import StudentExecutable
-from snn_deploy.simulate.reference import Reference, membranes64
+from snn_deploy.simulate.reference import Reference
 
 SEMANTICS = Semantics(timesteps=6)
 

@@ -1,0 +1,123 @@
+"""The part of one of our ONNX models that computes some nodes: its own operators and constants, without the
+others, so that one node can be run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import helper
+
+from snn_deploy.simulate.onnx.info import OnnxInfo, at_step
+
+
+def tensors(info: OnnxInfo, names: Sequence[str]) -> list[str]:
+    """What the model calls the outputs of the nodes ``names``; where it is unrolled, one per step."""
+    if info.kind != "unrolled":
+        return list(names)
+    return [at_step(name, t) for name in names for t in range(info.timesteps or 0)]
+
+
+def part_of(
+    model: onnx.ModelProto, info: OnnxInfo, record: Sequence[str], given: Sequence[str], *, output: bool
+) -> onnx.ModelProto:
+    """``model`` with what the nodes ``record`` need, and the network's output where it is asked for.
+
+    The nodes ``given`` are to be replaced by inputs: what makes them is left out, though the operators that
+    read them still name them. The input of the network stays. The part has no outputs but the network's and
+    states that are carried on.
+    """
+    wanted, known = tensors(info, record), set(tensors(info, given))
+    scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
+    if scan is not None:
+        graph = _of_scan(model.graph, scan, info, wanted, known, output=output)
+    else:
+        carried = {state.input: state.output for state in info.states} if info.kind == "step" else {}
+        ends = [info.output.name] if output else []
+        graph = _cut(model.graph, [*wanted, *ends], known, carried, {info.input.name}, ends)
+    part = onnx.ModelProto()
+    part.ir_version = model.ir_version
+    part.opset_import.extend(model.opset_import)
+    part.graph.CopyFrom(graph)
+    return part
+
+
+def _of_scan(
+    graph: onnx.GraphProto,
+    scan: onnx.NodeProto,
+    info: OnnxInfo,
+    wanted: Sequence[str],
+    known: Collection[str],
+    *,
+    output: bool,
+) -> onnx.GraphProto:
+    whole = scan_body(scan)
+    states = len(scan.input) - next(a.i for a in scan.attribute if a.name == "num_scan_inputs")
+    carried = {whole.input[i].name: whole.output[i].name for i in range(states)}
+    number = list(scan.output).index(info.output.name)
+    ends = [whole.output[number].name] if output else []
+    sequences = {value.name for value in whole.input[states:]}
+    body = _cut(whole, [*wanted, *ends], known, carried, sequences, ends)
+    kept = [i for i in range(states) if whole.input[i].name in {value.name for value in body.input}]
+    part = onnx.NodeProto()
+    part.op_type, part.name = scan.op_type, scan.name
+    part.input.extend([*(scan.input[i] for i in kept), *scan.input[states:]])
+    part.output.extend([*(scan.output[i] for i in kept), *([scan.output[number]] if output else [])])
+    part.attribute.extend(a for a in scan.attribute if a.name != "body")
+    part.attribute.append(helper.make_attribute("body", body))
+    outer = _cut(graph, list(part.input), (), {}, {info.input.name}, [info.output.name] if output else [])
+    outer.node.append(part)
+    return outer
+
+
+def scan_body(scan: onnx.NodeProto) -> onnx.GraphProto:
+    """What a Scan does in every step."""
+    return next(attribute.g for attribute in scan.attribute if attribute.name == "body")
+
+
+@dataclass(slots=True)
+class _Needed:
+    """Positions of the operators that some tensors need, and the names that these read but do not make."""
+
+    operators: set[int]
+    names: set[str]
+
+
+def _needed(
+    graph: onnx.GraphProto, wanted: Sequence[str], known: Collection[str], carried: Mapping[str, str]
+) -> _Needed:
+    makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
+    needed, open_names = _Needed(set(), set()), list(wanted)
+    while open_names:
+        name = open_names.pop()
+        number = makers.get(name)
+        if number is None:
+            if name in carried and name not in needed.names:
+                open_names.append(carried[name])
+            needed.names.add(name)
+        elif number not in needed.operators:
+            needed.operators.add(number)
+            open_names += [source for source in graph.node[number].input if source not in known]
+    return needed
+
+
+def _cut(
+    graph: onnx.GraphProto,
+    wanted: Sequence[str],
+    known: Collection[str],
+    carried: Mapping[str, str],
+    inputs: Collection[str],
+    ends: Sequence[str],
+) -> onnx.GraphProto:
+    """``graph`` with the operators that ``wanted`` need, its ``inputs``, the states of ``carried`` that are
+    read, and the outputs ``ends``."""
+    needed = _needed(graph, wanted, known, carried)
+    after = {carried[name] for name in needed.names if name in carried}
+    part = onnx.GraphProto()
+    part.name = graph.name
+    part.node.extend(graph.node[number] for number in sorted(needed.operators))
+    part.initializer.extend(constant for constant in graph.initializer if constant.name in needed.names)
+    part.input.extend(v for v in graph.input if v.name in inputs or v.name in needed.names)
+    part.output.extend(v for v in graph.output if v.name in after or v.name in ends)
+    return part

@@ -1,0 +1,49 @@
+"""Single nodes of a graph, fed with given values: what lies between is computed, the rest is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import torch
+
+from snn_deploy.graph.types import Plan
+
+Given = Callable[[str], torch.Tensor | None]
+"""The value of a node that readers see in the place of its own; None where they see its own."""
+Compute = Callable[[str, torch.Tensor], torch.Tensor]
+"""``compute(name, x)``: output ``[T, B, *shape]`` of the node for its summed input, from zero state."""
+
+
+def node_outputs(
+    plan: Plan, compute: Compute, given: Given, wanted: Collection[str]
+) -> dict[str, torch.Tensor] | None:
+    """Own outputs ``[T, B, *shape]`` of the nodes ``wanted``, whatever is given in their place; only values
+    that are read are asked for. None where no given value cuts a loop."""
+    own: dict[str, torch.Tensor | None] = {}
+
+    def output(name: str) -> torch.Tensor | None:
+        if name not in own:
+            own[name] = None  # while its sources are looked for: who asks now asks in a loop
+            total = _sum(
+                [*map(visible, plan.sources[name]), *map(late, plan.feedback.get(name, ()))],
+            )
+            own[name] = None if total is None else compute(name, total)
+        return own[name]
+
+    def visible(name: str) -> torch.Tensor | None:
+        value = given(name)
+        return output(name) if value is None else value
+
+    def late(name: str) -> torch.Tensor | None:
+        y = visible(name)
+        return None if y is None else torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+
+    found = {name: y for name in wanted if (y := output(name)) is not None}
+    return found if len(found) == len(wanted) else None
+
+
+def _sum(terms: list[torch.Tensor | None]) -> torch.Tensor | None:
+    total = terms[0]
+    for term in terms[1:]:
+        total = None if total is None or term is None else total + term
+    return total
