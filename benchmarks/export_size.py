@@ -30,7 +30,7 @@ CALIBRATION_STEPS = 3
 
 
 def export(name: str, samples: int) -> dict[str, object]:
-    """Write and prove one bundle in this process; peak in MiB, seconds, verdict."""
+    """Write and prove one bundle in this process; peak in MiB, seconds, CPU seconds, verdict."""
     import torch
     from spikingjelly.activation_based import functional
 
@@ -61,13 +61,14 @@ def export(name: str, samples: int) -> dict[str, object]:
         from_torch(student.eval(), shape, semantics=Semantics(timesteps=recipe.timesteps, classes=names))
     )
     network = Network(name, plan, StudentExecutable(student), Samples(x), Calibration(x[:, :8]))
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_bundle(network, Path(folder), BundleOptions(("nir", "onnx")))
     return {
         "network": name,
         "steps": recipe.timesteps,
         "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         "verdict": manifest["verdict"],
         "checks": [f"{p['format']} in {p['runtime']}: {p['verdict']}" for p in manifest["parity"]],
@@ -84,17 +85,18 @@ def main() -> None:
     if options.here:
         print(json.dumps(export(options.names[0], options.samples)))
         return
-    print("| network | steps | seconds | peak MiB | verdict |")
-    print("| --- | ---: | ---: | ---: | --- |")
+    print("| network | steps | samples | seconds | CPU seconds | peak MiB | verdict |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
     for name in options.names:
         command = [sys.executable, __file__, name, "--here", "--samples", str(options.samples)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"| {name} | | | | failed: {done.stderr.strip().splitlines()[-1]} |", flush=True)
+            print(f"| {name} | | | | | | failed: {done.stderr.strip().splitlines()[-1]} |", flush=True)
             continue
         row = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"| {name} | {row['steps']} | {row['seconds']} | {row['peak_mib']} | {row['verdict']} |",
+            f"| {name} | {row['steps']} | {options.samples} | {row['seconds']} | {row['cpu_seconds']} | "
+            f"{row['peak_mib']} | {row['verdict']} |",
             flush=True,
         )
 

@@ -78,7 +78,8 @@ def _evidence(parities: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"Synthetic inputs fed each of the {probes['nodes']} nodes of {p['format']} on its own: "
                 f"{probes['differing']} of {probes['compared']} values differ; {probes['weights_alone']} of "
-                f"{probes['weights']} weights stood alone in some sum."
+                f"{probes['weights']} weights stood alone in some sum, and the file holds "
+                f"{probes['weights_held']} bit for bit."
             )
     return ["\n".join(lines), ""] if lines else []
 

@@ -7,6 +7,7 @@ SpikingJelly 2.0); what it would change silently counts as not readable.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import io
 import logging
@@ -63,6 +64,11 @@ def run_foreign(path: Path, x: torch.Tensor, reader: str | None = None) -> torch
         UnsupportedError: no reader (or not this one) executes the graph exactly.
         MissingOptionalError: the reader is not installed.
     """
+    return _run_steps(_reading(path, reader), x)
+
+
+def _reading(path: Path, reader: str | None) -> torch.nn.Module:
+    """The module that a reader, or the first that is exact, makes of a file."""
     plan = make_plan(read_nir(path))
     able = readers(plan)
     chosen = reader or next(iter(able), None)
@@ -71,7 +77,7 @@ def run_foreign(path: Path, x: torch.Tensor, reader: str | None = None) -> torch
             f"'{path.name}' cannot be executed exactly by {reader or 'any foreign reader'}.",
             hint=f"Readers that do: {', '.join(able) or 'none'}",
         )
-    return _run_steps(_open(chosen, path, read_semantics(plan.graph)), x)
+    return _open(chosen, path, read_semantics(plan.graph))
 
 
 class Foreign:
@@ -79,6 +85,7 @@ class Foreign:
 
     def __init__(self, path: Path, reader: str) -> None:
         self._path, self._reader = path, reader
+        self._module: torch.nn.Module | None = None
         with _quiet():
             _library(reader)
 
@@ -97,7 +104,9 @@ class Foreign:
         """Run ``x [T, B, *shape]``; layers can neither be recorded nor forced."""
         if forced:
             raise UnsupportedError(f"{self._reader} cannot force layers.")
-        return Trace(output=run_foreign(self._path, x, self._reader))
+        if self._module is None:
+            self._module = _reading(self._path, self._reader)
+        return Trace(output=_run_steps(copy.deepcopy(self._module), x))  # modules may keep state
 
 
 def _reads(reader: str, plan: Plan, semantics: Semantics) -> bool:

@@ -167,15 +167,17 @@ def compare_layer(
 ) -> LayerParity:
     """Compare one layer's spikes ``[T, B, *shape]``; ``found`` are the classes of its flips, if any is a
     tie."""
-    flips = forced != reference
+    same = forced is reference or torch.equal(forced, reference)
+    flips = reference.new_zeros(()) if same else forced != reference
+    spikes = _nonzero(reference)
     result = LayerParity(
         layer=layer,
         compared=reference.numel(),
-        differing=int(flips.sum()),
-        free_differing=int((free != reference).sum()),
-        spikes_reference=int((reference != 0).sum()),
-        spikes=int((forced != 0).sum()),
-        spikes_both=int(((reference != 0) & (forced != 0)).sum()),
+        differing=0 if same else _nonzero(flips),
+        free_differing=0 if torch.equal(free, reference) else _nonzero(free != reference),
+        spikes_reference=spikes,
+        spikes=spikes if same else _nonzero(forced),
+        spikes_both=spikes if same else _nonzero((reference != 0) & (forced != 0)),
     )
     if not result.differing:
         return result
@@ -183,6 +185,10 @@ def compare_layer(
     step, sample, element = (int(i) for i in flat.nonzero()[0])
     result = replace(result, first=(step, sample, element))
     return result if found is None else explained(result, found)
+
+
+def _nonzero(values: torch.Tensor) -> int:
+    return int(torch.count_nonzero(values))
 
 
 def explained(layer: LayerParity, found: Flips) -> LayerParity:

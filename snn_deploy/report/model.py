@@ -277,6 +277,7 @@ class Probes(Block):
     differing: int
     weights: int
     weights_alone: int
+    weights_held: int = 0
 
 
 class ParityRow(Block):

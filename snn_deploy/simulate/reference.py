@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 import nir
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from snn_deploy.core.errors import ConfigError, DataError, did_you_mean
@@ -162,6 +164,12 @@ class Reference:
         if found is None:
             found = self.run(x, record="all", forced=dict(forced)).records
         return {wanted[name]: y for name, y in found.items() if name in wanted}
+
+    def constants(self, name: str) -> list[npt.NDArray[np.float32]]:
+        """Weights and biases of a node, where it has any."""
+        node = self.plan.graph.nodes.get(name)
+        kept = [getattr(node, field) for field in ("weight", "bias") if hasattr(node, field)]
+        return [np.asarray(array, np.float32) for array in kept]
 
     def _alone(self, name: str, x: torch.Tensor) -> torch.Tensor:
         layer = self._neurons.get(name) or self._delays.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -89,8 +90,10 @@ class Tally:
 def tally(x: torch.Tensor, spikes: Mapping[str, torch.Tensor], output: torch.Tensor) -> Tally:
     """Count the activity of one part; ``spikes`` are ``[T, B, *shape]``."""
     return Tally(
-        fired={name: y.any(0).any(0) for name, y in spikes.items()},
-        spikes={name: int((y != 0).sum()) for name, y in spikes.items()},
+        fired={
+            name: functools.reduce(torch.logical_or, y, torch.zeros(())).any(0) for name, y in spikes.items()
+        },
+        spikes={name: int(torch.count_nonzero(y)) for name, y in spikes.items()},
         compared={name: y.numel() for name, y in spikes.items()},
         input_active=bool(x.any()),
         low=float(output.min()),

@@ -17,11 +17,12 @@ from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 DENSE = 3
 LARGEST_FRAMES = 1024 + 1 + DENSE
-SMALLEST_FRAMES = 16
-PLAIN_FRAMES = 7
-"""Dense frames of a node without weights."""
-MAC_LIMIT = 2e10
-"""Multiply-accumulates of all frames of all nodes together; each node may use an even share."""
+SMALLEST_FRAMES, HELD_FRAMES = 16, 8
+PLAIN_FRAMES, PLAIN_ELEMENTS = 128, 2**20
+"""Of a node without weights: frames, and elements of all its frames."""
+MAC_LIMIT, HELD_MAC_LIMIT = 2e10, 2e9
+"""Multiply-accumulates of all frames of all nodes together, each may use an even share; less where files hold
+the weights bit for bit."""
 LARGEST_GAIN = 2.0**20
 
 
@@ -30,15 +31,17 @@ def multiplications(plan: Plan, name: str) -> int:
     return int(np.asarray(plan.node(name).weight).size) * prod(plan.shapes[name][1:])
 
 
-def frame_count(plan: Plan, name: str) -> int:
-    """Frames that show every weight of a node alone, within the limits; few for nodes without weights."""
+def frame_count(plan: Plan, name: str, *, held: bool = False) -> int:
+    """Frames that show every weight of a node alone, within the limits; few for nodes without weights. Where
+    the weights are ``held`` by the file bit for bit, frames need only show how they are used."""
     weighted = plan.of_type(*WEIGHT_NODES)
     if name not in weighted:
-        return 1 + PLAIN_FRAMES
+        return max(HELD_FRAMES, min(PLAIN_FRAMES, PLAIN_ELEMENTS // prod(plan.shapes[name])))
     sources = sources_of(plan, name)
     wanted = max(plan.shapes[n][0] * prod(_reach(plan, n, name)) for n in sources)
-    affordable = int(MAC_LIMIT / len(weighted) // max(multiplications(plan, name), 1))
-    return min(1 + DENSE + len(sources) * wanted, max(SMALLEST_FRAMES, min(affordable, LARGEST_FRAMES)))
+    limit, smallest = (HELD_MAC_LIMIT, HELD_FRAMES) if held else (MAC_LIMIT, SMALLEST_FRAMES)
+    affordable = int(limit / len(weighted) // max(multiplications(plan, name), 1))
+    return min(1 + DENSE + len(sources) * wanted, max(smallest, min(affordable, LARGEST_FRAMES)))
 
 
 def sources_of(plan: Plan, name: str) -> tuple[str, ...]:

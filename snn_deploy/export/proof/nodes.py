@@ -14,6 +14,8 @@ from math import prod
 from typing import Protocol, runtime_checkable
 
 import nir
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from snn_deploy.core.chunks import in_chunks, samples_at_once
@@ -24,7 +26,7 @@ from snn_deploy.export.proof.frames import sources_of
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, SEQUENCES, STEPS, Fed, Probes
 from snn_deploy.export.proof.rounded import Rounded, exact
-from snn_deploy.export.proof.rounding import Rounding
+from snn_deploy.export.proof.rounding import Rounding, parameter_arrays
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 FLOAT64_BYTES = 48
@@ -50,6 +52,9 @@ class Opened(Protocol):
             DataError: the network has no such nodes, or of other shapes.
         """
 
+    def constants(self, name: str) -> list[npt.NDArray[np.float32]]:
+        """The arrays of numbers that the network keeps for a node and uses as they are; those it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Count:
@@ -69,8 +74,9 @@ class _Count:
 
 def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probed]:
     """Check ``files``, which were all made from ``plan``, on the same synthetic inputs of ``steps`` steps."""
-    probes = Probes(plan, Rounding(plan), steps)
     names = [name for name in plan.order if name != plan.input]
+    held = [name for name in plan.of_type(*WEIGHT_NODES) if all(_holds(file, plan, name) for file in files)]
+    probes = Probes(plan, Rounding(plan), steps, held=frozenset(held))
     counts: list[dict[str, _Count]] = [dict.fromkeys(names, _Count()) for _ in files]
     refused: dict[int, str] = {}
     weights, alone = 0, 0
@@ -92,7 +98,7 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     blank = Probed(
         seed=SEED, frames=steps * sum(map(probes.batches, names)), steps=steps,
         sequences=SEQUENCES * sum(probes.driver(name) is not None for name in names),
-        weights=weights, weights_alone=alone,
+        weights=weights, weights_alone=alone, weights_held=sum(Alone(plan, name).weights for name in held),
     )  # fmt: skip
     results = []
     for number, table in enumerate(counts):
@@ -112,6 +118,15 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
             )
         )
     return results
+
+
+def _holds(file: Opened, plan: Plan, name: str) -> bool:
+    """Whether a file holds weights and biases of a node bit for bit."""
+    constants = file.constants(name)
+    return all(
+        any(kept.shape == array.shape and kept.tobytes() == array.tobytes() for kept in constants)
+        for array in parameter_arrays(plan.node(name)).values()
+    )
 
 
 def _inputs(probes: Probes, name: str) -> Iterator[tuple[Fed, int]]:
@@ -161,7 +176,13 @@ def _judged(
     counts = dict.fromkeys(owns, _Count())
     for begin in range(len(terms[0])) if forgets else (0,):
         now = slice(begin, begin + 1 if forgets else None)
-        value = rounding.output(name, rounding.sum([exact(term[now]) for term in terms]))
+        arriving = rounding.sum([exact(term[now]) for term in terms])
+        sums = rounding.sums(name, arriving) if isinstance(node, WEIGHT_NODES) else None
+        if sums is not None and all(torch.equal(own[now].double(), sums) for own in owns.values()):
+            for number in counts:
+                counts[number] += _Count(sums.numel())
+            continue
+        value = rounding.output(name, arriving, sums)
         for number, own in owns.items():
             counts[number] += _differing(value, own[now])
     return {**counts}

@@ -14,7 +14,8 @@ class Probed:
         nodes: how many nodes were fed on their own.
         compared, differing: output elements of all nodes; differing beyond rounding.
         undecided: spikes that float32 cannot decide, which were not compared.
-        weights, weights_alone: how many weights there are, and how many were the only ones in some sum.
+        weights, weights_alone, weights_held: how many weights there are, how many were the only ones in some
+            sum, and how many all files of the graph hold bit for bit.
         where: nodes that differ.
     """
 
@@ -28,4 +29,5 @@ class Probed:
     undecided: int = 0
     weights: int = 0
     weights_alone: int = 0
+    weights_held: int = 0
     where: tuple[str, ...] = ()

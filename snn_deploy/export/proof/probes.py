@@ -60,16 +60,18 @@ SEQUENCES = len(PATTERNS) + RANDOM_PATTERNS
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Inputs of ``steps`` steps for every node of a plan, the same ones every time, made when asked for."""
+    """Inputs of ``steps`` steps for every node of a plan, the same ones every time, made when asked for.
+    Nodes ``held`` have the weights of the plan bit for bit, so fewer frames may do."""
 
     plan: Plan
     rounding: Rounding
     steps: int = STEPS
     seed: int = SEED
+    held: frozenset[str] = frozenset()
 
     def batches(self, name: str) -> int:
         """How many batches of ``steps`` frames a node is fed."""
-        return ceil(frame_count(self.plan, name) / self.steps)
+        return ceil(frame_count(self.plan, name, held=name in self.held) / self.steps)
 
     def driver(self, name: str) -> str | None:
         """The source that alone brings the currents of a spiking layer in sequences; None without one."""

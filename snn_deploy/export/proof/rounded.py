@@ -15,6 +15,8 @@ import torch
 
 UNIT = 2.0**-24
 MANTISSA = 2.0**24
+_FRACTION, _LEADING, _EXPONENT = (1 << 52) - 1, 1 << 52, 0x7FF
+"""Of float64: the bits behind the point, the one before it, the width of the exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,17 @@ def gamma(n: torch.Tensor | float) -> Any:
 
 
 def lowest_bit(value: torch.Tensor) -> torch.Tensor:
-    """The largest power of two that divides each element; infinite for zero."""
-    mantissa, exponent = torch.frexp(value.double())
-    whole = torch.ldexp(mantissa, torch.tensor(53)).long()
+    """The largest power of two that divides each element; infinite for zero. Not for numbers below 2^-970."""
+    bits = value.double().contiguous().view(torch.int64)
+    whole = (bits & _FRACTION) | _LEADING
     low = (whole & -whole).double()
-    return torch.where(value == 0, torch.inf, torch.ldexp(low, exponent - 53))
+    unit = (((bits >> 52) & _EXPONENT) - 52).clamp(min=1) << 52
+    return torch.where(value == 0, torch.inf, low * unit.view(torch.float64))
+
+
+def is_power_of_two(value: torch.Tensor) -> torch.Tensor:
+    """Elements that are a power of two, of either sign, or zero."""
+    return (value.double().contiguous().view(torch.int64) & _FRACTION) == 0
 
 
 def is_float32(value: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from typing import Any
 
 import nir
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from snn_deploy.export.proof.membranes import membranes
@@ -32,6 +33,7 @@ from snn_deploy.export.proof.rounded import (
     float32,
     gamma,
     is_float32,
+    is_power_of_two,
     lowest_bit,
 )
 from snn_deploy.graph.dynamics import Neuron, discretise, parameters
@@ -66,11 +68,16 @@ class Rounding:
         """What enters a node: the sum of its sources."""
         return add(terms, self._slack)
 
-    def output(self, name: str, x: Rounded) -> Rounded:
-        """Output of the node ``name`` for the summed input ``x [T, B, *shape]``; not for spiking nodes."""
+    def sums(self, name: str, x: Rounded) -> torch.Tensor:
+        """Output of a node with weights, without its bound."""
+        return _over_time(self._functions(name)[0], x.value)
+
+    def output(self, name: str, x: Rounded, sums: torch.Tensor | None = None) -> Rounded:
+        """Output of the node ``name`` for the summed input ``x [T, B, *shape]``; not for spiking nodes.
+        ``sums``: of a node with weights, where they are known."""
         node = self.plan.node(name)
         if isinstance(node, WEIGHT_NODES):
-            return self._weights(name, node, x)
+            return self._weights(name, node, x, self.sums(name, x) if sums is None else sums)
         if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
             return self._pool(name, node, x)
         if isinstance(node, nir.Scale):
@@ -125,18 +132,21 @@ class Rounding:
     def _function(self, node: nir.NIRNode, dtype: torch.dtype = torch.float64) -> Any:
         return stateless(node, self._semantics, dtype, torch.device("cpu"))
 
-    def _weights(self, name: str, node: nir.NIRNode, x: Rounded) -> Rounded:
-        weight = np.asarray(node.weight, np.float32)
-        arrays: dict[str, Any] = {"weight": weight}
-        if hasattr(node, "bias"):
-            arrays["bias"] = np.asarray(node.bias, np.float32)
-        value, magnitude, count = self._cached(name, lambda: self._sums(node, arrays))
-        sums = _over_time(value, x.value)
+    def _functions(self, name: str) -> tuple[Any, Any, Any, float, float]:
+        """Of a node with weights, functions of the input: the sum, the sum of magnitudes, the terms; and the
+        powers of two that divide all weights and all biases."""
+        found: tuple[Any, Any, Any, float, float] = self._cached(
+            name, lambda: self._sums(self.plan.node(name))
+        )
+        return found
+
+    def _weights(self, name: str, node: nir.NIRNode, x: Rounded, sums: torch.Tensor) -> Rounded:
+        arrays = parameter_arrays(node)
+        weight = arrays["weight"]
+        _, magnitude, count, grid, bias_grid = self._functions(name)
         magnitudes = _over_time(magnitude, x.value.abs().float()).double() * _MAGNITUDE_SLACK
         terms = _over_time(count, (x.value != 0).float()).double()
-        quantum = _grid(weight) * float(lowest_bit(x.value).min())
-        if "bias" in arrays:
-            quantum = min(quantum, _grid(arrays["bias"]))
+        quantum = min(grid * float(lowest_bit(x.value).min()), bias_grid)
         rounds = (terms - 1 + _products_round(x.value)).clamp(min=0) + self._slack * (terms > 0)
         bound = torch.where(magnitudes <= MANTISSA * quantum, 0.0, gamma(rounds) * magnitudes)
         if bool(x.error.any()):
@@ -144,14 +154,16 @@ class Rounding:
             bound += _over_time(self._function(carried), x.error) * _MAGNITUDE_SLACK
         return Rounded(sums, bound)
 
-    def _sums(self, node: nir.NIRNode, arrays: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-        """Functions of the input: the sum, the sum of magnitudes, the number of terms."""
+    def _sums(self, node: nir.NIRNode) -> tuple[Any, Any, Any, float, float]:
+        arrays = parameter_arrays(node)
         sizes = {key: np.abs(array) for key, array in arrays.items()}
         terms = {key: (array != 0).astype(np.float32) for key, array in arrays.items()}
         return (
             self._function(_with(node, arrays)),
             self._function(_with(node, sizes), torch.float32),
             self._function(_with(node, terms), torch.float32),
+            _grid(arrays["weight"]),
+            _grid(arrays["bias"]) if "bias" in arrays else np.inf,
         )
 
     def _pool(self, name: str, node: nir.NIRNode, x: Rounded) -> Rounded:
@@ -173,6 +185,12 @@ class Rounding:
         return membranes(self.neuron(name), x, spikes)
 
 
+def parameter_arrays(node: nir.NIRNode) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights, and biases where there are any, as every float32 execution takes them."""
+    names = ("weight", "bias") if hasattr(node, "bias") else ("weight",)
+    return {name: np.asarray(getattr(node, name), np.float32) for name in names}
+
+
 def _grid(array: Any) -> float:
     """The largest power of two that divides every element."""
     return float(lowest_bit(torch.from_numpy(np.asarray(array, np.float64))).min()) if array.size else np.inf
@@ -180,7 +198,7 @@ def _grid(array: Any) -> float:
 
 def _products_round(x: torch.Tensor) -> int:
     """1 unless every element of ``x`` is zero or a power of two."""
-    return int(bool((torch.frexp(x.abs())[0][x != 0] != 0.5).any()))
+    return int(not bool(is_power_of_two(x).all()))
 
 
 def _no_bias(arrays: Mapping[str, Any]) -> dict[str, Any]:

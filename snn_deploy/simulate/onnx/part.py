@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from snn_deploy.simulate.onnx.info import OnnxInfo, at_step
 
@@ -74,6 +76,19 @@ def _of_scan(
 def scan_body(scan: onnx.NodeProto) -> onnx.GraphProto:
     """What a Scan does in every step."""
     return next(attribute.g for attribute in scan.attribute if attribute.name == "body")
+
+
+def constants_of(model: onnx.ModelProto, info: OnnxInfo, name: str) -> list[npt.NDArray[np.float32]]:
+    """The float32 constants that the operator of a node reads; where it is unrolled, at every step."""
+    scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
+    graph = model.graph if scan is None else scan_body(scan)
+    makers = [node for node in graph.node if not set(tensors(info, [name])).isdisjoint(node.output)]
+    read = set.intersection(*(set(node.input) for node in makers)) if makers else set[str]()
+    return [
+        np.asarray(numpy_helper.to_array(constant), np.float32)
+        for constant in graph.initializer
+        if constant.name in read and constant.data_type == onnx.TensorProto.FLOAT
+    ]
 
 
 @dataclass(slots=True)

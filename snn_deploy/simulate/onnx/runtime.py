@@ -21,6 +21,7 @@ from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, read_info
+from snn_deploy.simulate.onnx.part import constants_of
 from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened, opened_part
 
 Array = npt.NDArray[np.float32]
@@ -121,6 +122,10 @@ class OnnxRuntime:
         outputs = self._run((*shapes, FORCED, *forced, "alone"), part, x, forced)
         own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
         return {name: outputs[own[name]] for name in shapes}
+
+    def constants(self, name: str) -> list[Array]:
+        """The float32 constants that the operator of a node reads."""
+        return constants_of(self._model, self.info, name)
 
     def _opened(self, record: Sequence[Value], forced: Sequence[Value]) -> onnx.ModelProto:
         if not record and not forced:
