@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import nir
@@ -10,10 +11,17 @@ import numpy as np
 import pytest
 
 from snn_deploy import api
-from snn_deploy.core.errors import DataError, ParityError
+from snn_deploy.core.errors import DataError, MissingOptionalError, ParityError, SnnDeployError
+from snn_deploy.export import lava as lava_writing
 from snn_deploy.export import nir as writing
+from snn_deploy.export import onnx as onnx_writing
+from snn_deploy.export.onnx_int8 import Quantized
+from snn_deploy.export.proof import files
+from snn_deploy.graph.lava.io import write_net
+from snn_deploy.graph.lava.net import Dense, LavaNet
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import Semantics, write_semantics
+from snn_deploy.graph.types import Plan
 
 Patch = Callable[[nir.NIRGraph], None]
 STEPS, SAMPLES, INPUTS, HIDDEN, CLASSES = 8, 40, 6, 5, 3
@@ -164,3 +172,46 @@ def test_a_silent_network_with_other_weights_fails(verdict) -> None:
 def test_labels_and_samples_that_cannot_be(verdict, x: np.ndarray, y: np.ndarray, what: str) -> None:
     with pytest.raises(DataError, match=what):
         verdict(network(), x=x, y=y)
+
+
+@pytest.mark.parametrize("y", [None, Y], ids=["no labels", "labels"])
+def test_an_approximation_of_something_else_fails(verdict, monkeypatch: pytest.MonkeyPatch, y) -> None:
+    def negated(kind: str, plan: Plan, steps: int, quantized: Mapping[str, Quantized] | None, opset: int):
+        wrong = {name: replace(held, weight=-held.weight) for name, held in (quantized or {}).items()}
+        return build(kind, plan, steps, wrong or None, opset)
+
+    build = onnx_writing._build
+    assert verdict(network(), y=y, formats=("onnx",), models=("scan", "scan-int8")) == "verified"
+    monkeypatch.setattr(onnx_writing, "_build", negated)
+    assert verdict(network(), y=y, formats=("onnx",), models=("scan", "scan-int8")) == "failed"
+
+
+@pytest.mark.parametrize("y", [None, Y], ids=["no labels", "labels"])
+def test_weights_negated_for_the_chip_fail(verdict, monkeypatch: pytest.MonkeyPatch, y) -> None:
+    def negated(net: LavaNet, path: Path) -> None:
+        layers = [replace(x, weight=-x.weight) if isinstance(x, Dense) else x for x in net.layers]
+        write_net(replace(net, layers=tuple(layers)), path)
+
+    monkeypatch.setattr(lava_writing, "write_net", negated)
+    assert verdict(network(), y=y, formats=("lava",), lava_budget=1.0) == "failed"
+
+
+def test_a_bundle_that_no_runtime_ran_is_not_verified(verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, _path: Path) -> None:
+        raise MissingOptionalError(f"{name} is not installed.")
+
+    monkeypatch.setattr(files, "backend", missing)
+    assert verdict(network(), formats=("onnx",)) == "not verified"
+
+
+def test_our_own_simulator_alone_verifies_nothing(verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing.NirWriter, "_foreign_checks", lambda _writer, _graph: ())
+    assert verdict(network(), formats=("nir",)) == "not verified"
+    beside_a_tie = both(readout(-10), thresholds(1 + 1e-6, 1))
+    assert verdict(network(), beside_a_tie, formats=("nir",)) == "failed"
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_thresholds_that_are_no_numbers_are_refused(verdict, value: float) -> None:
+    with pytest.raises(SnnDeployError, match="finite"):
+        verdict(network(value))
