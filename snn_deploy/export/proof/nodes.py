@@ -25,11 +25,14 @@ from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.frames import sources_of
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, SEQUENCES, STEPS, Fed, Probes
-from snn_deploy.export.proof.rounded import Rounded, exact
+from snn_deploy.export.proof.rounded import Decision, Rounded, exact
 from snn_deploy.export.proof.rounding import Rounding, parameter_arrays
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 FLOAT64_BYTES = 48
+PIECE = 2**16
+"""Neurons whose membranes are followed at once; our choice."""
 FORGETFUL = (*WEIGHT_NODES, nir.AvgPool2d, nir.SumPool2d, nir.Scale, nir.Flatten, nir.Output)
 """Nodes without memory."""
 
@@ -139,10 +142,10 @@ def _inputs(probes: Probes, name: str) -> Iterator[tuple[Fed, int]]:
 
 def _sample_bytes(plan: Plan, name: str, files: int, steps: int) -> int:
     """Bytes that one probe of a node takes: what it is given, within a runtime too, and what comes from every
-    file, in float32; of nodes with memory all steps in float64 with bounds, else one (our choice)."""
+    file, in float32; of integrators all steps in float64 with bounds, else one (our choice)."""
     arriving = sum(prod(plan.shapes[source]) for source in sources_of(plan, name))
     leaving = prod(plan.shapes[name])
-    at_once = 1 if isinstance(plan.node(name), FORGETFUL) else steps
+    at_once = 1 if isinstance(plan.node(name), (*FORGETFUL, *SPIKING_NODES)) else steps
     return 4 * steps * (2 * arriving + (files + 2) * leaving) + FLOAT64_BYTES * at_once * (arriving + leaving)
 
 
@@ -205,12 +208,26 @@ def _fired(rounding: Rounding, name: str, terms: Sequence[torch.Tensor], own: to
         terms = [term[some] for term in terms]
     else:
         one = own
-    times = own.numel() // one.numel()
-    decision = rounding.decision(name, rounding.sum([exact(term) for term in terms]), one)
+    times, total = own.numel() // one.numel(), _Count()
+    for piece in _pieces(one, rounding.distinct(name)):
+        arriving = rounding.sum([exact(term[:, :, piece]) for term in terms])
+        found = _decisions(rounding.decision(name, arriving, one[:, :, piece]), one[:, :, piece])
+        total += _Count(times * found.compared, times * found.differing, times * found.undecided)
+    return total
+
+
+def _pieces(fired: torch.Tensor, distinct: Shape) -> Iterator[slice]:
+    """Parts of the first axis of a layer, of few enough neurons for the cache, where those are all alike."""
+    length = fired.shape[2]
+    at_once = max(1, PIECE * length // fired[0].numel()) if distinct[0] == 1 else length
+    return (slice(begin, begin + at_once) for begin in range(0, length, at_once))
+
+
+def _decisions(decision: Decision, fired: torch.Tensor) -> _Count:
     total = _Count()
-    for membrane, fired in zip(decision.membrane.steps(), torch.split(one, 1), strict=True):
+    for membrane, spikes in zip(decision.membrane.steps(), torch.split(fired, 1), strict=True):
         step = replace(decision, membrane=membrane)
         undecided = step.undecided()
-        wrong = (fired != step.fires()) & ~undecided
-        total += _Count(times * fired.numel(), times * int(wrong.sum()), times * int(undecided.sum()))
+        wrong = (spikes != step.fires()) & ~undecided
+        total += _Count(spikes.numel(), int(wrong.sum()), int(undecided.sum()))
     return total

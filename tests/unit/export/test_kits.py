@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 import torch
+from support.graphs import chain
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.core.assets import asset_dir
@@ -109,3 +111,18 @@ def test_files_for_one_reader_run_too(reader, neuron, tmp_path):
     done = start(tmp_path, "run_nir")
     assert done.returncode == 0, done.stderr
     assert "0 of 180 outputs differ" in done.stdout
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 1.0, 2.0**10])
+def test_a_tie_is_what_rounding_can_do_at_any_scale(scale, tmp_path):
+    """Spikes exactly on the threshold of integer weights are no ties, however small."""
+    weight, one = np.array([[1, 1, 0], [0, 1, 1]], np.float32) * np.float32(scale), np.ones(2, np.float32)
+    fires = nir.IF(1e4 * one, 2 * np.float32(scale) * one, v_reset=0 * one)
+    net = chain(nir.Linear(weight), fires, nir.Linear(np.eye(2, dtype=np.float32)), source=(3,), target=(2,))
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (6, 5, 3)).astype(np.float32))
+    NirWriter().write(net, tmp_path, Calibration(x))
+    expected = Reference(net).run(x).output.numpy()
+    for factor, code in ((1.0, 0), (-1.0, 1)):
+        np.savez(tmp_path / "example.npz", x=x.numpy(), nir_out=factor * expected)
+        shutil.copy(asset_dir("export") / "run_nir.py", tmp_path)
+        assert start(tmp_path, "run_nir").returncode == code
