@@ -45,6 +45,7 @@ def passes(seed: int, folder: Path) -> None:
         assert result.verdict in {"equal", "ties only", "not shown"}, (seed, kind, result.reason)
         assert result.probes is not None
         assert (result.probes.differing, result.probes.nodes) == (0, len(plan.order) - 1)
+        assert result.probes.weights_held == result.probes.weights
 
 
 @pytest.mark.parametrize("seed", range(100, 104))

@@ -77,6 +77,31 @@ def test_forcing_any_layers_is_forcing_them_in_the_reference(case, seed, tmp_pat
         assert all(torch.equal(found.records[n], expected.records[n]) for n in simulator.layers)
 
 
+@settings(deadline=None, max_examples=20)
+@given(case=exact_cases(scalar_start=True), seed=st.integers(0, 99))
+def test_single_nodes_are_those_of_the_whole_network(case, seed, tmp_path_factory):
+    """Only what a node needs is run, and only what it reads is asked for."""
+    folder = tmp_path_factory.mktemp("single")
+    files = OnnxWriter(ALL).write(case.graph, folder, Calibration(case.x)).files
+    plan, rng = make_plan(case.graph), np.random.default_rng(seed)
+    runs = [Reference(plan), *(OnnxRuntime(folder / file) for file in files.values())]
+    sent = {
+        name: torch.from_numpy(rng.integers(0, 3, (*case.x.shape[:2], *plan.shapes[name])).astype(np.float32))
+        for name in plan.order
+        if name not in {plan.input, plan.output}
+    }
+    expected = Reference(plan).run(case.x, record="all", forced=sent).records
+    for name in (name for name in plan.order if name != plan.input):
+        read = {*plan.sources[name], *plan.feedback.get(name, ())}
+        given = {source: y if source in read else y + torch.nan for source, y in sent.items()}
+        for run in runs:
+            found = run.run_nodes(case.x, given, {name: plan.shapes[name]}, plan.output)
+            assert torch.equal(found[name], expected[name]), name
+            kept = [np.asarray(array) for array in run.constants(name)]
+            for array in (plan.node(name).weight,) if hasattr(plan.node(name), "weight") else ():
+                assert any(np.array_equal(array, constant) for constant in kept)
+
+
 def test_what_is_recorded_is_the_files_own_operators(net, folder):
     """Damage one constant inside the file: the change shows in exactly the layer that uses it."""
     model = onnx.load(folder / "model.step.onnx")
