@@ -63,7 +63,9 @@ def export(name: str, samples: int) -> dict[str, object]:
     network = Network(name, plan, StudentExecutable(student), Samples(x), Calibration(x[:, :8]))
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        manifest = write_bundle(network, Path(folder), BundleOptions(("nir", "onnx"), allow=("reset-in-metadata",)))
+        manifest = write_bundle(
+            network, Path(folder), BundleOptions(("nir", "onnx"), allow=("reset-in-metadata",))
+        )
     return {
         "network": name,
         "steps": recipe.timesteps,

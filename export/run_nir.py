@@ -30,11 +30,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from float32_rounding import UNIT, bound, grid, rounds
 from own_frames import fail, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
-UNIT = 2.0**-24
 DEFAULTS = {"dt": 1e-4, "integrator": "euler", "fires_at": ">", "reset": "zero", "spikes": "one"}
 DEFAULTS |= {"v_min": None, "decode": "mean", "classes": []}
 
@@ -77,24 +77,6 @@ def channels_first(weight, shape):
     channels, height, width = (int(size) for size in shape)
     moved = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
     return moved.reshape(weight.shape)
-
-
-def grid(x):
-    """The largest power of two that divides all of `x`; infinite for zeros."""
-    mantissa, exponent = np.frexp(x[x != 0])
-    whole = np.ldexp(mantissa, 53).astype(np.int64)
-    return np.ldexp((whole & -whole).astype(float), exponent - 53).min(initial=np.inf)
-
-
-def rounds(count, parts, also=()):
-    """`count` roundings of all `parts`; none where these, and `also`, are float32 numbers."""
-    single = np.logical_and.reduce(np.broadcast_arrays(*(np.float32(v) == v for v in (*parts, *also))))
-    return ~single * count * UNIT * sum(np.abs(part) for part in parts)
-
-
-def bound(size, terms, quantum):
-    """What rounding can do to sums of `terms` of total `size`, all multiples of `quantum`."""
-    return np.where(size <= quantum / UNIT, 0.0, terms * UNIT * size)
 
 
 def weighted(node, build):

@@ -6,7 +6,8 @@
     parity.csv         one row per check and layer
     model.nir, model.step.onnx, model.scan.onnx, ..., model.net    (the formats asked for)
     example.npz        real input and the output expected of each runtime
-    run_*.py, own_frames.py, requirements-*.txt, install_lava.py   run the files without snn-deploy
+    run_*.py, own_frames.py, float32_rounding.py, requirements-*.txt, install_lava.py
+                       run the files without snn-deploy
     README.md          model card
 """
 
@@ -41,7 +42,7 @@ EXAMPLE_SAMPLES = 4
 HUB = "hub.nir"
 """The graph itself, where no NIR file of the bundle is it."""
 KITS = {
-    "nir": ("run_nir.py", "own_frames.py", "requirements-nir.txt"),
+    "nir": ("run_nir.py", "float32_rounding.py", "own_frames.py", "requirements-nir.txt"),
     "onnx": ("run_onnx.py", "own_frames.py", "requirements-onnx.txt"),
     "lava": ("run_lava.py", "own_frames.py"),
     "c": ("c/run_c.sh", "c/main.c", "c/Makefile", "c/DEVICES.md"),

@@ -11,8 +11,8 @@ from snn_deploy.core.assets import asset_dir
 
 def kit(name: str) -> ModuleType:
     """``export/NAME.py``, imported from its file."""
-    if name != "own_frames":
-        sys.modules["own_frames"] = kit("own_frames")
+    for shared in ("own_frames", "float32_rounding") if name.startswith("run_") else ():
+        sys.modules[shared] = kit(shared)
     spec = importlib.util.spec_from_file_location(name, asset_dir("export") / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

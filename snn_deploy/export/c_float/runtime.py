@@ -98,8 +98,14 @@ class FloatCProgram:
         wanted = [name for name in shapes if name != output]
         if missing := [n for n in (*wanted, *forced) if n not in self._plan.shapes]:
             raise DataError(f"The graph has no nodes {', '.join(missing)}.")
-        trace = self._run(x, wanted, {name: y for name, y in forced.items() if name != output})
+        plan = self._plan
+        read = {s for name in shapes for s in (*plan.sources[name], *plan.feedback.get(name, ()))}
+        trace = self._run(x, wanted, {name: forced[name] for name in forced if name in read})
         return {name: trace.output if name == output else trace.records[name] for name in shapes}
+
+    def constants(self, name: str) -> list[Floats]:
+        """None: the C code's arrays are in an order of its own."""
+        return []
 
     def _run(self, x: torch.Tensor, record: Collection[str], given: Mapping[str, torch.Tensor]) -> Trace:
         plan = self._plan

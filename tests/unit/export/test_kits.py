@@ -50,7 +50,7 @@ def bundle(tmp_path_factory) -> Path:
     outputs["onnx_step-int8_out"] = OnnxRuntime(folder / "model.step-int8.onnx").run(x).output
     np.savez(folder / "example.npz", x=x.numpy(), **{name: y.numpy() for name, y in outputs.items()})
     np.save(folder / "frames.npy", x.numpy())
-    for kit in (*KITS, "own_frames"):
+    for kit in (*KITS, "own_frames", "float32_rounding"):
         shutil.copy(asset_dir("export") / f"{kit}.py", folder)
     return folder
 
@@ -106,7 +106,7 @@ def test_files_for_one_reader_run_too(reader, neuron, tmp_path):
     expected = Reference(net).run(x).output
     NirWriter(NirOptions(reader=reader, allow=("early-bias",))).write(net, tmp_path, Calibration(x))
     np.savez(tmp_path / "example.npz", x=x.numpy(), nir_out=expected.numpy())
-    for kit in ("run_nir", "own_frames"):
+    for kit in ("run_nir", "own_frames", "float32_rounding"):
         shutil.copy(asset_dir("export") / f"{kit}.py", tmp_path)
     done = start(tmp_path, "run_nir")
     assert done.returncode == 0, done.stderr
@@ -124,5 +124,6 @@ def test_a_tie_is_what_rounding_can_do_at_any_scale(scale, tmp_path):
     expected = Reference(net).run(x).output.numpy()
     for factor, code in ((1.0, 0), (-1.0, 1)):
         np.savez(tmp_path / "example.npz", x=x.numpy(), nir_out=factor * expected)
-        shutil.copy(asset_dir("export") / "run_nir.py", tmp_path)
+        for kit in ("run_nir", "own_frames", "float32_rounding"):
+            shutil.copy(asset_dir("export") / f"{kit}.py", tmp_path)
         assert start(tmp_path, "run_nir").returncode == code

@@ -40,7 +40,7 @@ def bundle(tmp_path_factory) -> Path:
     net = from_torch(student(NEURONS["LIF, v_reset -0.1"]), IN_SHAPE, semantics=Semantics(timesteps=T))
     for writer in (NirWriter(), OnnxWriter()):
         writer.write(net, folder, Calibration(spikes_in()))
-    for kit in ("run_nir", "run_onnx", "own_frames"):
+    for kit in ("run_nir", "run_onnx", "own_frames", "float32_rounding"):
         shutil.copy(asset_dir("export") / f"{kit}.py", folder)
     (folder / "manifest.json").write_text(json.dumps(contract(BINARY)))
     return folder
