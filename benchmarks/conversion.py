@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from snn_deploy.convert.chart import chart
 from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.documents import Certificate
 from snn_deploy.convert.folder import read_conversion
@@ -133,12 +134,15 @@ def certificate(
     return read_conversion(folder)
 
 
-def rows(name: str, steps: list[int], work: Path) -> Iterator[tuple[str, ...]]:
-    """The rows of a network."""
+def rows(name: str, steps: list[int], work: Path, out: Path | None) -> Iterator[tuple[str, ...]]:
+    """The rows of a network; its picture goes beside ``out``."""
     case = CASES[name]
     network = case.make(work)
     for way, choices in WAYS.items():
         found = [certificate(case, work / f"{name}-{way}-{t}", network, t, choices) for t in steps]
+        if way == "converted" and out is not None:
+            sweep = found[0].model_copy(update={"sweep": tuple(c.chosen for c in found)})
+            out.with_name(f"{out.stem}-{name}.svg").write_text(chart(sweep))
         head = (case.title, found[0].samples_of, f"{found[0].accuracy:.1%}")
         if way == "plain":
             yield (*head, "quantised ANN", *(f"{c.chosen.quantised:.1%}" for c in found))
@@ -163,7 +167,7 @@ def main() -> None:
     head = ("network", "data", "ANN", "way", *(f"T = {t}" for t in steps))
     table = bench.Table("Conversion without training", notes, *head)
     for name in arguments.only.split(","):
-        for row in rows(name, steps, arguments.work):
+        for row in rows(name, steps, arguments.work, arguments.out):
             table.add(*row)
     table.keep(arguments.out)
 

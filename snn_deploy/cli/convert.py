@@ -136,3 +136,5 @@ def _show(conversion: Any) -> None:
     )
     for sentence in c.lost:
         render.say(f"not kept: {sentence}")
+    for sentence in c.notes:
+        render.say(f"data: {sentence}")

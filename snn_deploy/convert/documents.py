@@ -74,6 +74,7 @@ class Certificate(Document):
         macs: multiplications of one inference of the ANN.
         sweep, layers: see their classes; the layers are those of T ``timesteps``.
         kept, lost: what is kept exactly, and what is not, a sentence each.
+        notes: what a reader must know about the data.
         data: the data set as recipes have it; None for a file, which must be named again.
     """
 
@@ -91,6 +92,7 @@ class Certificate(Document):
     layers: tuple[LayerError, ...] = Field(min_length=1)
     kept: tuple[str, ...]
     lost: tuple[str, ...]
+    notes: tuple[str, ...]
     data: dict[str, Any] | None
     samples_of: str
     environment: dict[str, Any]

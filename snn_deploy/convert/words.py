@@ -77,7 +77,11 @@ def _lines(c: Certificate) -> Iterator[str]:
     yield ""
     yield "Roots of mean squared errors as shares of that of the layer's activations; `exact`: outputs that"
     yield "are the quantised value of their mean current."
-    for title, sentences in (("Kept exactly", c.kept), ("Not kept", c.lost)):
+    for title, sentences in (
+        ("Kept exactly", c.kept),
+        ("Not kept", c.lost),
+        ("Data", c.notes or ("No remarks.",)),
+    ):
         yield ""
         yield f"## {title}"
         yield ""

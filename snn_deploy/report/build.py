@@ -22,6 +22,7 @@ from snn_deploy.report.table import layers_csv
 from snn_deploy.report.view.accuracy import accuracy_view, training_view
 from snn_deploy.report.view.activity import activity_view
 from snn_deploy.report.view.comparison import comparison_view
+from snn_deploy.report.view.conversion import conversion_view
 from snn_deploy.report.view.decisions import decisions_view
 from snn_deploy.report.view.difference import difference_view
 from snn_deploy.report.view.energy import energy_view
@@ -100,6 +101,7 @@ def render_html(data: ReportData) -> str:
         fits=fit_view(data.fits),
         comparison=None if data.comparison is None else comparison_view(data.comparison),
         training=training_view(data.training),
+        conversion=conversion_view(data.conversion),
         provenance=provenance_view(data.energy),
         samples=fmt.number(data.activity.samples) if data.activity else "",
         formulas=FORMULAS,

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from snn_deploy.convert.documents import Certificate
 from snn_deploy.hardware.interval import Interval
 from snn_deploy.report.blocks import (
     Block,
@@ -337,5 +338,6 @@ class ReportData(Block):
     fits: tuple[ChipFit, ...] = ()
     comparison: Comparison | None = None
     training: Training | None = None
+    conversion: Certificate | None = None
     approximations: tuple[Approximation, ...] = ()
     warnings: tuple[str, ...] = ()

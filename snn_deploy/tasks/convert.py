@@ -166,7 +166,8 @@ def _content(
         "sweep": [row.model_dump() for row in rows],
         "layers": [row.model_dump() for row in layer_errors(converted, images.test[:COUNTED])],
         "kept": list(_kept(converted)),
-        "lost": list(_lost(converted, images.description)),
+        "lost": list(_lost(converted)),
+        "notes": list(images.description["notes"]),
         "data": None if component is None else component.model_dump(mode="json"),
         "samples_of": _samples_of(images.description),
         "environment": environment(),
@@ -184,7 +185,7 @@ def _kept(converted: Converted) -> Iterator[str]:
     yield "Neurons reset by subtraction: no charge is lost at a spike."
 
 
-def _lost(converted: Converted, description: Mapping[str, Any]) -> Iterator[str]:
+def _lost(converted: Converted) -> Iterator[str]:
     steps, choices = converted.timesteps, converted.choices
     yield from converted.ann.remarks
     yield f"An activation has {steps + 1} values, 0 to {steps} spikes, and none above its threshold."
@@ -199,4 +200,3 @@ def _lost(converted: Converted, description: Mapping[str, Any]) -> Iterator[str]
         yield f"Approximation max-pool-{choices.max_pool}: for the maximum of {', '.join(maxima)} {way}."
     yield "NIR has no field for soft reset and start: --allow reset-in-metadata writes it. ONNX holds both."
     yield "Lava's neurons reset to 0: for Lava, distil a student from this ANN."
-    yield from description["notes"]

@@ -130,7 +130,7 @@ def _open_conversion(path: Path) -> Source:
     provenance: dict[str, Any] = {
         "certificate": certificate.model_dump(mode="json"),
         "sha256": certificate.network_sha256,
-        "assumed": list(certificate.lost),
+        "assumed": [*certificate.lost, *certificate.notes],
     }
     return Source(
         name=certificate.name,

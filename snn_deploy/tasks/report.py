@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from snn_deploy.convert.documents import Certificate
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.text import runtime_name
 from snn_deploy.core.version import __version__
@@ -102,6 +104,7 @@ def report_source(
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
         measured=measured(Reference(source.plan), samples) if measure else (),
         fits=tuple(assemble.chip_fit(found) for found in fits.values()),
+        conversion=_conversion(source),
         training=assemble.training(_metrics(source)),
         approximations=assemble.approximations(manifest["formats"]) if manifest else (),
         warnings=tuple(_warnings(source, data)),
@@ -236,6 +239,12 @@ def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[
                 fraction=parity["accuracy"],
                 samples=parity["samples"],
             )
+
+
+def _conversion(source: Source) -> Certificate | None:
+    """The certificate of a converted network."""
+    content = source.provenance.get("certificate")
+    return None if content is None else Certificate.model_validate_json(json.dumps(content))
 
 
 def _measured_accuracy(manifest: Mapping[str, Any] | None) -> float | None:

@@ -8,6 +8,7 @@ import re
 import warnings
 from pathlib import Path
 
+import html5lib
 import numpy as np
 import pytest
 import torch
@@ -111,6 +112,13 @@ def test_an_onnx_network_in_two_commands(folder, network):
     report = json.loads(Path("page", "report.json").read_text())
     assert report["header"]["kind"] == "conversion"
     assert [row["role"] for row in report["accuracies"]] == ["teacher", "student"]
+    assert report["conversion"]["timesteps"] == 4
+    html = Path("snn", "bundle", "report", "report.html").read_text()
+    page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
+    (section,) = [part for part in page.iter("section") if part.get("id") == "conversion"]
+    words = " ".join(section.itertext())
+    assert "spiking network" in words and "max-pool-average" in words
+    assert [len(list(table.iter("tr"))) for table in section.iter("table")] == [2, 4]
     assert exit_code(["simulate", "snn/bundle", "--backend", "onnxruntime", "--data", "test.npz"]) == 0
 
 
