@@ -117,7 +117,8 @@ def test_an_onnx_network_in_two_commands(folder, network):
     page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
     (section,) = [part for part in page.iter("section") if part.get("id") == "conversion"]
     words = " ".join(section.itertext())
-    assert "spiking network" in words and "max-pool-average" in words
+    assert "spiking network" in words and "Kept exactly" in words
+    assert "max-pool-average" in " ".join(page.itertext())
     assert [len(list(table.iter("tr"))) for table in section.iter("table")] == [2, 4]
     assert exit_code(["simulate", "snn/bundle", "--backend", "onnxruntime", "--data", "test.npz"]) == 0
 

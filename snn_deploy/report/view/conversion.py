@@ -1,4 +1,7 @@
-"""The certificate of a conversion in the report: its picture, its tables, and what is not kept."""
+"""The certificate of a conversion in the report: its picture, its tables, and what is kept.
+
+What is not kept stands at the top of the page, among what to know before use.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ class ConversionView:
     tables: tuple[tuple[list[str], Rows], ...]
     timesteps: int
     kept: tuple[str, ...]
-    lost: tuple[str, ...]
 
 
 def conversion_view(certificate: Certificate | None) -> ConversionView | None:
@@ -33,5 +35,4 @@ def conversion_view(certificate: Certificate | None) -> ConversionView | None:
         tables=((SWEEP_HEAD, sweep_rows(certificate)), (LAYER_HEAD, layer_rows(certificate))),
         timesteps=certificate.timesteps,
         kept=certificate.kept,
-        lost=certificate.lost,
     )
