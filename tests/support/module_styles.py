@@ -31,7 +31,7 @@ def weighted(net: nn.Module, seed: int, gain: float = 5.0) -> nn.Module:
     """``net`` in eval mode with random weights, statistics of batch norm included."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in net.state_dict().items():
-        if name.endswith(("weight", "bias", "weights")) and value.ndim:
+        if ("weight" in name or name.endswith("bias")) and value.ndim:
             fan = value[0].numel() if value.ndim > 1 else value.numel()
             value.copy_((torch.rand(value.shape, generator=generator) * 2 - 0.8) * gain / fan**0.5)
         elif name.endswith("running_mean"):

@@ -16,7 +16,8 @@ from snn_deploy.graph.readers.torch_modules.known import NEURONS, forget
 
 
 def fresh_copy(module: nn.Module) -> nn.Module:
-    """A copy of ``module`` in eval mode, whose neurons are in their first state.
+    """A copy of ``module`` in eval mode, whose neurons are in their first state, and whose weights are those
+    that hooks of torch make of others in every call (weight and spectral norm).
 
     Raises:
         UnsupportedError: it holds something that cannot be copied.
@@ -31,6 +32,9 @@ def fresh_copy(module: nn.Module) -> nn.Module:
         raise UnsupportedError("The module cannot be read.", problems=[problem]) from None
     for part in copied.modules():
         forget(part)
+        for hook in part._forward_pre_hooks.values():
+            if type(hook).__module__.startswith("torch.nn.utils."):
+                hook(part, ())
     return copied
 
 

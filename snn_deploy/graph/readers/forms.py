@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -134,6 +135,17 @@ def repeated(given: torch.Tensor, base: torch.Tensor) -> tuple[Form, int] | None
             return "rows", steps
         if torch.equal(given, base.repeat(steps, *(1 for _ in rest))):
             return "folded", steps
+    return None
+
+
+def merged(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, int] | None:
+    """First and last of the neighbouring axes, counted from the end, that make ``wanted`` of ``shape`` when
+    they become one; None where none do."""
+    rank = len(shape)
+    for start in range(rank):
+        for end in range(start + 1, rank):
+            if wanted == (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]):
+                return start - rank, end - rank
     return None
 
 

@@ -65,11 +65,11 @@ def read_module(module: nn.Module, in_shape: Shape, *, semantics: Semantics) -> 
         builder = Builder(module, in_shape, semantics.dt, 1)
         builder.refuse(Tracer().unknown(module))
         raise _refused(module, builder.problems or list(error.problems)) from None
-    read, problems = _read_layers(module, copied, in_shape, semantics)
+    read, problems = _read_layers(copied, in_shape, semantics)
     told: list[_Told] = []
     if read is None:
         for form in _forms(module):
-            read, tried = _read_unrolled(module, in_shape, semantics, form)
+            read, tried = _read_unrolled(copied, in_shape, semantics, form)
             if read is not None:
                 break
             told.append(tried)
@@ -102,12 +102,13 @@ class _Told:
 
 
 def _read_layers(
-    module: nn.Module, copied: nn.Module, in_shape: Shape, semantics: Semantics
+    module: nn.Module, in_shape: Shape, semantics: Semantics
 ) -> tuple[ReadModule | None, list[Problem]]:
     """A forward that is layers, sums and flatten: in multi-step or in single-step mode."""
     tracer = Tracer()
     leading = leading_axes(module, tracer.problems)
     builder = Builder(module, in_shape, semantics.dt, leading)
+    copied = fresh_copy(module)
     with alone(copied):
         traced = tracer.run(copied)
     if traced is None:

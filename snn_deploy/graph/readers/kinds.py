@@ -2,7 +2,7 @@
 
 Whoever hands a module over has imported its library; who reads files needs none. So classes are matched by
 name, and nothing here imports spikingjelly. A class derived from a library's is of its kind as long as it
-overrides nothing that computes.
+overrides nothing that computes; so is the class that torch derives where a weight is parametrized.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def kind(cls: type) -> str:
     something of its own."""
     added: set[str] = set()
     for base in cls.__mro__:
+        if base.__module__ == "torch.nn.utils.parametrize":
+            continue
         for place, library in _LIBRARIES:
             if base.__module__.startswith(place):
                 own = {name for name in added if callable(getattr(base, name, None))} - _HARMLESS

@@ -28,6 +28,7 @@ from snn_deploy.graph.readers.forms import (
     argument,
     axes,
     is_zero,
+    merged,
     picked,
     repeated,
     unfolded,
@@ -287,17 +288,17 @@ class OverTime(Builder):
                 continue
             if rest == shape:
                 return layout
-            if rest == (math.prod(shape),):
-                key = path, value.terms
+            if (span := merged(shape, rest)) is not None:
+                key = f"{path} {span}", value.terms
                 if key not in self._placed:
-                    self._placed[key] = self._flatten(*key, -len(shape), -1, 0)
+                    self._placed[key] = self._flatten(path, value.terms, *span, 0)
                 return replace(layout, terms=self._placed[key])
         if value.form == "still" and (found := repeated(given, self._bases[value.terms])) is not None:
             return self._repeated(where, value, *found)
         raise RefusalError(
             where,
             f"{function_name(node)} of {value.words} to {out}",
-            "time and batch axes stay apart, or are folded as one; the rest whole or flat",
+            "time and batch axes stay apart, or are folded as one; the rest whole or with axes made one",
             "flatten(2) of [T, B, ...], flatten(1) of one step",
         )
 
