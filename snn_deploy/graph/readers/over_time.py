@@ -39,17 +39,8 @@ from snn_deploy.graph.shapes import Shape
 
 _SAME = {"contiguous", "clone", "detach", "float", "to"}
 _DROPOUTS = {"dropout", "dropout1d", "dropout2d"}
-_SHAPING = {
-    "view",
-    "reshape",
-    "flatten",
-    "unflatten",
-    "unsqueeze",
-    "squeeze",
-    "repeat",
-    "expand",
-    "expand_as",
-}
+_SHAPING = {"view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze"}
+_SHAPING |= {"repeat", "repeat_interleave", "expand", "expand_as", "tile", "broadcast_to"}
 _TRANSPOSING = {"transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis"}
 _POOLS = {
     "avg_pool2d": nn.AvgPool2d,
@@ -62,7 +53,14 @@ KNOWN = (
     "repeat"
 )
 RECURRENT = "for recurrence RLeaky of snnTorch or LIFRecurrentCell of Norse"
+_SCORES = "leave it out: class scores are decoded after the network"
 _WAYS = {
+    **dict.fromkeys(("softmax", "log_softmax"), _SCORES),
+    **dict.fromkeys(
+        ("linear", "conv1d", "conv2d", "batch_norm"), "the module: nn.Linear, nn.Conv2d, nn.BatchNorm2d"
+    ),
+    **dict.fromkeys(("relu", "relu_", "sigmoid", "tanh"), "a spiking neuron"),
+    **dict.fromkeys(("chunk", "split", "tensor_split"), "x.unbind(0), or x[t]"),
     **dict.fromkeys(("max", "amax"), "the mean, the sum or the last step, or return every step"),
     **dict.fromkeys(("mul", "truediv", "div"), "a VoltageScaler, or scaled weights"),
     **dict.fromkeys(_DROPOUTS, "training=self.training, or nn.Dropout"),

@@ -81,6 +81,17 @@ CASES = {
         "a layer with the opposite weights, and the sum",
         Net(lambda m, x: m.n2(m.fc(m.conv(x).flatten(1)) + m.rec(m.fc(m.conv(x).flatten(1))))),
     ),
+    "softmax": (Net(lambda m, x: good(m, x).mean(0).softmax(-1)), "class scores are decoded after", GOOD),
+    "a layer by its function": (
+        Net(lambda m, x: m.n1(nn.functional.conv2d(x, m.conv.weight))),
+        "the module: nn.Linear, nn.Conv2d",
+        Net(lambda m, x: m.n1(m.conv(x))),
+    ),
+    "chunks": (
+        Net(lambda m, x: torch.stack([m.one(part[0]) for part in x.chunk(T)])),
+        "x.unbind(0), or x[t]",
+        Net(lambda m, x: torch.stack([m.one(x_t) for x_t in x.unbind(0)])),
+    ),
     "random": (
         Net(lambda m, x: m.one((x > torch.rand_like(x)).float())),
         "make the spikes of the input before",
@@ -152,7 +163,7 @@ CASES = {
         Net(good, **SOFT),
     ),
     "an overridden rule": (Net(good, n1=MyRule()), "a subclass that overrides nothing", GOOD),
-    "an overridden layer": (Net(good, fc=MyLinear(108, 4)), "a layer or neuron that says the same", GOOD),
+    "an overridden layer": (Net(good, fc=MyLinear(108, 4)), "the module: nn.Linear", GOOD),
     "a ReLU": (Net(good, n1=nn.ReLU()), "a spiking neuron", GOOD),
     "two outputs": (Net(lambda m, x: (good(m, x), x)), "the output first", Net(lambda m, x: (good(m, x), 1))),
     "a dict": (Net(lambda m, x: {"out": good(m, x)}), "the output first", GOOD),
