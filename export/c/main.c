@@ -1,7 +1,7 @@
 /* Runs the model of this folder, without snn-deploy.
  *
  *     ./model                the frames of example.bin: PASS or FAIL, exit 0 or 1
- *     ./model FRAMES STEPS   your own frames, STEPS of them a sample; prints a decision per sample
+ *     ./model FRAMES [STEPS] your own frames, STEPS of them a sample (default: as trained); prints a decision per sample
  *
  * FRAMES holds model_input_t [samples][STEPS][MODEL_INPUTS] and nothing else: bytes 0 or 1, or 32-bit integers of
  * this machine's order (model.h says which, and in which order an image is laid out).
@@ -22,6 +22,20 @@ static const char *const classes[MODEL_OUTPUTS] = MODEL_CLASSES;
 static size_t frame_of(FILE *file)
 {
     return fread(input, sizeof input[0], MODEL_INPUTS, file);
+}
+
+/* Whether all entries of the frame, the number'th of the file, are what the network takes. */
+static int in_range(long number)
+{
+    for (int i = 0; i < MODEL_INPUTS; i++) {
+        const long value = input[i];
+        if (value < MODEL_INPUT_MIN || value > MODEL_INPUT_MAX) {
+            fprintf(stderr, "entry %d of frame %ld is %ld; due are %d to %d\n", i, number, value, MODEL_INPUT_MIN,
+                    MODEL_INPUT_MAX);
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* Add a step's output to the scores, or let it replace them where the last step decides. */
@@ -53,13 +67,17 @@ static int own_frames(const char *name, long steps)
 {
     FILE *file = fopen(name, "rb");
     if (!file || steps < 1) {
-        fprintf(stderr, "%s\n", file ? "STEPS is 1 or more" : "FRAMES cannot be opened");
+        fprintf(stderr, "%s\n", file ? "STEPS, the frames of a sample, is 1 or more" : "FRAMES cannot be opened");
         return 2;
     }
     long sample = 0, step = 0, left = 0;
     model_init(&model);
     size_t found;
     while ((found = frame_of(file)) == MODEL_INPUTS) {
+        if (!in_range(sample * steps + step)) {
+            fclose(file);
+            return 2;
+        }
         left |= model_step(&model, input, output);
         count();
         if (++step == steps) {
@@ -111,7 +129,7 @@ static int example(void)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3)
-        return own_frames(argv[1], atol(argv[2]));
+    if (argc > 1)
+        return own_frames(argv[1], argc > 2 ? atol(argv[2]) : MODEL_TIMESTEPS);
     return example();
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compile this bundle's model.c and run its example: PASS or FAIL. Needs a C99 compiler ($CC, else cc), nothing else.
 #     sh run_c.sh                 the example
-#     sh run_c.sh FRAMES STEPS    your own frames, see main.c
+#     sh run_c.sh FRAMES [STEPS]  your own frames, see main.c
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -1,10 +1,11 @@
 /* Runs the float32 model of this folder, without snn-deploy.
  *
  *     ./model                the frames of example_float.bin: PASS or FAIL, exit 0 or 1
- *     ./model FRAMES STEPS   your own frames, STEPS of them a sample; prints a decision per sample
+ *     ./model FRAMES [STEPS] your own frames, STEPS of them a sample (default: as trained); prints a decision per sample
  *
  * FRAMES holds float [samples][STEPS][MODEL_FLOAT_INPUTS] of this machine's order and nothing else.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,17 @@ static const char *const classes[MODEL_FLOAT_OUTPUTS] = MODEL_FLOAT_CLASSES;
 static size_t frame_of(FILE *file)
 {
     return fread(input, sizeof input[0], MODEL_FLOAT_INPUTS, file);
+}
+
+/* Whether all entries of the frame, the number'th of the file, are numbers. */
+static int all_finite(long number)
+{
+    for (int i = 0; i < MODEL_FLOAT_INPUTS; i++)
+        if (!isfinite(input[i])) {
+            fprintf(stderr, "entry %d of frame %ld is not finite\n", i, number);
+            return 0;
+        }
+    return 1;
 }
 
 /* Add a step's output to the scores, or let it replace them where the last step decides. */
@@ -53,13 +65,17 @@ static int own_frames(const char *name, long steps)
 {
     FILE *file = fopen(name, "rb");
     if (!file || steps < 1) {
-        fprintf(stderr, "%s\n", file ? "STEPS is 1 or more" : "FRAMES cannot be opened");
+        fprintf(stderr, "%s\n", file ? "STEPS, the frames of a sample, is 1 or more" : "FRAMES cannot be opened");
         return 2;
     }
     long sample = 0, step = 0;
     model_float_init(&model);
     size_t found;
     while ((found = frame_of(file)) == MODEL_FLOAT_INPUTS) {
+        if (!all_finite(sample * steps + step)) {
+            fclose(file);
+            return 2;
+        }
         model_float_step(&model, input, output);
         count();
         if (++step == steps) {
@@ -113,7 +129,7 @@ static int example(void)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3)
-        return own_frames(argv[1], atol(argv[2]));
+    if (argc > 1)
+        return own_frames(argv[1], argc > 2 ? atol(argv[2]) : MODEL_FLOAT_TIMESTEPS);
     return example();
 }

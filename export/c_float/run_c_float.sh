@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compile this bundle's model_float.c and run its example: PASS or FAIL. Needs a C99 compiler ($CC, else cc), nothing else.
 #     sh run_c_float.sh                 the example
-#     sh run_c_float.sh FRAMES STEPS    your own frames, see main_float.c
+#     sh run_c_float.sh FRAMES [STEPS]  your own frames, see main_float.c
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -95,6 +95,19 @@ def test_the_kit_classifies_frames_and_says_when_they_end_early(bundle, tmp_path
     assert "ends in the middle of a sample" in done.stderr
 
 
+def test_the_kit_refuses_what_the_network_does_not_take(bundle, tmp_path):
+    """By number, before a decision is made of it; the number of steps is the network's own by default."""
+    frames = spikes_in().flatten(2).swapaxes(0, 1).numpy().astype(np.uint8)
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+    own, stated = (shell(bundle, "sh", "run_c.sh", str(tmp_path / "frames"), *steps) for steps in ([], ["6"]))
+    assert own.returncode == 0 and own.stdout == stated.stdout
+    frames[1, 2, 5] = 7
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+    done = shell(bundle, "sh", "run_c.sh", str(tmp_path / "frames"))
+    assert done.returncode == 2 and done.stdout.count("sample") == 1
+    assert done.stderr == "entry 5 of frame 8 is 7; due are 0 to 1\n"
+
+
 def test_what_the_chip_cannot_say_c_refuses_too(tmp_path):
     graph = from_torch(student(NEURONS["IF, soft reset"]), IN_SHAPE, semantics=Semantics(timesteps=6))
     with pytest.raises(UnsupportedError):

@@ -183,6 +183,11 @@ def test_the_kit_checks_every_bit(tmp_path: Path) -> None:
     case.x.flatten(2).swapaxes(0, 1).numpy().tofile(tmp_path / "frames")
     done = kit(str(tmp_path / "frames"), str(steps))
     assert done.stdout.count("sample ") == case.x.shape[1]
+    frames = case.x.flatten(2).swapaxes(0, 1).numpy().copy()
+    frames[0, 1, 0] = np.nan
+    frames.tofile(tmp_path / "frames")
+    done = kit(str(tmp_path / "frames"), str(steps))
+    assert (done.returncode, done.stderr) == (2, "entry 0 of frame 1 is not finite\n")
     content = bytearray((tmp_path / "example_float.bin").read_bytes())
     content[-1] ^= 1
     (tmp_path / "example_float.bin").write_bytes(content)
