@@ -24,6 +24,7 @@ from snn_deploy.report.build import DEFAULT_FORMATS
 from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, resolve
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.own import NOTHING_OWN, Own
+from snn_deploy.tasks.own_data import given_data
 from snn_deploy.tasks.report import report_source
 from snn_deploy.tasks.samples import network_of
 from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
@@ -33,9 +34,14 @@ from snn_deploy.tasks.stream import Session, open_session
 if TYPE_CHECKING:
     from torch import nn
 
+    from snn_deploy.data.types import DataSet
+
 Report = Callable[[str], None]
 AnyNetwork: TypeAlias = "Source | nn.Module | Path | str"
 """A path, ``FILE.py:NAME``, a torch module, or what was opened already."""
+AnyData: TypeAlias = Any
+"""A data set's name, ``FILE.npz``, ``FILE.py:NAME``, or what such code may give: ``(x, y)``, a torch
+``Dataset`` ... (:mod:`snn_deploy.data.sets.own_arrays`). None is what the network was trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def export_bundle(
     nir_version: str = "1.0.8",
     allow: Sequence[str] = (),
     samples: int | None = 64,
-    data: str | None = None,
+    data: AnyData = None,
     profiles: Sequence[str] | None = None,
     lava_budget: float = 120.0,
     reading: Reading = NOTHING_STATED,
@@ -102,12 +108,13 @@ def export_bundle(
         lava_budget=lava_budget,
     )
     stated = replace(reading, leave_out=True) if LEAVE_OUT in allow else reading
-    opened = _opened(source, stated, own, data)
+    shown = given_data(data, own.timesteps)
+    opened = _opened(source, stated, own, shown)
     if opened.kind == "net" and "lava" in formats:
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
         )
-    network = network_of(opened, data, samples)
+    network = network_of(opened, shown, samples)
     _say(opened, report, int(network.samples.x.shape[0]))
     with new_bundle(target, report) as folder:
 
@@ -135,7 +142,7 @@ def export_bundle(
     return Bundle(target, manifest)
 
 
-def _opened(source: AnyNetwork, reading: Reading, own: Own, data: str | None = None) -> Source:
+def _opened(source: AnyNetwork, reading: Reading, own: Own, data: DataSet | str | None = None) -> Source:
     if isinstance(source, Source):
         return source
     return open_source(Path(source) if isinstance(source, str) else source, reading, own, data)
@@ -157,7 +164,7 @@ def write_report(
     out: Path | str,
     *,
     profiles: Sequence[str] | None = None,
-    data: str | None = None,
+    data: AnyData = None,
     samples: int | None = 64,
     formats: Sequence[str] = DEFAULT_FORMATS,
     against: Path | str | None = None,
@@ -188,8 +195,9 @@ def write_report(
         ConfigError: ``out`` is in a bundle.
     """
     require_no_bundle(Path(out))
-    opened = _opened(source, reading, own, data)
-    network = network_of(opened, data, samples)
+    shown = given_data(data, own.timesteps)
+    opened = _opened(source, reading, own, shown)
+    network = network_of(opened, shown, samples)
     _say(opened, report, int(network.samples.x.shape[0]))
     return report_source(
         opened,
@@ -253,7 +261,7 @@ def simulate_network(
     source: AnyNetwork,
     backend: str | None = None,
     *,
-    data: str | None = None,
+    data: AnyData = None,
     samples: int | None = 64,
     overrides: Sequence[str] = (),
     reading: Reading = NOTHING_STATED,
@@ -264,7 +272,8 @@ def simulate_network(
     By default ``.net`` files run in our fixed-point simulator, everything else in the reference. Processes
     started by ``torchrun`` share the samples.
     """
-    opened = _opened(source, reading, own, data)
+    shown = given_data(data, own.timesteps)
+    opened = _opened(source, reading, own, shown)
     chosen = backend or default_backend(opened)
     with joined() as world:
-        return simulate_source(opened, chosen, data=data, samples=samples, overrides=overrides, world=world)
+        return simulate_source(opened, chosen, data=shown, samples=samples, overrides=overrides, world=world)

@@ -25,5 +25,6 @@ def making(source: Source) -> EventFrames | ImageSteps | None:
     """How the frames of ``source`` are made; None where neither its bundle nor its run says it."""
     if source.manifest is not None:
         return _CONTRACT.validate_python(source.manifest["input"]).made
-    made = source.provenance.get("result", {}).get("data", {}).get("made")
+    data = (source.provenance.get("result") or {}).get("data", {})
+    made = data.get("made")
     return None if made is None else _MADE.validate_python(made)

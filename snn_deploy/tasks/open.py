@@ -15,6 +15,7 @@ from snn_deploy.core import damage
 from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.places import kind_at
+from snn_deploy.data.types import DataSet
 from snn_deploy.export.manifest import read_manifest
 from snn_deploy.export.seal import strangers
 from snn_deploy.graph.lava.io import read_net
@@ -50,7 +51,7 @@ def open_source(
     source: Path | nn.Module,
     reading: Reading = NOTHING_STATED,
     own: Own = NOTHING_OWN,
-    data: str | None = None,
+    data: DataSet | str | None = None,
 ) -> Source:
     """Open a run folder, a converted network, a ``.nir`` or ``.net`` file, a bundle folder, ``FILE.py:NAME``,
     or a torch module.

@@ -11,6 +11,7 @@ from torch import nn
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.registry import DATASETS
+from snn_deploy.data.types import DataSet
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import read_module
 from snn_deploy.graph.semantics import Semantics
@@ -24,7 +25,7 @@ from snn_deploy.tasks.samples import frames_shape
 from snn_deploy.tasks.source import Source
 
 
-def open_module(source: nn.Module | Path, own: Own, data: str | None = None) -> Source:
+def open_module(source: nn.Module | Path, own: Own, data: DataSet | str | None = None) -> Source:
     """Open ``source``, a module or ``FILE.py:NAME``; its weights stay as they are unless ``own`` names some.
 
     ``data``, as of :func:`snn_deploy.tasks.samples.load_samples`, tells the shape and the steps that ``own``
@@ -92,26 +93,27 @@ def build_module(code: OwnCode, facts: Own, labels: int | None = None) -> nn.Mod
     return as_module(code.build(facts.arguments, offered), f"'{code.name}' of '{code.file}'")
 
 
-def _with_data(own: Own, data: str | None) -> tuple[Own, int | None]:
+def _with_data(own: Own, data: DataSet | str | None) -> tuple[Own, int | None]:
     """``own`` with the shape, steps and classes of ``data`` where it states none; and the number of labels,
     where the data do not name their classes."""
     if data is None or (own.shape and own.timesteps and own.classes):
         return own, None
-    if data.endswith(".npz"):
+    if isinstance(data, str) and data.endswith(".npz"):
         steps, *shape = frames_shape(Path(data))
         return replace(own, shape=own.shape or tuple(shape), timesteps=own.timesteps or steps), None
-    if own.timesteps is None and not is_own_code(data):
+    own_data = isinstance(data, DataSet) or is_own_code(data)
+    if own.timesteps is None and isinstance(data, str) and not own_data:
         DATASETS.options(data)
         raise ConfigError(
             f"The number of steps is not known: the data set '{data}' can be cut into any.",
             hint="State it: --timesteps 8",
         )
-    dataset = chosen_data(None, data, own.timesteps, ())[0]
+    dataset = data if isinstance(data, DataSet) else chosen_data(None, data, own.timesteps, ())[0]
     named = dataset.classes != tuple(map(str, range(len(dataset.classes))))
     facts = replace(
         own,
         shape=own.shape or tuple(dataset.shape),
-        classes=own.classes or (dataset.classes if named or not is_own_code(data) else ()),
+        classes=own.classes or (dataset.classes if named or not own_data else ()),
         timesteps=own.timesteps or steps_of(dataset),
     )
     return facts, len(dataset.classes)

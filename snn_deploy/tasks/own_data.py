@@ -1,13 +1,15 @@
-"""Data of a user's own, ``FILE.py:NAME``, that a network is shown."""
+"""Data of a user's own, that a network is shown: ``FILE.py:NAME``, or what such code would give."""
 
 from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from snn_deploy.data.sets.own_arrays import as_data_set
 from snn_deploy.data.types import DataSet
 from snn_deploy.recipes.own_code import OwnCode
 from snn_deploy.recipes.own_parts import data_of
@@ -25,10 +27,26 @@ def open_own_data(name: str, arguments: dict[str, Any], timesteps: int | None) -
     """
     code = OwnCode.of(name)
     dataset = _made(code, code.sha256, json.dumps(arguments, sort_keys=True), timesteps)
-    sentence = (
-        f"Data: {code.name} of {code.file.name}, {len(dataset.test)} samples of {steps_of(dataset)} frames"
-    )
-    return dataset, sentence + ", as the code gives them."
+    return dataset, shown(dataset, f"{code.name} of {code.file.name}")
+
+
+def given_data(data: Any, timesteps: int | None) -> DataSet | str | None:
+    """``data`` as :func:`snn_deploy.tasks.samples.load_samples` takes it: names and paths as texts, arrays
+    and the like as a data set, images in ``timesteps`` steps.
+
+    Raises:
+        DataError: it is no data.
+    """
+    if data is None or isinstance(data, str | DataSet):
+        return data
+    if isinstance(data, Path):
+        return str(data)
+    return as_data_set(data, "data", timesteps, Path(), divide=False)
+
+
+def shown(dataset: DataSet, name: str) -> str:
+    """A sentence about a data set of the user's own."""
+    return f"Data: {name}, {len(dataset.test)} samples of {steps_of(dataset)} frames, as they are given."
 
 
 def steps_of(dataset: DataSet) -> int:

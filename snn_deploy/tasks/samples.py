@@ -29,6 +29,7 @@ from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.contract import contract_for
 from snn_deploy.tasks.data_options import chosen_data
+from snn_deploy.tasks.own_data import shown
 from snn_deploy.tasks.source import Source
 
 CALIBRATION_SAMPLES = 128
@@ -45,7 +46,7 @@ class LoadedSamples:
     made: EventFrames | ImageSteps | None = None
 
 
-def network_of(source: Source, data: str | None, samples: int | None) -> Network:
+def network_of(source: Source, data: DataSet | str | None, samples: int | None) -> Network:
     """``source`` with real samples of the test split and calibration samples of the training split.
 
     That of a ``.net`` file is its graph, in real numbers: what other formats can say of it.
@@ -80,18 +81,18 @@ def network_of(source: Source, data: str | None, samples: int | None) -> Network
 
 
 def load_samples(
-    source: Source, data: str | None, count: int | None, overrides: Sequence[str] = ()
+    source: Source, data: DataSet | str | None, count: int | None, overrides: Sequence[str] = ()
 ) -> LoadedSamples:
-    """Samples for ``source``: its recipe's data set, a data set by name, or a ``.npz`` file.
+    """Samples for ``source``: its recipe's data set, a data set or its name, or a ``.npz`` file.
 
     Args:
         source: the network that will see them.
-        data: registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally ``y [N]``,
-            ``FILE.py:NAME``, or None for the data set the network was trained on.
+        data: a data set, registry name, path of a ``.npz`` with ``x [T, N, *shape]`` and optionally
+            ``y [N]``, ``FILE.py:NAME``, or None for the data set the network was trained on.
         count: how many test samples; None for all.
         overrides: options of a data set; see :func:`snn_deploy.tasks.data_options.chosen_data`.
     """
-    if data is not None and data.endswith(".npz"):
+    if isinstance(data, str) and data.endswith(".npz"):
         if overrides:
             raise ConfigError(f"'{data}' holds frames; -o is for data sets by name.")
         loaded = read_samples(
@@ -134,20 +135,24 @@ def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
 
 
 def _dataset_samples(
-    source: Source, name: str | None, count: int | None, overrides: Sequence[str]
+    source: Source, data: DataSet | str | None, count: int | None, overrides: Sequence[str]
 ) -> LoadedSamples:
     recipe = source.recipe
     stated = source.shown if recipe is None else recipe.data
-    if name is None and stated is not None:
-        name = stated.name
-    if name is None:
+    if data is None and stated is not None:
+        data = stated.name
+    if data is None:
         raise ConfigError(
             f"'{source.name}' does not say which data it is for.",
             hint="Add --data NAME (see: snn-deploy ls data), --data FILE.npz with x [T, N, ...] and y [N], "
             "or --data FILE.py:NAME.",
         )
     steps = recipe.timesteps if recipe is not None else source.semantics.timesteps
-    dataset, how = chosen_data(stated, name, steps, overrides)
+    dataset, how = (
+        (data, shown(data, data.name))
+        if isinstance(data, DataSet)
+        else chosen_data(stated, data, steps, overrides)
+    )
     outputs = prod(source.plan.shapes[source.plan.output])
     if int(dataset.test.labels.max()) >= outputs:
         raise ConfigError(

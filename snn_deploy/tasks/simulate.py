@@ -16,6 +16,7 @@ import torch
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.core.registry import BACKENDS
+from snn_deploy.data.types import DataSet
 from snn_deploy.export.parity import compared_layers, decisions
 from snn_deploy.export.verify import CHUNK, Samples
 from snn_deploy.graph.types import Trace
@@ -105,7 +106,7 @@ def simulate_source(
     source: Source,
     backend: str,
     *,
-    data: str | None,
+    data: DataSet | str | None,
     samples: int | None,
     overrides: Sequence[str] = (),
     world: World = ALONE,

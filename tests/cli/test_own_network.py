@@ -13,6 +13,7 @@ from torch import nn
 
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
+from snn_deploy.core.errors import DataError
 
 CODE = """
 from spikingjelly.activation_based import layer, neuron
@@ -85,6 +86,35 @@ def test_the_module_itself_is_the_judge(folder):
     found = sd.simulate_network(made(6), data="test.npz")
     assert (found.against, found.spikes_differing) == ("module", 0)
     assert found.spikes_compared == STEPS * SAMPLES * (6 * 36 + 10)
+
+
+class Held(torch.utils.data.Dataset):
+    classes = tuple("abcdefghij")
+
+    def __init__(self) -> None:
+        with np.load("test.npz") as file:
+            self.x, self.y = torch.from_numpy(file["x"]), file["y"]
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return self.x[:, i], int(self.y[i])
+
+
+def test_data_that_a_program_holds(folder):
+    """Arrays, a torch Dataset and a path are the samples of the file; images need their number of steps."""
+    wanted = sd.simulate_network(made(6), data="test.npz")
+    held = Held()
+    for data in (Path("test.npz"), held, (held.x.transpose(0, 1), held.y), {"test": held}):
+        found = sd.simulate_network(made(6), data=data)
+        assert (found.rates, found.spikes_differing) == (wanted.rates, 0)
+    bundle = sd.export_bundle(made(6), "b", formats=["nir"], data=held)
+    assert bundle.verified and bundle.manifest["classes"] == list(Held.classes)
+    images = held.x[0], held.y
+    with pytest.raises(DataError, match="in how many steps"):
+        sd.simulate_network(made(6), data=images)
+    assert sd.simulate_network(made(6), data=images, own=sd.Own(timesteps=5)).timesteps == 5
 
 
 def test_the_other_commands(folder, capsys):
