@@ -24,7 +24,7 @@ from methods_table import Outcome
 from scipy import stats
 
 MAPS = {"norm": ("sample_minmax", "batch_minmax", "share")}
-LAMS = (0.01, 0.0, 0.1, 0.3, 1.0)
+LAMS = (0.1, 0.0, 0.01, 0.3, 1.0)
 
 
 def choices(option: str, data: str) -> dict[str, dict[str, Any]]:

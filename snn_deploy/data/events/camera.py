@@ -16,6 +16,7 @@ the same image always gives the same events.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,22 +88,26 @@ def view(images: Floats, camera: Camera, displacement: Floats) -> Floats:
 
 def _resample(images: Floats, axis: int, size: int, zoom: float, shift: float) -> Floats:
     """Linear interpolation of one axis at ``size`` points, ``zoom`` points per pixel."""
-    length = images.shape[axis]
+    shape = [1, 1, 1]
+    shape[axis] = size
+    low, high = (
+        images.take(index, axis, mode="clip") * weight.reshape(shape)
+        for index, weight in _neighbours(images.shape[axis], size, zoom, shift)
+    )
+    low += high
+    return low
+
+
+@functools.lru_cache(maxsize=4096)
+def _neighbours(length: int, size: int, zoom: float, shift: float) -> tuple[tuple[Ints, Floats], ...]:
+    """Lower and upper neighbours of all points among ``length`` pixels, and their weights; 0 outside."""
     position = (np.arange(size) + 0.5 - size / 2 - shift) / zoom + length / 2 - 0.5
     low = np.floor(position).astype(np.int64)
     fraction = position - low
-    shape = [1, 1, 1]
-    shape[axis] = size
-
-    def part(index: Ints, weight: Floats) -> Floats:
-        inside = (index >= 0) & (index < length)
-        values = images.take(index, axis, mode="clip")
-        values *= (weight * inside).reshape(shape)
-        return values
-
-    seen = part(low, 1.0 - fraction)
-    seen += part(low + 1, fraction)
-    return seen
+    return tuple(
+        (index, weight * ((index >= 0) & (index < length)))
+        for index, weight in ((low, 1.0 - fraction), (low + 1, fraction))
+    )
 
 
 class Crossings(NamedTuple):

@@ -55,7 +55,7 @@ class TserOptions(Options):
 
     ce: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    lam: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    lam: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     tau: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     tau_squared: bool = True
     ce_temperature: Temperature = "one"

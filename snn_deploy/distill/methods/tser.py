@@ -16,7 +16,9 @@ independent texts. No official code was found, so these points are our choice, e
 * ``tau_ce = 1`` (``ce_temperature: one``); a re-implementation uses tau.
 * ``tau_h = tau`` (``entropy_temperature: tau``).
 * ``H`` is the student's entropy: the teacher is constant, so only the student's can be trained.
-* values of ``alpha``, ``lam`` (lambda) and ``tau``; none is published.
+* values of ``alpha``, ``lam`` (lambda) and ``tau``; none is published. Re-implementations have a ``lam`` of
+  0.001 to 0.01, at which the entropy has under 2 % of the gradient; at 0.1 it has about a tenth ("What can
+  hurt" in ``METHODS.md``).
 """
 
 from __future__ import annotations
