@@ -99,7 +99,8 @@ class FloatCProgram:
         if missing := [n for n in (*wanted, *forced) if n not in self._plan.shapes]:
             raise DataError(f"The graph has no nodes {', '.join(missing)}.")
         plan = self._plan
-        read = {s for name in shapes for s in (*plan.sources[name], *plan.feedback.get(name, ()))}
+        ends = [plan.output if name == output else name for name in shapes]
+        read = {s for name in ends for s in (*plan.sources[name], *plan.feedback.get(name, ()))}
         trace = self._run(x, wanted, {name: forced[name] for name in forced if name in read})
         return {name: trace.output if name == output else trace.records[name] for name in shapes}
 
