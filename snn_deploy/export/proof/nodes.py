@@ -127,7 +127,7 @@ def _holds(file: Opened, plan: Plan, name: str) -> bool:
     """Whether a file holds weights and biases of a node bit for bit."""
     constants = file.constants(name)
     return all(
-        any(kept.shape == array.shape and kept.tobytes() == array.tobytes() for kept in constants)
+        any(np.array_equal(kept.view(np.uint32), array.view(np.uint32)) for kept in constants)
         for array in parameter_arrays(plan.node(name)).values()
     )
 

@@ -47,6 +47,8 @@ FOLDED = 8
 """Further roundings per sum where the reference applies a batch norm that the graph has folded into its
 weights: scale, shift, product and sum in float32, and the rounded weights. Our choice."""
 
+GRID_PIECE = 2**18
+
 _MAGNITUDE_SLACK = 1.0 + 2.0**-10
 """Magnitudes are summed in float32, which rounds too."""
 
@@ -191,9 +193,10 @@ def parameter_arrays(node: nir.NIRNode) -> dict[str, npt.NDArray[np.float32]]:
     return {name: np.asarray(getattr(node, name), np.float32) for name in names}
 
 
-def _grid(array: Any) -> float:
-    """The largest power of two that divides every element."""
-    return float(lowest_bit(torch.from_numpy(np.asarray(array, np.float64))).min()) if array.size else np.inf
+def _grid(array: npt.NDArray[np.float32]) -> float:
+    """The largest power of two that divides every element; in pieces, since each takes several copies."""
+    pieces = torch.split(torch.from_numpy(array.reshape(-1)), GRID_PIECE) if array.size else ()
+    return min((float(lowest_bit(piece).min()) for piece in pieces), default=float("inf"))
 
 
 def _products_round(x: torch.Tensor) -> int:
