@@ -52,6 +52,10 @@ def _leaving(
 def waits_kept(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     """Spikes wait on their way to a population as long as they did, in relays and synapses together."""
     before = waits(graph, chain.semantics)
+    if all(layer.delay is None for layer in chain.layers) and not any(
+        most for spans in before.values() for _, most in spans.values()
+    ):
+        return
     (output,) = (name for name, node in graph.nodes.items() if isinstance(node, nir.Output))
     channels = chain.input_shape[0]
     held: list[tuple[Member, Span]] = [(Member(chain.input_name, chain.input_name, 0, channels), (0, 0))]
