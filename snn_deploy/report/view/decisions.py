@@ -87,7 +87,7 @@ def decisions_view(data: ReportData) -> DecisionsView | None:
         verdict=_verdict(found, sops),
         columns=tuple(names) if small and rows else (),
         rows=rows if small else (),
-        worst=() if small else tuple(sorted(rows, key=lambda row: row.share)[:LISTED]),
+        worst=() if small else _worst(found, rows),
         pairs=tuple(_pairs(found, names)),
         samples=fmt.number(found.samples),
     )
@@ -144,6 +144,12 @@ def _rows(found: Decisions, names: list[str]) -> tuple[MatrixRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def _worst(found: Decisions, rows: tuple[MatrixRow, ...]) -> tuple[MatrixRow, ...]:
+    """Rows of the classes with the lowest accuracy, of those with samples."""
+    seen = [row for row, (_, samples) in zip(rows, found.per_class, strict=False) if samples]
+    return tuple(sorted(seen, key=lambda row: row.share)[:LISTED])
 
 
 def _pairs(found: Decisions, names: list[str]) -> list[str]:
