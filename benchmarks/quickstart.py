@@ -11,6 +11,7 @@ import platform
 from pathlib import Path
 
 from snn_deploy.api import open_bundle
+from snn_deploy.core.text import runtime_name
 from snn_deploy.recipes.run_folder import Run
 from snn_deploy.report.format import percent, si, span
 from snn_deploy.report.read import read_report
@@ -30,7 +31,8 @@ def rows(run: Run) -> list[tuple[str, str]]:
     for parity in bundle.manifest["parity"]:
         flips = sum(layer["differing"] for layer in parity["layers"])
         differing = parity["differing"] if parity["exact"] else flips
-        name = f"{parity['format']} in {parity['runtime']} against {parity['reference']}"
+        place, against = (runtime_name(parity[key]) for key in ("runtime", "reference"))
+        name = f"{parity['format']} in {place} against {against}"
         spikes = f"{differing:,} of {parity['compared']:,} spikes differ, {parity['ties']} ties"
         found.append(
             (name, f"{spikes}; accuracy {percent(parity['accuracy'])} on {parity['samples']} samples")

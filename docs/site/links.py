@@ -48,11 +48,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+BOOST = {
+    "tutorials/": 4.0, "concepts/": 4.0, "index.md": 2.0, "own.md": 8.0, "benchmarks/": 0.1, "project/": 0.1,
+}  # fmt: skip
+"""What the search shows first: explanations before records."""
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links as the repository has them become links of the site; those to code become plain text."""
     shown = PAGES | results()
     origins = {place: source for source, place in shown.items() if place != "index.md"}
     here = page.file.src_uri
+    page.meta["search"] = {"boost": next((b for place, b in BOOST.items() if here.startswith(place)), 1.0)}
     origin = origins.get(here, f"docs/{here}")
 
     def moved(match: re.Match[str]) -> str:
