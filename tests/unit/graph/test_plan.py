@@ -202,7 +202,7 @@ def test_edges_doubled_by_dissolving_are_refused():
         ("classes", 3, "damaged"),
         ("assumed", 0.5, "list of some of"),
         ("assumed", ["colour"], "list of some of"),
-        ("version", 3, "version 3"),
+        ("version", 4, "version 4"),
     ],
 )
 def test_damaged_semantics_are_reported(field, value, says):
