@@ -14,7 +14,7 @@ from snn_deploy.core.text import markdown
 
 GUIDES = {
     "init": "own", "compare": "report", "ls": "catalog", "show": "catalog", "cp": "catalog",
-    "validate": "catalog",
+    "validate": "catalog", "conform": "conformance",
 }  # fmt: skip
 """The page that explains a command at length, where it is not called like the command."""
 

@@ -16,6 +16,7 @@ PAGES = {
     "CHANGELOG.md": "project/CHANGELOG.md",
     "SECURITY.md": "project/SECURITY.md",
     "export/SUPPORTED.md": "project/SUPPORTED.md",
+    "export/CONFORMANCE.md": "project/CONFORMANCE.md",
     "distill/METHODS.md": "project/METHODS.md",
     "hardware_profiles/README.md": "project/profiles.md",
     "README.md": "index.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -126,6 +127,54 @@ def test_nirdata_is_a_trace(tmp_path):
     assert proof.verdict == "equal"
     assert proof.compared == grids["1"].size + grids["3"].size
     assert x.shape[0] == 40
+
+
+def events(grid: np.ndarray, dt: float, phase: float) -> nir.EventData:
+    """Every spike of ``grid [B, T, N]`` as an event at ``phase`` of its step."""
+    most = int(grid.sum((1, 2)).max())
+    idx, time = np.full((len(grid), most), -1), np.full((len(grid), most), np.inf)
+    for sample, spikes in enumerate(grid):
+        step, neuron = np.nonzero(spikes)
+        idx[sample, : len(step)], time[sample, : len(step)] = neuron, (step + phase) * dt
+    return nir.EventData(idx, time, grid.shape[2], grid.shape[1] * dt)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.5])
+def test_events_of_nirdata_are_a_trace(phase, tmp_path):
+    path, _, trace = small(tmp_path)
+    with np.load(trace) as content:
+        grids = {name: np.swapaxes(content[name], 0, 1) for name in ("x", "1", "3")}
+    named = {"input": grids["x"], "1": grids["1"], "3": grids["3"]}
+    nodes = {name: nir.NIRNodeData({"spikes": events(grid, 1e-4, phase)}) for name, grid in named.items()}
+    nir.write_data(str(tmp_path / "t.h5"), nir.NIRGraphData(nodes))
+    reading = Reading(writer="snntorch", trace=tmp_path / "t.h5")
+    proof = read_proven(path, reading)[3]
+    assert proof.verdict == "equal"
+    assert proof.compared == grids["1"].size + grids["3"].size
+    with pytest.raises(ParityError):
+        read_proven(path, Reading(writer="snntorch", reset="zero", trace=tmp_path / "t.h5"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_neurons": 2}, "outside of 2 neurons"),
+        ({"t_max": 1e9}, "span"),
+        ({"t_max": 1e-3}, "outside of"),
+        ({"n_neurons": "many"}, "damaged"),
+    ],
+)
+def test_damaged_events_are_refused(change, said, tmp_path):
+    path, _, trace = small(tmp_path)
+    with np.load(trace) as content:
+        grid = np.swapaxes(content["x"], 0, 1)
+    data = nir.NIRGraphData({"input": nir.NIRNodeData({"spikes": events(grid, 1e-4, 0.5)})})
+    nir.write_data(str(tmp_path / "t.h5"), data)
+    with h5py.File(tmp_path / "t.h5", "r+") as file:
+        file["nodes/input/observables/spikes"].attrs.update(change)
+    plan, *_ = read_proven(path, Reading(writer="snntorch"))
+    with pytest.raises(DataError, match=said):
+        read_trace(tmp_path / "t.h5", plan)
 
 
 def test_traces_that_do_not_fit_are_refused(tmp_path):

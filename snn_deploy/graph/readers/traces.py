@@ -2,8 +2,8 @@
 
 A trace is a ``.npz`` with the input ``x [T, B, *shape]`` and, by the names of nodes, their outputs
 ``[T, B, *shape]``; ``NODE.v`` holds membranes after each step. Or it is the NIRData of NIR 1.0.8
-(``nir.write_data``): the input node and others with time-gridded values ``[B, T, neurons]`` called ``spikes``
-or ``v``.
+(``nir.write_data``): the input node and others with values called ``spikes`` or ``v``, time-gridded
+``[B, T, neurons]`` or as events, which are put into the steps of the network.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,10 +22,12 @@ import torch
 from snn_deploy.core.errors import DataError, Problem, did_you_mean
 from snn_deploy.graph.readers.record_trace import MEMBRANE
 from snn_deploy.graph.readers.untrusted import open_untrusted
+from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import STATEFUL_NODES, Plan
 
 Array = npt.NDArray[np.generic]
 MAX_BYTES = 4 << 30
+ROUNDED = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _npz(path: Path) -> dict[str, Array]:
 
 
 def _nir_data(path: Path, plan: Plan) -> dict[str, Array]:
-    """The time-gridded observables of the nodes of a NIRData file, time first."""
+    """The observables of the nodes of a NIRData file, time first."""
     values: dict[str, Array] = {}
     with open_untrusted(path, "NIRData") as (file, access):
         nodes = access.group(file, "nodes", "nodes")
@@ -108,14 +111,49 @@ def _nir_data(path: Path, plan: Plan) -> dict[str, Array]:
             seen = access.group(access.group(nodes, name, name), "observables", name)
             for observable in seen:
                 group = access.group(seen, observable, name)
-                if not isinstance(group.get("data"), h5py.Dataset):
-                    raise DataError(
-                        f"'{path}': '{name}' keeps events.",
-                        hint="Write it time-gridded: to_time_gridded(dt).",
-                    )
-                grid = access.array(access.dataset(group, "data", name), name)
-                if grid.ndim != 3:
-                    raise DataError(f"'{path}': '{name}' has {grid.ndim} axes; NIRData has 3.")
+                if isinstance(group.get("data"), h5py.Dataset):
+                    grid = access.array(access.dataset(group, "data", name), name)
+                    if grid.ndim != 3:
+                        raise DataError(f"'{path}': '{name}' has {grid.ndim} axes; NIRData has 3.")
+                else:
+                    columns = {
+                        column: access.array(
+                            access.dataset(group, column, name), name, endless=column == "time"
+                        )
+                        for column in ("idx", "time", "value")
+                        if column in group or column != "value"
+                    }
+                    grid = _gridded(name, columns, dict(group.attrs), read_semantics(plan.graph).dt)
                 key = "x" if name == plan.input else name + (MEMBRANE if observable in {"v", "mem"} else "")
                 values[key] = np.swapaxes(grid, 0, 1)
     return values
+
+
+def _gridded(name: str, columns: Mapping[str, Array], attributes: Mapping[str, Any], dt: float) -> Array:
+    """Events ``idx, time [B, E]`` (-1 where there is none) as sums per step, ``[B, T, neurons]``.
+
+    Step k holds ``k dt <= t < (k + 1) dt``; a time within a millionth of a step below its end belongs to the
+    next (our choice: times are rounded multiples of the step).
+
+    Raises:
+        DataError: shapes, numbers or times that no recording has.
+    """
+    try:
+        neurons, end = int(attributes["n_neurons"]), float(attributes["t_max"])
+        idx, time = columns["idx"].astype(np.int64), columns["time"].astype(np.float64)
+        value = columns["value"].astype(np.float64) if "value" in columns else np.ones(idx.shape)
+        steps = round(end / dt)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"The events of '{name}' are damaged: {error}") from None
+    if idx.ndim != 2 or not idx.shape == time.shape == value.shape:
+        raise DataError(f"The events of '{name}' have shapes {idx.shape} and {time.shape}; [B, E] is due.")
+    if neurons < 1 or steps < 1 or len(idx) * steps * neurons * 8 > MAX_BYTES:
+        raise DataError(f"The events of '{name}' span {steps} steps of {neurons} neurons.")
+    sample, event = np.nonzero(idx != -1)
+    which, when = idx[sample, event], time[sample, event]
+    if not ((which >= 0) & (which < neurons) & (when >= 0) & (when < end * (1 + ROUNDED))).all():
+        raise DataError(f"Events of '{name}' lie outside of {neurons} neurons or {end:g} s.")
+    step = np.minimum(np.floor(when / dt + ROUNDED).astype(np.int64), steps - 1)
+    grid = np.zeros((len(idx), steps, neurons))
+    np.add.at(grid, (sample, step, which), value[sample, event])
+    return grid
