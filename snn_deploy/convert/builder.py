@@ -19,7 +19,7 @@ from snn_deploy.convert.ann import Ann, MaxPool, Rectifier
 from snn_deploy.convert.tidy import tidied
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine
-from snn_deploy.graph.shapes import Shape, ShapeError, output_shape
+from snn_deploy.graph.shapes import MAX_ELEMENTS, Shape, ShapeError, output_shape
 
 Terms = tuple[str, ...]
 Array = npt.NDArray[Any]
@@ -177,6 +177,10 @@ class AnnBuilder:
         """Every ``step``-th position, with ``before`` and ``after`` zero channels around: a fixed 1x1
         convolution."""
         channels = self.shape(x)[0]
+        if (before + channels + after) * channels > MAX_ELEMENTS:
+            raise RefusalError(
+                where, f"{before} and {after} more channels", rule=f"at most {MAX_ELEMENTS} weights"
+            )
         weight = np.zeros((before + channels + after, channels, 1, 1), np.float32)
         weight[np.arange(channels) + before, np.arange(channels)] = 1.0
         terms = self.convolution(where, x, weight, None, stride=step)

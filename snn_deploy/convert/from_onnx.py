@@ -16,6 +16,7 @@ from snn_deploy.convert.onnx_constants import COMPUTES, computed
 from snn_deploy.convert.onnx_file import OnnxAnn, Operation, load_ann
 from snn_deploy.convert.onnx_operators import READ
 from snn_deploy.convert.onnx_values import TO_FIRST, Tensors, Value
+from snn_deploy.core.errors import Problem
 
 SAME = {"Identity", "Dropout", "Cast"}
 ENDS = {"Softmax", "LogSoftmax"}
@@ -37,6 +38,9 @@ def from_onnx(path: Path) -> Ann:
             _take(file, tensors, operation)
         except RefusalError as refusal:
             builder.problems.append(refusal.problem)
+        except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError) as error:
+            what = f"'{operation.kind}' whose parts do not fit: {error or type(error).__name__}"
+            builder.problems.append(Problem(operation.where, what, rule="the specification of ONNX"))
     found = tensors.values.get(file.output)
     if found is not None and (found.columns is not None or any(found.pads)):
         fault = RefusalError(file.output, "ends in a reshaped value", "end in a dense layer")

@@ -74,7 +74,7 @@ def load_ann(path: Path) -> OnnxAnn:
         onnx.checker.check_model(model)
         constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
         operations = tuple(_operation(node, number) for number, node in enumerate(model.graph.node))
-    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise DataError(f"'{path}' is not a sound ONNX file: {_first_line(error)}") from None
     inputs = [value for value in model.graph.input if value.name not in constants]
     problems = []

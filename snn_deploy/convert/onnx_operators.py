@@ -13,6 +13,7 @@ from snn_deploy.convert.builder import RefusalError
 from snn_deploy.convert.onnx_constants import Array
 from snn_deploy.convert.onnx_file import Operation
 from snn_deploy.convert.onnx_values import NOTHING, TO_FIRST, TO_LAST, Tensors, Value
+from snn_deploy.graph.shapes import MAX_ELEMENTS, ShapeError
 
 Read = Callable[[Tensors, Operation], Value]
 
@@ -48,6 +49,12 @@ def _widened(
 ) -> tuple[Array, list[int]]:
     """Zeros around a kernel, so that the same padding on both sides gives the same windows: with p = max(a,
     b), p - a in front and p - b behind."""
+    widest = [
+        (k - 1) * d + 1 + max(a, b)
+        for k, d, a, b in zip(weight.shape[2:], dilation, before, after, strict=True)
+    ]
+    if min(*before, *after) < 0 or prod(weight.shape[:2]) * prod(widest) > MAX_ELEMENTS:
+        raise ShapeError(f"padding {list(before)} and {list(after)}")
     if any(d != 1 for d in dilation):
         sparse = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
         wide = np.zeros((*weight.shape[:2], *sparse), weight.dtype)

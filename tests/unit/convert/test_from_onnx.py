@@ -1,9 +1,11 @@
 """ONNX ANNs as torch, torch's newer exporter and tf2onnx write them, against ONNX Runtime."""
 
+import contextlib
 import io
 import warnings
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -12,7 +14,7 @@ from support.anns import PlainNet, ResidualNet, seen
 
 from snn_deploy.convert.ann import Runner
 from snn_deploy.convert.from_onnx import from_onnx
-from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.errors import DataError, SnnDeployError, UnsupportedError
 from snn_deploy.core.registry import Options
 from snn_deploy.models.public_resnet import cifar_resnet
 
@@ -251,3 +253,49 @@ def test_an_open_size_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "text.onnx").write_bytes(b"hello")
     with pytest.raises(DataError):
         from_onnx(tmp_path / "text.onnx")
+
+
+def test_padding_and_channels_of_absurd_size_take_no_memory(tmp_path):
+    wide = [node("Conv", "x w", "c", pads=[0, 0, 2**40, 2**40]), node("Relu", "c", "y")]
+    with pytest.raises(UnsupportedError, match="parts do not fit"):
+        from_onnx(saved(network(wide, {"w": numbers(4, 3, 3, 3)}, rank=4), tmp_path))
+    deep = [node("Pad", "x p", "q"), node("Relu", "q", "y")]
+    amounts = np.array([0, 2**40, 0, 0, 0, 0, 0, 0], np.int64)
+    with pytest.raises(UnsupportedError, match="more channels"):
+        from_onnx(saved(network(deep, {"p": amounts}, rank=4), tmp_path))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_changed_in_a_file_ends_in_an_error_of_ours(seed, tmp_path):
+    torch.manual_seed(0)
+    good = exported(seen(ResidualNet()), (1, 12, 12), 17, tmp_path).read_bytes()
+    generator = np.random.default_rng(seed)
+    kinds = [
+        "Add",
+        "Mul",
+        "Reshape",
+        "Slice",
+        "Gather",
+        "Concat",
+        "Pad",
+        "Transpose",
+        "Squeeze",
+        "Clip",
+        "Shape",
+    ]
+    for number in range(60):
+        if number % 2:
+            damage = bytearray(good)
+            for place in generator.integers(0, len(good), 3):
+                damage[place] = generator.integers(0, 256)
+            content = bytes(damage)
+        else:
+            model = onnx.load_model_from_string(good)
+            part = model.graph.node[generator.integers(0, len(model.graph.node))]
+            if number % 4:
+                part.op_type = kinds[generator.integers(0, len(kinds))]
+            else:
+                del part.input[:1]
+            content = model.SerializeToString()
+        with contextlib.suppress(SnnDeployError):
+            from_onnx(saved(content, tmp_path))
