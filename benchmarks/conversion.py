@@ -1,6 +1,6 @@
 """Accuracy of converted networks at T = 2 to 32, without training.
 
-    python benchmarks/conversion.py [--only resnet20,fashion] [--steps 2,4,8,16,32] [--work FOLDER] [--out
+    python benchmarks/conversion.py [--only resnet20,fashion] [--steps 2,4,8,16,32] [--images 256] [--work FOLDER] [--out
     FILE]
 
 The ANNs are the public CIFAR-10 ResNet-20 and -56 (``$SNN_DEPLOY_DATA/cifar10-teachers``) and a small ReLU
@@ -109,10 +109,7 @@ CASES = {
     "fashion": Case("CNN with max pooling", "fashion-mnist", trained),
     "resnet56": Case("ResNet-56, public", "cifar10", public(56), ("data.verify=false",)),
 }
-WAYS = {
-    "plain": Choices(rounds=0, each_channel=False),
-    "converted": Choices(),
-}
+PLAIN = Choices(rounds=0, each_channel=False)
 
 
 def certificate(
@@ -134,11 +131,11 @@ def certificate(
     return read_conversion(folder)
 
 
-def rows(name: str, steps: list[int], work: Path, out: Path | None) -> Iterator[tuple[str, ...]]:
+def rows(name: str, steps: list[int], images: int, work: Path, out: Path | None) -> Iterator[tuple[str, ...]]:
     """The rows of a network; its picture goes beside ``out``."""
     case = CASES[name]
     network = case.make(work)
-    for way, choices in WAYS.items():
+    for way, choices in (("plain", PLAIN), ("converted", Choices(images=images))):
         found = [certificate(case, work / f"{name}-{way}-{t}", network, t, choices) for t in steps]
         if way == "converted" and out is not None:
             sweep = found[0].model_copy(update={"sweep": tuple(c.chosen for c in found)})
@@ -147,6 +144,8 @@ def rows(name: str, steps: list[int], work: Path, out: Path | None) -> Iterator[
         if way == "plain":
             yield (*head, "quantised ANN", *(f"{c.chosen.quantised:.1%}" for c in found))
         yield (*head, way, *(f"{c.chosen.spiking:.1%}" for c in found))
+        if way == "converted":
+            yield (*head, "calibration images", *(str(c.calibration["images"]) for c in found))
         yield (*head, f"{way}: SOPs / MACs", *(f"{c.chosen.sops / c.macs:.2f}" for c in found))
 
 
@@ -157,6 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--only", default=",".join(CASES))
     parser.add_argument("--steps", default=",".join(map(str, SWEEP)))
+    parser.add_argument("--images", type=int, default=Choices().images)
     parser.add_argument("--work", type=Path, default=Path("runs/conversion"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -167,7 +167,7 @@ def main() -> None:
     head = ("network", "data", "ANN", "way", *(f"T = {t}" for t in steps))
     table = bench.Table("Conversion without training", notes, *head)
     for name in arguments.only.split(","):
-        for row in rows(name, steps, arguments.work, arguments.out):
+        for row in rows(name, steps, arguments.images, arguments.work, arguments.out):
             table.add(*row)
     table.keep(arguments.out)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from support.anns import PlainNet, images, trained
+from support.tiny_runs import write_recipe
 
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
@@ -172,3 +173,22 @@ def test_the_teacher_of_a_run(run_dir, capsys):
     """The quickstart's teacher sees frames of a camera: no still image to convert."""
     assert exit_code(["convert", str(run_dir), "--out", str(run_dir / "snn")]) == 2
     assert "sees one image" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_teacher_of_a_run_of_images_knows_its_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(["distill", str(write_recipe(tmp_path)), "--run-dir", "run"]) == 0
+    command = ["convert", "run", "--out", "snn", "--timesteps", "4", "--sweep", "4", "--images", "24"]
+    assert exit_code([*command, "--json"]) == 0
+    said = capsys.readouterr().out
+    certificate = json.loads(said[said.index("{\n") :])
+    assert certificate["data"]["name"] == "image-folder"
+    assert certificate["calibration"]["images"] == 24
+    assert certificate["ann"]["run"] == "tiny"
+    assert exit_code(["export", "snn", "--to", "onnx", "--samples", "4"]) == 0
+    manifest = json.loads(Path("snn", "bundle", "manifest.json").read_text())
+    assert manifest["verdict"] in {"verified", "not verified"}
+    assert all(p["verdict"] == "equal" for p in manifest["parity"] if p["verdict"] != "not run")
+    assert manifest["provenance"]["data"]["name"] == "image-folder"
+    assert exit_code(["simulate", "snn/bundle", "--backend", "onnxruntime", "--samples", "2"]) == 0
+    assert exit_code(["convert", "snn", "--out", "again"]) == 2
