@@ -1,7 +1,7 @@
 """Accuracy of converted networks at T = 2 to 32, without training.
 
-    python benchmarks/conversion.py [--only resnet20,fashion] [--steps 2,4,8,16,32] [--images 256] [--work FOLDER] [--out
-    FILE]
+    python benchmarks/conversion.py [--only resnet20,fashion] [--steps 2,4,8,16,32] [--images 256]
+        [--work FOLDER] [--out FILE]
 
 The ANNs are the public CIFAR-10 ResNet-20 and -56 (``$SNN_DEPLOY_DATA/cifar10-teachers``) and a small ReLU
 CNN with max pooling that is trained on Fashion-MNIST here. Nothing is chosen on test images. ``plain``
