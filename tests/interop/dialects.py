@@ -5,8 +5,8 @@
     python -m interop.dialects        in tests/, from `make interop`
 
 Every peer's ``export.py`` writes ``NAME.nir`` and ``NAME.npz`` (``x [T, B, ...]``, outputs ``wanted``),
-and ``cases.json``: per case how the file is to be read. Frameworks that are installed beside us are in
-tests/parity/test_dialects_*.py. Exit 1 when an output differs.
+and ``cases.json``: per case how the file is to be read; where there is ``NAME.trace.npz`` it must prove that.
+Frameworks that are installed beside us are in tests/parity/test_dialects_*.py. Exit 1 when an output differs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from snn_deploy.core.errors import SnnDeployError
 from snn_deploy.graph.readers.reading import read_plan
 from snn_deploy.graph.timing import Reading
 from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.reading import read_proven
 
 PEERS = ("sinabs", "rockpool", "spyx")
 LEAST = 4_800
@@ -62,6 +63,12 @@ def _row(peer: str, folder: Path, case: dict) -> Row:
         plan, _ = read_plan(folder / f"{name}.nir", Reading(writer=peer, **case["reading"]))
     except SnnDeployError as error:
         return Row(peer, name, wanted.numel(), None, str(error))
+    trace = folder / f"{name}.trace.npz"
+    if trace.exists():
+        try:
+            read_proven(folder / f"{name}.nir", Reading(writer=peer, trace=trace, **case["reading"]))
+        except SnnDeployError as error:
+            return Row(peer, name, wanted.numel(), None, str(error))
     found = Reference(plan).run(x).output
     if found.shape != wanted.shape:
         return Row(peer, name, wanted.numel(), None, f"shapes {found.shape} and {wanted.shape}")

@@ -1,10 +1,11 @@
-"""Write the trace of a network of snnTorch, Norse, SpikingJelly or sinabs: its own spikes and membranes.
+"""Write the trace of a network of snnTorch, Norse, SpikingJelly, sinabs or Rockpool: its own spikes and more.
 
 >>> import snn_deploy as sd
 >>> sd.record_trace(net, x, "net.trace.npz")  # doctest: +SKIP
 
-Then ``--trace net.trace.npz`` proves that we read the file exported from ``net`` as it computes. sinabs needs
-an older NIR than we do: there, install us with ``pip install --no-deps``; it needs torch and numpy.
+Then ``--trace net.trace.npz`` proves that we read the file exported from ``net`` as it computes. sinabs
+and Rockpool need an older NIR than we do: there, install us with ``pip install --no-deps``; it needs torch
+and numpy.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MEMBRANE = ".v"
 """Behind the name of a node: its membrane."""
 STATES = ("mem", "v_threshold", "v_mem", "tau_mem", "p")
 """Attributes by which layers with a state are known."""
-PACKAGES = ("snntorch", "norse", "spikingjelly", "sinabs")
+PACKAGES = ("snntorch", "norse", "spikingjelly", "sinabs", "rockpool")
 
 
 @torch.no_grad()
@@ -33,7 +34,8 @@ def record_trace(
     """Run ``module`` on ``x [T, B, *shape]`` from its start state and write what its neurons gave.
 
     Networks of snnTorch, Norse and SpikingJelly's single-step mode are called once per step, with their state
-    handed on where they give one; SpikingJelly's multi-step mode and sinabs' layers get the whole sequence.
+    handed on where they give one; SpikingJelly's multi-step mode, sinabs' layers and Rockpool's modules get
+    the whole sequence.
 
     Args:
         module: the network that was exported.
@@ -44,7 +46,9 @@ def record_trace(
     Raises:
         ConfigError: ``module`` has no neurons of these frameworks.
     """
-    neurons = {name: part for name, part in module.named_modules() if _package(part) and _is_neuron(part)}
+    neurons = {
+        name: part for name, part in nn.Module.named_modules(module) if _package(part) and _is_neuron(part)
+    }
     if not neurons:
         raise ConfigError(
             f"{type(module).__name__} has no neurons that are known.", hint=f"Known: {', '.join(PACKAGES)}"
@@ -75,6 +79,9 @@ def _run(module: nn.Module, x: torch.Tensor, neuron: nn.Module) -> bool:
     if package == "sinabs":
         batch_first = x.transpose(0, 1)
         module(batch_first.flatten(0, 1) if type(neuron).__name__.endswith("Squeeze") else batch_first)
+        return True
+    if package == "rockpool":
+        module(x.transpose(0, 1))
         return True
     if package == "spikingjelly" and getattr(neuron, "step_mode", "s") == "m":
         module(x)
@@ -114,16 +121,21 @@ def _package(module: nn.Module) -> str:
     return package if package in PACKAGES else ""
 
 
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """``module`` and all in it; Rockpool's ``modules()`` is something else."""
+    return [part for _, part in nn.Module.named_modules(module)]
+
+
 def _is_neuron(module: nn.Module) -> bool:
     """A layer with a state of its own: it has no such layers inside, and is no container or pool."""
-    own, *inner = (any(hasattr(part, name) for name in STATES) for part in module.modules())
+    own, *inner = (any(hasattr(part, name) for name in STATES) for part in _parts(module))
     return own and not any(inner)
 
 
 def _forget(module: nn.Module) -> None:
     """Take the state from all neurons."""
-    for part in module.modules():
-        for name in ("reset_mem", "reset_states", "reset"):
+    for part in _parts(module):
+        for name in ("reset_mem", "reset_states", "reset_state", "reset"):
             if _package(part) and callable(getattr(part, name, None)):
                 getattr(part, name)()
                 break

@@ -17,6 +17,10 @@ from rockpool.nn.combinators import Sequential  # noqa: E402
 from rockpool.nn.modules import ExpSynTorch, LIFNeuronTorch, LIFTorch, LinearTorch  # noqa: E402
 from rockpool.nn.modules.torch.nir import to_nir  # noqa: E402
 
+sys.path.append(str(Path(__file__).resolve().parents[3]))  # behind the peers: we are not installed here
+
+from snn_deploy.graph.readers.record_trace import record_trace  # noqa: E402
+
 STEPS, BATCH, INPUTS, HIDDEN, OUTPUTS = 40, 6, 12, 24, 20
 
 
@@ -65,6 +69,8 @@ def main(folder):
         wanted = net(x.transpose(0, 1))[0].transpose(0, 1)
         nir.write(folder / f"{name}.nir", graph)
         np.savez(folder / f"{name}.npz", x=x.numpy(), wanted=wanted.numpy())
+        if not graded:
+            record_trace(net, x, folder / f"{name}.trace.npz")
         cases.append({"name": name, "reading": reading, "graded": graded})
     (folder / "cases.json").write_text(json.dumps(cases))
 
