@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -138,7 +139,11 @@ def bundle(tmp_path: Path) -> Path:
     output = Loihi(tmp_path / "model.net").run(x).output
     np.savez(tmp_path / "example.npz", x=x.numpy(), lava_out=output.numpy())
     np.save(tmp_path / "frames.npy", x.numpy())
-    shutil.copy(asset_dir("export") / "run_lava.py", tmp_path)
+    values = {"kind": "binary", "low": 0.0, "high": 1.0, "stated": True}
+    contract = {"shape": list(x.shape[2:]), "timesteps": len(x), "values": values}
+    (tmp_path / "manifest.json").write_text(json.dumps({"input": contract}))
+    for name in ("run_lava.py", "own_frames.py"):
+        shutil.copy(asset_dir("export") / name, tmp_path)
     return tmp_path
 
 
