@@ -35,6 +35,7 @@ from snn_deploy.report.network import network_nodes
 from snn_deploy.report.neurobench import neurobench
 from snn_deploy.report.read import find_report, read_report
 from snn_deploy.report.shown import Recording
+from snn_deploy.report.view.difference import first_difference
 from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.decisions import Deciding, decisions
@@ -131,6 +132,9 @@ def _recording(
     """Samples at which proofs differ, one that is decided wrongly, and others, with their spikes."""
     firsts = [(row.layer, row.first) for proof in proofs for row in proof.layers if row.first is not None]
     wrong = [] if samples.labels is None else (decided[-1] != samples.labels).nonzero().flatten().tolist()
+    failed = first_difference(proofs)
+    if failed is not None and failed[1].first is not None:
+        firsts.insert(0, (failed[1].layer, failed[1].first))
     differing = [sample for _, (_, sample, _) in firsts if sample < len(samples)]
     numbers = list(dict.fromkeys([*differing[:1], *wrong[:1], *spread(len(samples), SAMPLES).tolist()]))
     wanted: dict[str, list[int]] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from snn_deploy.core.text import runtime_name
 from snn_deploy.report import format as fmt
-from snn_deploy.report.model import ParityRow, ReportData
+from snn_deploy.report.model import LayerParityRow, ParityRow, ReportData
 from snn_deploy.report.shown import Recording
 
 
@@ -26,25 +27,35 @@ class Difference:
     text: str
 
 
+def first_difference(rows: Iterable[ParityRow]) -> tuple[ParityRow, LayerParityRow] | None:
+    """The first failed check, and its first layer in order of execution that differs without a reason."""
+    found = (
+        (row, layer)
+        for row in rows
+        if row.verdict == "failed"
+        for layer in row.layers
+        if layer.first is not None and (layer.unexplained or not row.exact)
+    )
+    return next(found, None)
+
+
 def difference_view(data: ReportData) -> Difference | None:
-    """The first layer, in order of execution, that differs without a reason, in the first failed check."""
-    for row in data.parity:
-        if row.verdict != "failed":
-            continue
-        for layer in row.layers:
-            if layer.first is not None and (layer.unexplained or not row.exact):
-                step, sample, neuron = layer.first
-                place = _place(data.recording, layer.layer, step, sample, neuron)
-                return Difference(
-                    check=f"{row.format} in {runtime_name(row.runtime)}",
-                    layer=layer.layer,
-                    step=step + 1,
-                    sample=sample,
-                    neuron=neuron,
-                    place=place,
-                    text=_text(row, layer.layer, step, sample, neuron, layer.differing),
-                )
-    return None
+    """Where the page opens; None where no proof failed."""
+    found = first_difference(data.parity)
+    if found is None:
+        return None
+    row, layer = found
+    assert layer.first is not None
+    step, sample, neuron = layer.first
+    return Difference(
+        check=f"{row.format} in {runtime_name(row.runtime)}",
+        layer=layer.layer,
+        step=step + 1,
+        sample=sample,
+        neuron=neuron,
+        place=_place(data.recording, layer.layer, step, sample, neuron),
+        text=_text(row, layer.layer, step, sample, neuron, layer.differing),
+    )
 
 
 def _place(recording: Recording | None, name: str, step: int, sample: int, neuron: int) -> int | None:

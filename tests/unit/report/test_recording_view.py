@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from support.reports import digits_plan, parity_rows
 from support.shown import FAILED, seen_report
 
+from snn_deploy.export.verify import Samples
+from snn_deploy.report.assemble import parity
 from snn_deploy.report.build import build_report, render_html
 from snn_deploy.report.read import read_report
 from snn_deploy.report.view import pixels
 from snn_deploy.report.view.difference import difference_view
 from snn_deploy.report.view.overview import leading
 from snn_deploy.report.view.recording import recording_view
+from snn_deploy.tasks.report import _recording
 
 
 def painted(path: str, height: int, width: int) -> np.ndarray:
@@ -97,3 +103,19 @@ def test_the_page_is_small_and_its_data_are_read_back(tmp_path):
     written = build_report(data, tmp_path)
     assert written["html"].stat().st_size < 2_000_000
     assert read_report(written["json"]) == data
+
+
+def test_what_a_failed_proof_shows_is_recorded_before_what_others_show():
+    """An approximate check differs in sample 2; the page opens at the failed one's sample 9."""
+    rows = parity_rows()
+    rows[2]["layers"][0] |= {"first": [0, 2, 5]}
+    rows[1] |= {"verdict": "failed"}
+    rows[1]["layers"][1] |= {"differing": 9, "first": [3, 9, 2000]}
+    plan = digits_plan()
+    x = (torch.rand(8, 12, 2, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    source = SimpleNamespace(plan=plan)
+    proofs = parity([rows[2], rows[1]])
+    found = _recording(source, Samples(x), torch.zeros(8, 12), proofs)
+    assert found.samples[0].number == 9
+    view = difference_view(seen_report(parity=proofs, recording=found))
+    assert (view.layer, view.step, view.sample, view.neuron, view.place) == (FAILED, 4, 9, 2000, 0)
