@@ -92,6 +92,7 @@ class _Folding:
             sources = tuple(self._scaled_to(source, ones, name) for source in sources)
             units = [ones]
         self.nodes[name] = _inputs_scaled(node, units[0])
+        self.nodes[name].metadata.pop("fixed", None)
         self.units[name] = np.ones(self.ann.shapes[name][0])
         self._connect(sources, name)
 

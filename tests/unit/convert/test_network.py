@@ -13,7 +13,9 @@ from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.from_module import from_module
 from snn_deploy.convert.measure import QuantisedAnn, layer_errors
 from snn_deploy.convert.network import spiking_graph
+from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.plan import make_plan
+from snn_deploy.graph.readers.io import read_nir, write_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.simulate.reference import Reference
 
@@ -89,6 +91,20 @@ def test_the_graph_computes_what_was_calibrated(make, rounds, max_pool):
     semantics = read_semantics(plan.graph)
     assert (semantics.reset, semantics.start, semantics.fires_at) == ("subtract", "zero", ">=")
     assert semantics.timesteps == T
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_the_graph_is_written_read_and_written_again(make, tmp_path):
+    torch.manual_seed(0)
+    ann = from_module(seen(make()), (1, 12, 12))
+    graph = spiking_graph(calibrate(ann, images(8)[0], T, Choices(rounds=0)))
+    assert not any(node.metadata for node in graph.nodes.values())
+    x, _ = images(3, seed=7)
+    wanted = Reference(graph).run(x.expand(T, *x.shape)).output
+    for number in range(2):
+        write_nir(PortableEncoding()(graph), tmp_path / f"{number}.nir")
+        graph = read_nir(tmp_path / f"{number}.nir")
+        assert torch.equal(Reference(graph).run(x.expand(T, *x.shape)).output, wanted)
 
 
 def test_every_spike_takes_one_from_the_membrane():
