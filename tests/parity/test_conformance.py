@@ -21,6 +21,8 @@ def test_has_every_row_and_reader():
     assert list(STATED) == list(READERS)
     assert all(list(column) == [row.name for row in golden_set()] for column in STATED.values())
     assert set(STATED["snn-deploy"].values()) == {"right"}
+    guide = FILE.parents[1] / "docs" / "conformance.md"
+    assert f"{len(golden_set())} small graphs" in guide.read_text()
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def main(folder):
             label = name if dt == 1 else f"{name} dt {dt}"
             nir.write(folder / f"{label}.nir", graph)
             np.savez(folder / f"{label}.npz", x=x, wanted=np.asarray(wanted))
+            np.savez(folder / f"{label}.trace.npz", x=x, output=np.asarray(wanted))
             cases.append({"name": label, "reading": {}, "graded": False})
     (folder / "cases.json").write_text(json.dumps(cases))
 
