@@ -97,17 +97,13 @@ def test_the_kit_starts_there_too(reset, tmp_path):
     x = torch.rand(6, 3, 2, generator=torch.Generator().manual_seed(1)) / 2
     writer = NirWriter(NirOptions(allow=("reset-in-metadata",)))
     writer.write(graph, tmp_path, Calibration(x, None))
-    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.save(tmp_path / "x.npy", x.numpy())
     code = (
-        "import sys, numpy as np\n"
+        "import sys, numpy as np; from pathlib import Path\n"
         f"sys.path.insert(0, {str(asset_dir('export'))!r})\n"
         "import run_nir\n"
-        "node = {'type': 'IF', 'r': np.full(2, 1e4), 'v_threshold': np.array([.5, .75]), "
-        "'v_reset': np.array([-.5, -.25])}\n"
-        f"semantics = {{'dt': 1e-4, 'fires_at': '>=', 'reset': {reset!r}, 'start': 'zero', 'spikes': 'one', "
-        "'v_min': None, 'integrator': 'euler'}\n"
-        "neuron = run_nir.Neuron(node, semantics, 3)\n"
-        f"print([neuron.step(x_t).tolist() for x_t in np.load({str(tmp_path / 'x.npz')!r})['x']])\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "print(run_nir.run(folder / 'model.nir', np.load(folder / 'x.npy'))[0].tolist())\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     given = json.loads(ran.stdout.splitlines()[-1])
