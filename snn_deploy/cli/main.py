@@ -25,6 +25,7 @@ from snn_deploy.cli import (
     simulate,
     stream,
     sweep,
+    trace,
 )
 from snn_deploy.core.errors import DataError, SnnDeployError
 from snn_deploy.core.version import __version__
@@ -67,6 +68,7 @@ app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
 app.command("stream")(stream.stream)
+app.command("trace")(trace.trace)
 app.command("conform")(conform.conform)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

@@ -36,7 +36,7 @@ def open_module(source: nn.Module | Path, own: Own, data: DataSet | str | None =
         DataError: files that are missing or damaged, or weights of another network.
         UnsupportedError: NIR cannot express the module; every reason is named.
     """
-    facts, labels = _with_data(own, data)
+    facts, labels = with_data(own, data)
     provenance: dict[str, Any] = {}
     if isinstance(source, nn.Module):
         module, name, path = source, type(source).__name__, Path(type(source).__name__)
@@ -93,7 +93,7 @@ def build_module(code: OwnCode, facts: Own, labels: int | None = None) -> nn.Mod
     return as_module(code.build(facts.arguments, offered), f"'{code.name}' of '{code.file}'")
 
 
-def _with_data(own: Own, data: DataSet | str | None) -> tuple[Own, int | None]:
+def with_data(own: Own, data: DataSet | str | None) -> tuple[Own, int | None]:
     """``own`` with the shape, steps and classes of ``data`` where it states none; and the number of labels,
     where the data do not name their classes."""
     if data is None or (own.shape and own.timesteps and own.classes):

@@ -22,6 +22,7 @@ COMMANDS = [
     "sweep",
     "convert",
     "conform",
+    "trace",
     "export",
     "check",
     "simulate",
