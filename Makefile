@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A machine with an NVIDIA device gets the registry's normal torch, every other one the pinned set.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 || echo -c constraints-cpu.txt)
-EXTRAS := events,interop,sweep,docs,dev
+EXTRAS := events,hub,interop,sweep,docs,dev
 RUNS := runs
 BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop test-services schemas lint \
+.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
 	build clean
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make embedded     run the C code of BUNDLE on emulated Cortex-M4 and -M33 boards (BUNDLE=$(BUNDLE))"
 	@echo "make interop      run our files in peers, and other counters on our networks (INTEROP=FOLDER)"
 	@echo "make test-services  sweep on a PostgreSQL server of its own (Debian: postgresql)"
+	@echo "make shelf        train, export and prove the models of models/ anew (hours without the data's cache)"
 	@echo "make schemas      write the JSON schemas of docs/schemas from the code"
 	@echo "make lint         ruff, mypy and the floors of the design"
 	@echo "make docs         the documentation as a site in site/, without network; any warning is an error"
@@ -78,6 +79,9 @@ embedded: $(STAMP)
 test-services: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) psycopg2-binary
 	$(PYTEST) -s -m slow tests/services
+
+shelf: $(STAMP)
+	$(BIN)/python tests/support/shelf.py $(RUNS)
 
 schemas: $(STAMP)
 	$(BIN)/python tests/support/schemas.py

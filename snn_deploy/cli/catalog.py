@@ -13,6 +13,7 @@ from snn_deploy.cli.trust import Trusting, asked
 
 if TYPE_CHECKING:
     from snn_deploy.core.registry import Registry
+    from snn_deploy.core.shelf import Shelved
 
 
 class Kind(StrEnum):
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     FORMATS = "formats"
     BACKENDS = "backends"
     PROFILES = "profiles"
+    MODELS = "models"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -111,15 +113,29 @@ def _show_component(kind: str, name: str, registry: Registry[Any], json: bool) -
 
 
 def cp(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe or profile.")],
-    destination: Annotated[Path, typer.Argument(help="File to write.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe or profile; or the word 'model'.")],
+    destination: Annotated[
+        Path, typer.Argument(help="File to write; or the name of a model, or hf://ORG/NAME.")
+    ],
+    folder: Annotated[Path | None, typer.Argument(help="Of a model: where to. Default: its name.")] = None,
 ) -> None:
-    """Copy a shipped recipe or profile to a file of your own, to edit and run."""
+    """Copy a shipped recipe or profile to a file of your own, or a model of the shelf to a folder."""
     from snn_deploy.cli import render
     from snn_deploy.core.assets import asset_names, find_asset
     from snn_deploy.core.errors import ConfigError
     from snn_deploy.core.files import write_bytes
 
+    if recipe == "model":
+        from snn_deploy.core.shelf import copy_model
+        from snn_deploy.tasks.fetch import fetch, is_remote
+
+        name, target = str(destination), folder or Path(destination.name.partition("@")[0])
+        (fetch if is_remote(name) else copy_model)(name, target)
+        render.say(f"wrote {target}")
+        render.say(f"next: snn-deploy simulate {target} --samples 64")
+        return
+    if folder is not None:
+        raise ConfigError("Only a model is copied to a folder.", hint="snn-deploy cp model NAME FOLDER")
     profile = recipe in asset_names("hardware_profiles")
     source = find_asset("hardware_profiles" if profile else "distill", recipe, "recipe or profile")
     if destination.is_dir():
@@ -189,14 +205,30 @@ def _registries() -> dict[str, Registry[Any]]:
 
 def _rows(kind: Kind) -> list[dict[str, str]]:
     from snn_deploy.core.assets import asset_names, shipped_values
+    from snn_deploy.core.shelf import shelved
 
     if kind is Kind.RECIPES:
         return [_recipe_row(name) for name in asset_names("distill")]
     if kind is Kind.PROFILES:
         profiles = [shipped_values("hardware_profiles", name) for name in asset_names("hardware_profiles")]
         return [{"name": p["id"], "chip": p["chip"], "scope": p["scope"]} for p in profiles]
+    if kind is Kind.MODELS:
+        return [_model_row(model) for model in shelved()]
     registry = _registries()[str(kind)]
     return [{"name": n, "what": registry.summary(n)} for n in registry.names()]
+
+
+def _model_row(model: Shelved) -> dict[str, str]:
+    return {
+        "name": model.name,
+        "data": model.data,
+        "T": str(model.timesteps),
+        "accuracy": f"{100 * model.accuracy:.1f} % of {model.samples}",
+        "formats": ", ".join(model.formats),
+        "proof": model.verdict,
+        "data licence": model.data_licence,
+        "description": f"{model.licence}. {model.data_source}. {model.command}",
+    }
 
 
 def _recipe_row(name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Find the folders that people read and extend: recipes, runtime kits and hardware profiles.
+"""Find the folders that people read and extend: recipes, runtime kits, hardware profiles and models.
 
 In a checkout they lie beside the package; in an installed wheel they travel inside it.
 """
@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from snn_deploy.core.errors import ConfigError, did_you_mean, known_names
 
-AssetKind = Literal["distill", "export", "hardware_profiles"]
+AssetKind = Literal["distill", "export", "hardware_profiles", "models"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def asset_dir(kind: AssetKind) -> Path:
-    """The folder of one asset kind: ``distill`` (recipes), ``export`` (kits), ``hardware_profiles``."""
+    """The folder of one asset kind: ``distill`` (recipes), ``export`` (kits), ``hardware_profiles``,
+    ``models`` (the shelf)."""
     for root in (_PACKAGE / "_assets", _PACKAGE.parent):
         folder = root / kind
         if folder.is_dir():

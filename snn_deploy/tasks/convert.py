@@ -198,5 +198,5 @@ def _lost(converted: Converted) -> Iterator[str]:
             "average": "the mean: less than the maximum",
         }[choices.max_pool]
         yield f"Approximation max-pool-{choices.max_pool}: for the maximum of {', '.join(maxima)} {way}."
-    yield "NIR has no field for soft reset and start: --allow reset-in-metadata writes it. ONNX holds both."
+    yield "NIR has no field for soft reset and start: --allow reset-in-metadata. ONNX and c-float hold both."
     yield "Lava's neurons reset to 0: for Lava, distil a student from this ANN."
