@@ -173,9 +173,8 @@ def dataset(frames, options=FrameOptions(), limited=0, parts=((0,), (1,), ())): 
         "limited": torch.tensor([limited]),
     }
     content = Cached(tensors, content_digest(tensors))
-    return assemble(
-        "test", content, [np.array(p, np.int64) for p in parts], options, list("0123456789"), ["about it"]
-    )
+    chosen = [np.array(p, np.int64) for p in parts]
+    return assemble("test", content, chosen, options, list("0123456789"), ["about it"], Sensor(2, 6, 7))
 
 
 FRAMES = np.random.default_rng(0).integers(0, 2, (2, 4, 2, 6, 7)).astype(np.uint8)
