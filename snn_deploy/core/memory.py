@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,23 @@ def keep_freed_memory() -> None:
     system, mallopt(3): so free one of nearly that size. Elsewhere this does nothing.
     """
     np.empty(LARGE_BLOCK, dtype=np.uint8)
+
+
+def return_freed_memory() -> None:
+    """Give freed blocks, which glibc keeps for later ones, back to the system: malloc_trim(3). Elsewhere this
+    does nothing."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except (TypeError, OSError):
+        return None
+    return found
 
 
 def budget() -> int:

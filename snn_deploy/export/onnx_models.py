@@ -29,6 +29,7 @@ from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.onnx.info import KEY, OnnxInfo, StateValue, Value, at_step
 from snn_deploy.simulate.onnx.models import Kind
+from snn_deploy.simulate.onnx.part import scan_body
 
 OPSET = 18
 """What common runtimes of the last years read; 17 would do for all operators of these models."""
@@ -49,7 +50,6 @@ def step_model(plan: Plan, quantized: Integers = None, opset: int = OPSET) -> on
         "step",
         [_value(step.x, shape), *(_value(s.input, s.shape) for s in step.states)],
         [_value(step.out, out), *(_value(s.output, s.shape) for s in step.states)],
-        initializer=step.constants,
     )
     return _model(graph, "step", plan, step, opset)
 
@@ -66,7 +66,6 @@ def scan_model(plan: Plan, quantized: Integers = None, opset: int = OPSET) -> on
         "step",
         [*(_value(s.input, s.shape) for s in step.states), _value(step.x, shape)],
         [*(_value(s.output, s.shape) for s in step.states), _value(step.out, out)],
-        initializer=step.constants,
     )
     outer = Step(step.x + SEQ, step.out + SEQ)
     starts = _starts(outer, step.states)
@@ -130,7 +129,7 @@ def _sequence_model(
         kind,
         [x],
         [_value(outer.out, out, time), *(_value(s.output, s.shape) for s in step.states)],
-        initializer=outer.constants if kind == "scan" else [*outer.constants, *step.constants],
+        initializer=outer.constants,
     )
     return _model(graph, kind, plan, step, opset, time if isinstance(time, int) else None)
 
@@ -166,6 +165,8 @@ def _model(
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=_IR_VERSIONS[opset],
     )
+    inner = scan_body(model.graph.node[-1]) if kind == "scan" else model.graph
+    inner.initializer.extend(step.constants)  # not earlier, as each step from part to model copies them
     suffix = "" if kind == "step" else SEQ
     info = OnnxInfo(
         kind=kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,27 +20,35 @@ def node_outputs(
 ) -> dict[str, torch.Tensor] | None:
     """Own outputs ``[T, B, *shape]`` of the nodes ``wanted``, whatever is given in their place; only values
     that are read are asked for. None where no given value cuts a loop."""
-    own: dict[str, torch.Tensor | None] = {}
-
-    def output(name: str) -> torch.Tensor | None:
-        if name not in own:
-            own[name] = None  # while its sources are looked for: who asks now asks in a loop
-            total = _sum(
-                [*map(visible, plan.sources[name]), *map(late, plan.feedback.get(name, ()))],
-            )
-            own[name] = None if total is None else compute(name, total)
-        return own[name]
-
-    def visible(name: str) -> torch.Tensor | None:
-        value = given(name)
-        return output(name) if value is None else value
-
-    def late(name: str) -> torch.Tensor | None:
-        y = visible(name)
-        return None if y is None else torch.cat([torch.zeros_like(y[:1]), y[:-1]])
-
-    found = {name: y for name in wanted if (y := output(name)) is not None}
+    walk = _Walk(plan, compute, given)
+    found = {name: y for name in wanted if (y := walk.output(name)) is not None}
     return found if len(found) == len(wanted) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What was computed so far; functions that refer to each other would keep it for longer."""
+
+    plan: Plan
+    compute: Compute
+    given: Given
+    own: dict[str, torch.Tensor | None] = field(default_factory=dict)
+
+    def output(self, name: str) -> torch.Tensor | None:
+        if name not in self.own:
+            self.own[name] = None  # while its sources are looked for: who asks now asks in a loop
+            now, before = self.plan.sources[name], self.plan.feedback.get(name, ())
+            total = _sum([*map(self.visible, now), *map(self.late, before)])
+            self.own[name] = None if total is None else self.compute(name, total)
+        return self.own[name]
+
+    def visible(self, name: str) -> torch.Tensor | None:
+        value = self.given(name)
+        return self.output(name) if value is None else value
+
+    def late(self, name: str) -> torch.Tensor | None:
+        y = self.visible(name)
+        return None if y is None else torch.cat([torch.zeros_like(y[:1]), y[:-1]])
 
 
 def _sum(terms: list[torch.Tensor | None]) -> torch.Tensor | None:

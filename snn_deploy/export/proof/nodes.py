@@ -20,6 +20,7 @@ import torch
 
 from snn_deploy.core.chunks import in_chunks, samples_at_once
 from snn_deploy.core.errors import DataError
+from snn_deploy.core.memory import return_freed_memory
 from snn_deploy.export.proof.alone import Alone
 from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.frames import sources_of
@@ -98,6 +99,7 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
                         counts[number][name] += result
         alone += met.count()
         probes.rounding.forget(name)
+        return_freed_memory()
     blank = Probed(
         seed=SEED, frames=steps * sum(map(probes.batches, names)), steps=steps,
         sequences=SEQUENCES * sum(probes.driver(name) is not None for name in names),

@@ -65,6 +65,8 @@ class Rounding:
         self.plan, self._slack = plan, slack
         self._semantics = read_semantics(plan.graph)
         self._made: dict[str, Any] = {}
+        self._grids: dict[str, tuple[float, float]] = {}
+        """Of nodes with weights, the powers of two that divide all weights and all biases."""
 
     def sum(self, terms: Sequence[Rounded]) -> Rounded:
         """What enters a node: the sum of its sources."""
@@ -72,7 +74,9 @@ class Rounding:
 
     def sums(self, name: str, x: Rounded) -> torch.Tensor:
         """Output of a node with weights, without its bound."""
-        return _over_time(self._functions(name)[0], x.value)
+        node = self.plan.node(name)
+        function = self._cached(name, lambda: self._function(_with(node, parameter_arrays(node))))
+        return _over_time(function, x.value)
 
     def output(self, name: str, x: Rounded, sums: torch.Tensor | None = None) -> Rounded:
         """Output of the node ``name`` for the summed input ``x [T, B, *shape]``; not for spiking nodes.
@@ -123,7 +127,7 @@ class Rounding:
         return np.broadcast_shapes((1,) * len(shape), *sizes)
 
     def forget(self, name: str) -> None:
-        """Drop what was made for a node: its weights in float64, their magnitudes."""
+        """Drop what was made for a node: its weights in float64."""
         self._made.pop(name, None)
 
     def _cached(self, key: str, make: Callable[[], Any]) -> Any:
@@ -134,20 +138,14 @@ class Rounding:
     def _function(self, node: nir.NIRNode, dtype: torch.dtype = torch.float64) -> Any:
         return stateless(node, self._semantics, dtype, torch.device("cpu"))
 
-    def _functions(self, name: str) -> tuple[Any, Any, Any, float, float]:
-        """Of a node with weights, functions of the input: the sum, the sum of magnitudes, the terms; and the
-        powers of two that divide all weights and all biases."""
-        found: tuple[Any, Any, Any, float, float] = self._cached(
-            name, lambda: self._sums(self.plan.node(name))
-        )
-        return found
-
     def _weights(self, name: str, node: nir.NIRNode, x: Rounded, sums: torch.Tensor) -> Rounded:
         arrays = parameter_arrays(node)
         weight = arrays["weight"]
-        _, magnitude, count, grid, bias_grid = self._functions(name)
-        magnitudes = _over_time(magnitude, x.value.abs().float()).double() * _MAGNITUDE_SLACK
-        terms = _over_time(count, (x.value != 0).float()).double()
+        if name not in self._grids:
+            self._grids[name] = _grid(weight), _grid(arrays["bias"]) if "bias" in arrays else np.inf
+        grid, bias_grid = self._grids[name]
+        magnitudes = self._in_float32(node, np.abs, x.value.abs()) * _MAGNITUDE_SLACK
+        terms = self._in_float32(node, _ones, x.value != 0)
         quantum = min(grid * float(lowest_bit(x.value).min()), bias_grid)
         rounds = (terms - 1 + _products_round(x.value)).clamp(min=0) + self._slack * (terms > 0)
         bound = torch.where(magnitudes <= MANTISSA * quantum, 0.0, gamma(rounds) * magnitudes)
@@ -156,17 +154,10 @@ class Rounding:
             bound += _over_time(self._function(carried), x.error) * _MAGNITUDE_SLACK
         return Rounded(sums, bound)
 
-    def _sums(self, node: nir.NIRNode) -> tuple[Any, Any, Any, float, float]:
-        arrays = parameter_arrays(node)
-        sizes = {key: np.abs(array) for key, array in arrays.items()}
-        terms = {key: (array != 0).astype(np.float32) for key, array in arrays.items()}
-        return (
-            self._function(_with(node, arrays)),
-            self._function(_with(node, sizes), torch.float32),
-            self._function(_with(node, terms), torch.float32),
-            _grid(arrays["weight"]),
-            _grid(arrays["bias"]) if "bias" in arrays else np.inf,
-        )
+    def _in_float32(self, node: nir.NIRNode, change: Callable[[Any], Any], x: torch.Tensor) -> torch.Tensor:
+        """What a node gives for ``x`` with changed weights, which are not kept: they may be large."""
+        changed = {key: change(array) for key, array in parameter_arrays(node).items()}
+        return _over_time(self._function(_with(node, changed), torch.float32), x.float()).double()
 
     def _pool(self, name: str, node: nir.NIRNode, x: Rounded) -> Rounded:
         pool = self._cached(name, lambda: self._function(node))
@@ -191,6 +182,10 @@ def parameter_arrays(node: nir.NIRNode) -> dict[str, npt.NDArray[np.float32]]:
     """Weights, and biases where there are any, as every float32 execution takes them."""
     names = ("weight", "bias") if hasattr(node, "bias") else ("weight",)
     return {name: np.asarray(getattr(node, name), np.float32) for name in names}
+
+
+def _ones(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (array != 0).astype(np.float32)
 
 
 def _grid(array: npt.NDArray[np.float32]) -> float:

@@ -3,13 +3,14 @@ others, so that one node can be run at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from snn_deploy.simulate.onnx.info import OnnxInfo, at_step
 
@@ -21,31 +22,26 @@ def tensors(info: OnnxInfo, names: Sequence[str]) -> list[str]:
     return [at_step(name, t) for name in names for t in range(info.timesteps or 0)]
 
 
-def part_of(
+def keep_part(
     model: onnx.ModelProto, info: OnnxInfo, record: Sequence[str], given: Sequence[str], *, output: bool
-) -> onnx.ModelProto:
-    """``model`` with what the nodes ``record`` need, and the network's output where it is asked for.
+) -> None:
+    """Leave in ``model`` what the nodes ``record`` need, and the network's output where it is asked for.
 
     The nodes ``given`` are to be replaced by inputs: what makes them is left out, though the operators that
     read them still name them. The input of the network stays. The part has no outputs but the network's and
-    states that are carried on.
+    states that are carried on. Nothing is copied, since weights are large.
     """
     wanted, known = tensors(info, record), set(tensors(info, given))
     scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
     if scan is not None:
-        graph = _of_scan(model.graph, scan, info, wanted, known, output=output)
-    else:
-        carried = {state.input: state.output for state in info.states} if info.kind == "step" else {}
-        ends = [info.output.name] if output else []
-        graph = _cut(model.graph, [*wanted, *ends], known, carried, {info.input.name}, ends)
-    part = onnx.ModelProto()
-    part.ir_version = model.ir_version
-    part.opset_import.extend(model.opset_import)
-    part.graph.CopyFrom(graph)
-    return part
+        _keep_of_scan(model.graph, scan, info, wanted, known, output=output)
+        return
+    carried = {state.input: state.output for state in info.states} if info.kind == "step" else {}
+    ends = [info.output.name] if output else []
+    _keep(model.graph, [*wanted, *ends], known, carried, {info.input.name}, ends)
 
 
-def _of_scan(
+def _keep_of_scan(
     graph: onnx.GraphProto,
     scan: onnx.NodeProto,
     info: OnnxInfo,
@@ -53,24 +49,20 @@ def _of_scan(
     known: Collection[str],
     *,
     output: bool,
-) -> onnx.GraphProto:
-    whole = scan_body(scan)
+) -> None:
+    body = scan_body(scan)
     states = len(scan.input) - next(a.i for a in scan.attribute if a.name == "num_scan_inputs")
-    carried = {whole.input[i].name: whole.output[i].name for i in range(states)}
+    before = [value.name for value in body.input]
+    carried = {before[i]: body.output[i].name for i in range(states)}
     number = list(scan.output).index(info.output.name)
-    ends = [whole.output[number].name] if output else []
-    sequences = {value.name for value in whole.input[states:]}
-    body = _cut(whole, [*wanted, *ends], known, carried, sequences, ends)
-    kept = [i for i in range(states) if whole.input[i].name in {value.name for value in body.input}]
-    part = onnx.NodeProto()
-    part.op_type, part.name = scan.op_type, scan.name
-    part.input.extend([*(scan.input[i] for i in kept), *scan.input[states:]])
-    part.output.extend([*(scan.output[i] for i in kept), *([scan.output[number]] if output else [])])
-    part.attribute.extend(a for a in scan.attribute if a.name != "body")
-    part.attribute.append(helper.make_attribute("body", body))
-    outer = _cut(graph, list(part.input), (), {}, {info.input.name}, [info.output.name] if output else [])
-    outer.node.append(part)
-    return outer
+    ends = [body.output[number].name] if output else []
+    _keep(body, [*wanted, *ends], known, carried, set(before[states:]), ends)
+    left = {value.name for value in body.input}
+    kept = [i for i in range(states) if before[i] in left]
+    inputs = [*(scan.input[i] for i in kept), *scan.input[states:]]
+    outputs = [*(scan.output[i] for i in kept), *([scan.output[number]] if output else [])]
+    scan.input[:], scan.output[:] = inputs, outputs
+    _keep(graph, inputs, (), {}, {info.input.name}, [info.output.name] if output else [])
 
 
 def scan_body(scan: onnx.NodeProto) -> onnx.GraphProto:
@@ -117,22 +109,30 @@ def _needed(
     return needed
 
 
-def _cut(
+def _keep(
     graph: onnx.GraphProto,
     wanted: Sequence[str],
     known: Collection[str],
     carried: Mapping[str, str],
     inputs: Collection[str],
     ends: Sequence[str],
-) -> onnx.GraphProto:
-    """``graph`` with the operators that ``wanted`` need, its ``inputs``, the states of ``carried`` that are
-    read, and the outputs ``ends``."""
+) -> None:
+    """Leave in ``graph`` the operators that ``wanted`` need and a Scan, its ``inputs``, the states of
+    ``carried`` that are read, and the outputs ``ends``."""
     needed = _needed(graph, wanted, known, carried)
     after = {carried[name] for name in needed.names if name in carried}
-    part = onnx.GraphProto()
-    part.name = graph.name
-    part.node.extend(graph.node[number] for number in sorted(needed.operators))
-    part.initializer.extend(constant for constant in graph.initializer if constant.name in needed.names)
-    part.input.extend(v for v in graph.input if v.name in inputs or v.name in needed.names)
-    part.output.extend(v for v in graph.output if v.name in after or v.name in ends)
-    return part
+    _only(graph.node, needed.operators | {n for n, node in enumerate(graph.node) if node.op_type == "Scan"})
+    _only(graph.initializer, _named(graph.initializer, needed.names))
+    _only(graph.input, _named(graph.input, {*inputs, *needed.names}))
+    _only(graph.output, _named(graph.output, {*after, *ends}))
+    graph.ClearField("value_info")
+
+
+def _named(values: Sequence[Any], names: Collection[str]) -> set[int]:
+    return {number for number, value in enumerate(values) if value.name in names}
+
+
+def _only(values: MutableSequence[Any], kept: Collection[int]) -> None:
+    for number in reversed(range(len(values))):
+        if number not in kept:
+            del values[number]

@@ -6,13 +6,12 @@ same operators; to force, the operators behind a layer read a new input instead 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
@@ -20,9 +19,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace, given_spikes
-from snn_deploy.simulate.onnx.info import OnnxInfo, Value, read_info
+from snn_deploy.simulate.onnx.info import OnnxInfo, StateValue, Value, read_info
+from snn_deploy.simulate.onnx.model_file import ModelFile
 from snn_deploy.simulate.onnx.part import constants_of
-from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, load_model, opened, opened_part
+from snn_deploy.simulate.onnx.surgery import FORCED, SEQ, check_interface, open_part, open_up
 
 Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]
@@ -40,6 +40,9 @@ _ERRORS_ONLY = 3
 Key = tuple[str, ...]
 WHOLE: Key = (FORCED,)
 """The file as it is, nothing recorded, nothing replaced."""
+ALONE = "/alone"
+LARGE_PART = 2**26
+"""Bytes; larger models of single nodes are opened anew for every run, since each holds its weights twice."""
 
 
 class OnnxRuntime:
@@ -51,10 +54,11 @@ class OnnxRuntime:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._model = load_model(path)
-        properties = {entry.key: entry.value for entry in self._model.metadata_props}
+        self._file = ModelFile(path)
+        model = self._file.checked()
+        properties = {entry.key: entry.value for entry in model.metadata_props}
         self.info: OnnxInfo = read_info(properties, path.name)
-        check_interface(self._model, self.info, path.name)
+        check_interface(model, self.info, path.name)
         self._sessions: dict[Key, onnxruntime.InferenceSession] = {}
 
     @property
@@ -109,28 +113,32 @@ class OnnxRuntime:
         """
         record = {name: shape for name, shape in shapes.items() if name != output}
 
-        def part() -> onnx.ModelProto:
-            return opened_part(
-                self._model,
+        def part() -> bytes:
+            model = self._file.model()
+            open_part(
+                model,
                 self.info,
                 record=record,
                 forced=forced,
                 shape=lambda name: tuple(forced[name].shape[2:]),
                 output=output in shapes,
             )
+            return model.SerializeToString()
 
-        outputs = self._run((*shapes, FORCED, *forced, "alone"), part, x, forced)
+        outputs = self._run((*shapes, FORCED, *forced, ALONE), part, x, forced)
         own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
         return {name: outputs[own[name]] for name in shapes}
 
     def constants(self, name: str) -> list[Array]:
         """The float32 constants that the operator of a node reads."""
-        return constants_of(self._model, self.info, name)
+        return constants_of(self._file.model(), self.info, name)
 
-    def _opened(self, record: Sequence[Value], forced: Sequence[Value]) -> onnx.ModelProto:
+    def _opened(self, record: Sequence[Value], forced: Sequence[Value]) -> bytes:
         if not record and not forced:
-            return self._model
-        return opened(self._model, self.info, record=record, forced=forced)
+            return self._file.content()
+        model = self._file.model()
+        open_up(model, self.info, record=record, forced=forced)
+        return model.SerializeToString()
 
     def _over_time(self, name: str) -> str:
         """What the outputs of a layer that is recorded are called."""
@@ -138,7 +146,7 @@ class OnnxRuntime:
 
     def initial_state(self, batch: int) -> Arrays:
         """States of a step model before its first step, by the name of the input that takes them."""
-        return {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in self.info.states}
+        return _starts(self.info.states, batch)
 
     def step(self, frame: Array, state: Arrays) -> tuple[Array, Arrays]:
         """One step of a step model: ``frame [B, *shape]`` and the states before it to the output and the
@@ -149,14 +157,14 @@ class OnnxRuntime:
         """
         names = [self.info.output.name, *(s.output for s in self.info.states)]
         with self._refusals():
-            session = self._session(WHOLE, lambda: self._model)
+            session = self._session(WHOLE, self._file.content)
             found = session.run(names, {self.info.input.name: frame, **state})
         return found[0], dict(zip((s.input for s in self.info.states), found[1:], strict=True))
 
     def _run(
         self,
         key: Key,
-        build: Callable[[], onnx.ModelProto],
+        build: Callable[[], bytes],
         x: torch.Tensor,
         forced: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
@@ -185,8 +193,8 @@ class OnnxRuntime:
         if self.info.kind != "step":
             return dict(zip(names, session.run(names, sequences), strict=True))
         steps, batch = sequences[self.info.input.name].shape[:2]
-        carried = {s.input: s.output for s in self.info.states if s.input in inputs}
-        state = {name: value for name, value in self.initial_state(batch).items() if name in carried}
+        read = [s for s in self.info.states if s.input in inputs]
+        carried, state = {s.input: s.output for s in read}, _starts(read, batch)
         kept: dict[str, list[Array]] = {name: [] for name in names if name not in carried.values()}
         for t in range(steps):
             now = {name: sequence[t] for name, sequence in sequences.items()}
@@ -196,20 +204,22 @@ class OnnxRuntime:
                 values.append(found[name])
         return {name: np.stack(values) for name, values in kept.items()}
 
-    def _session(self, key: Key, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
-        if key not in self._sessions:
-            for other in [kept for kept in self._sessions if kept != WHOLE]:
-                del self._sessions[other]  # each holds weights once more
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            options.inter_op_num_threads = 1
-            options.enable_cpu_mem_arena = key == WHOLE  # an arena keeps the recordings of a run
-            options.log_severity_level = _ERRORS_ONLY
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self._sessions[key] = onnxruntime.InferenceSession(
-                build().SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        return self._sessions[key]
+    def _session(self, key: Key, build: Callable[[], bytes]) -> onnxruntime.InferenceSession:
+        if key in self._sessions:
+            return self._sessions[key]
+        for other in [kept for kept in self._sessions if kept != WHOLE]:
+            del self._sessions[other]  # each holds weights once more
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = key == WHOLE  # an arena keeps the recordings of a run
+        options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        content = build()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        if key[-1] != ALONE or len(content) <= LARGE_PART:
+            self._sessions[key] = session
+        return session
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -218,6 +228,10 @@ class OnnxRuntime:
         except _RUNTIME_ERRORS as error:
             text = str(error).partition("\n")[0]
             raise DataError(f"ONNX Runtime cannot run '{self._path}': {text}") from None
+
+
+def _starts(states: Iterable[StateValue], batch: int) -> Arrays:
+    return {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in states}
 
 
 def _checked(what: str, x: torch.Tensor, shape: tuple[int, ...], *leading: int) -> Array:

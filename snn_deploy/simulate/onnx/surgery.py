@@ -1,53 +1,28 @@
-"""Load ONNX files that nobody vouches for, and open up ours: expose and replace the spikes of layers."""
+"""Open up our ONNX models: expose and replace the spikes of layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.core.errors import DataError
 from snn_deploy.graph.shapes import Shape
-from snn_deploy.simulate.onnx.bounds import check_operators, check_sizes
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, at_step
-from snn_deploy.simulate.onnx.part import part_of, scan_body, tensors
+from snn_deploy.simulate.onnx.part import keep_part, scan_body, tensors
 
-MAX_FILE_BYTES = 2**31
 FORCED = ".forced"
 SEQ = "_seq"
 _INDEX = "surgery/step"
 
 
-def load_model(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file; what our files do not hold is refused (:mod:`.onnx_bounds`).
-
-    Raises:
-        DataError: missing, too large, damaged, or refused.
-    """
-    if not path.is_file():
-        raise DataError(f"There is no ONNX file at '{path}'.")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise DataError(f"'{path}' is larger than {MAX_FILE_BYTES} bytes.")
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-        check_operators(model, str(path))
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
-        text = str(error).strip().partition("\n")[0]
-        raise DataError(f"'{path}' is not a sound ONNX file: {text}") from None
-    check_sizes(model, str(path))
-    return model
-
-
-def opened(
+def open_up(
     model: onnx.ModelProto, info: OnnxInfo, *, record: Sequence[Value], forced: Sequence[Value]
-) -> onnx.ModelProto:
-    """A copy of ``model`` with what the nodes ``record`` compute as further outputs, and the nodes ``forced``
-    replaced by inputs: spiking layers, or any nodes of the graph that the model was made from.
+) -> None:
+    """Make what the nodes ``record`` of ``model`` compute further outputs, and replace the nodes ``forced``
+    by inputs: spiking layers, or any nodes of the graph that the model was made from.
 
     New outputs have the nodes' names (a sequence model's: ``NAME_seq``), new inputs end in ``.forced``.
 
@@ -55,12 +30,10 @@ def opened(
         DataError: the model does not have the tensors its metadata name.
     """
     _check_nodes(model, info, [value.name for value in (*info.layers, *record, *forced)])
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return _open(copy, info, record, forced)
+    _open(model, info, record, forced)
 
 
-def opened_part(
+def open_part(
     model: onnx.ModelProto,
     info: OnnxInfo,
     *,
@@ -68,39 +41,36 @@ def opened_part(
     forced: Collection[str],
     shape: Callable[[str], Shape],
     output: bool,
-) -> onnx.ModelProto:
-    """As :func:`opened`, without all that the nodes ``record`` do not need when the nodes ``forced`` are
+) -> None:
+    """As :func:`open_up`, without all that the nodes ``record`` do not need when the nodes ``forced`` are
     replaced; ``output``: with the network's. Only those of ``forced`` that are read become inputs, of the
     ``shape`` that is given for them."""
     _check_nodes(model, info, [*(layer.name for layer in info.layers), *record, *forced])
-    part = part_of(model, info, list(record), list(forced), output=output)
-    scan = _scan(part)
-    read = {name for node in (part.graph if scan is None else scan_body(scan)).node for name in node.input}
+    keep_part(model, info, list(record), list(forced), output=output)
+    scan = _scan(model)
+    read = {name for node in (model.graph if scan is None else scan_body(scan)).node for name in node.input}
     met = [name for name in forced if not read.isdisjoint(tensors(info, [name]))]
     recorded = [Value(name=name, shape=found) for name, found in record.items()]
-    return _open(part, info, recorded, [Value(name=name, shape=shape(name)) for name in met])
+    _open(model, info, recorded, [Value(name=name, shape=shape(name)) for name in met])
 
 
-def _open(
-    copy: onnx.ModelProto, info: OnnxInfo, record: Sequence[Value], forced: Sequence[Value]
-) -> onnx.ModelProto:
-    scan = _scan(copy)
-    body = copy.graph if scan is None else scan_body(scan)
+def _open(model: onnx.ModelProto, info: OnnxInfo, record: Sequence[Value], forced: Sequence[Value]) -> None:
+    scan = _scan(model)
+    body = model.graph if scan is None else scan_body(scan)
     if info.kind == "unrolled":
-        _open_unrolled(copy.graph, int(info.timesteps or 0), forced, record)
-        return copy
+        _open_unrolled(model.graph, int(info.timesteps or 0), forced, record)
+        return
     _replace_inputs(body, {layer.name: layer.name + FORCED for layer in forced})
     body.input.extend(_like(layer, layer.name + FORCED) for layer in forced)
     body.output.extend(_like(layer, layer.name) for layer in record)
     if scan is not None:
         scan.input.extend(layer.name + FORCED for layer in forced)
-        copy.graph.input.extend(_like(layer, layer.name + FORCED, "time") for layer in forced)
+        model.graph.input.extend(_like(layer, layer.name + FORCED, "time") for layer in forced)
         for attribute in scan.attribute:
             if attribute.name == "num_scan_inputs":
                 attribute.i += len(forced)
         scan.output.extend(layer.name + SEQ for layer in record)
-        copy.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in record)
-    return copy
+        model.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in record)
 
 
 def _scan(model: onnx.ModelProto) -> onnx.NodeProto | None:

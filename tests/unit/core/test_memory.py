@@ -58,3 +58,29 @@ def test_a_limited_address_space_counts():
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     assert 0 < int(done.stdout) < limit
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
+def test_freed_memory_goes_back_to_the_system():
+    code = """
+import platform
+from pathlib import Path
+from snn_deploy.core.memory import return_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+blocks = [bytearray(b"x" * 60_000) for _ in range(2000)]  # below the size that malloc maps on its own
+last = bytearray(b"x" * 60_000)
+del blocks[:]
+before = resident()
+return_freed_memory()
+after = resident()
+return_freed_memory()
+print(platform.libc_ver()[0], before - after)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    library, *freed = done.stdout.split()
+    if library != "glibc":
+        pytest.skip("only glibc can be asked to")
+    assert int(freed[0]) * 4096 > 50_000_000

@@ -24,7 +24,7 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.onnx import surgery as onnx_surgery
+from snn_deploy.simulate.onnx import model_file
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
@@ -276,6 +276,30 @@ def test_truncated_and_flipped_bytes_never_give_another_error(net, cut, flips, t
 def test_missing_and_oversized_files(folder, monkeypatch):
     with pytest.raises(DataError, match="There is no ONNX file"):
         OnnxRuntime(folder / "none.onnx")
-    monkeypatch.setattr(onnx_surgery, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(model_file, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match="larger than 10 bytes"):
         OnnxRuntime(folder / "model.step.onnx")
+
+
+def test_a_file_that_was_changed_after_it_had_been_opened_is_refused(folder):
+    path = folder / "model.step.onnx"
+    model = OnnxRuntime(path)
+    path.write_bytes((folder / "model.scan.onnx").read_bytes())
+    with pytest.raises(DataError, match="was changed after it had been opened"):
+        model.run(spikes_in(2, 1), record=True)
+    path.unlink()
+    with pytest.raises(DataError, match="There is no ONNX file"):
+        model.constants("anything")
+
+
+def test_what_is_opened_up_for_one_run_leaves_later_runs_as_they_were(folder):
+    x = spikes_in(3, 2)
+    model = OnnxRuntime(folder / "model.scan.onnx")
+    before = model.run(x, record=True)
+    name = model.layers[-1]
+    zeros = torch.zeros_like(before.records[name])
+    forced = model.run(x, forced={name: zeros})
+    alone = model.run_nodes(x, before.records, {name: tuple(zeros.shape[2:])}, "output")
+    assert not torch.equal(forced.output, before.output)
+    assert torch.equal(alone[name], before.records[name])
+    assert torch.equal(model.run(x, record=True).output, before.output)

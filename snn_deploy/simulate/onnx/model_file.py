@@ -1,0 +1,66 @@
+"""ONNX files that nobody vouches for: checked once, and read again whenever their model is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from snn_deploy.core.errors import DataError
+from snn_deploy.simulate.onnx.bounds import check_operators, check_sizes
+
+MAX_FILE_BYTES = 2**31
+
+
+class ModelFile:
+    """A file whose content does not stay in memory, since weights are large.
+
+    Raises:
+        DataError: it is missing, too large, damaged, or holds what our files do not hold
+            (:mod:`snn_deploy.simulate.onnx.bounds`).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sha256 = ""
+
+    def checked(self) -> onnx.ModelProto:
+        """The model, checked; what is read later must be the same."""
+        content = self._read()
+        self._sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            model = onnx.load_model_from_string(content)
+            del content
+            check_operators(model, str(self.path))
+            onnx.checker.check_model(model)
+        except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+            text = str(error).strip().partition("\n")[0]
+            raise DataError(f"'{self.path}' is not a sound ONNX file: {text}") from None
+        check_sizes(model, str(self.path))
+        return model
+
+    def content(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            DataError: it has gone, or is another one than was checked.
+        """
+        content = self._read()
+        if hashlib.sha256(content).hexdigest() != self._sha256:
+            raise DataError(
+                f"'{self.path}' was changed after it had been opened.", hint="Open it again, and let it be."
+            )
+        return content
+
+    def model(self) -> onnx.ModelProto:
+        """The model, read anew; it may be changed. Raises as :meth:`content`."""
+        return onnx.load_model_from_string(self.content())
+
+    def _read(self) -> bytes:
+        if not self.path.is_file():
+            raise DataError(f"There is no ONNX file at '{self.path}'.")
+        if self.path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError(f"'{self.path}' is larger than {MAX_FILE_BYTES} bytes.")
+        return self.path.read_bytes()
