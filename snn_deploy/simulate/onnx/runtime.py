@@ -40,9 +40,9 @@ _ERRORS_ONLY = 3
 Key = tuple[str, ...]
 WHOLE: Key = (FORCED,)
 """The file as it is, nothing recorded, nothing replaced."""
-ALONE = "/alone"
-LARGE_PART = 2**26
-"""Bytes; larger models of single nodes are opened anew for every run, since each holds its weights twice."""
+LARGE = 2**26
+"""Bytes; larger models that were opened up are not kept between runs: each holds its weights twice. Our
+choice."""
 
 
 class OnnxRuntime:
@@ -125,7 +125,7 @@ class OnnxRuntime:
             )
             return model.SerializeToString()
 
-        outputs = self._run((*shapes, FORCED, *forced, ALONE), part, x, forced)
+        outputs = self._run((*shapes, FORCED, *forced, "/alone"), part, x, forced)
         own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
         return {name: outputs[own[name]] for name in shapes}
 
@@ -217,7 +217,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         content = build()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        if key[-1] != ALONE or len(content) <= LARGE_PART:
+        if key == WHOLE or len(content) <= LARGE:
             self._sessions[key] = session
         return session
 
