@@ -185,7 +185,8 @@ def parameter_arrays(node: nir.NIRNode) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _ones(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return (array != 0).astype(np.float32)
+    ones: npt.NDArray[np.float32] = (array != 0).astype(np.float32)
+    return ones
 
 
 def _grid(array: npt.NDArray[np.float32]) -> float:

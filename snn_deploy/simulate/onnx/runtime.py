@@ -123,7 +123,7 @@ class OnnxRuntime:
                 shape=lambda name: tuple(forced[name].shape[2:]),
                 output=output in shapes,
             )
-            return model.SerializeToString()
+            return bytes(model.SerializeToString())
 
         outputs = self._run((*shapes, FORCED, *forced, "/alone"), part, x, forced)
         own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
@@ -138,7 +138,7 @@ class OnnxRuntime:
             return self._file.content()
         model = self._file.model()
         open_up(model, self.info, record=record, forced=forced)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
     def _over_time(self, name: str) -> str:
         """What the outputs of a layer that is recorded are called."""
