@@ -1,3 +1,3 @@
 """The version of the package, as the wheel is named and as bundles, reports and ONNX files record it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

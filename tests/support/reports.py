@@ -162,7 +162,7 @@ def bundle_report(**changes) -> ReportData:
                 "Semantics": "forward Euler, fires at >=, reset to zero",
             },
             packages={"torch": "2.13.0", "spikingjelly": "2.0.0", "nir": "1.0.8", "onnxruntime": "1.31.1"},
-            tool_version="0.1.0",
+            tool_version="0.2.0",
             created="2026-11-21T10:00:00+00:00",
         ),
         "accuracies": (
