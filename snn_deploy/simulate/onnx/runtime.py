@@ -6,6 +6,7 @@ same operators; to force, the operators behind a layer read a new input instead 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,11 +216,15 @@ class OnnxRuntime:
         options.enable_cpu_mem_arena = key == WHOLE  # an arena keeps the recordings of a run
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = build()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        content, providers = build(), ["CPUExecutionProvider"]
         if key == WHOLE or len(content) <= LARGE:
-            self._sessions[key] = session
-        return session
+            self._sessions[key] = onnxruntime.InferenceSession(content, options, providers=providers)
+            return self._sessions[key]
+        with tempfile.TemporaryDirectory() as folder:  # a session keeps the bytes that it is given
+            path = Path(folder) / "model.onnx"
+            path.write_bytes(content)
+            del content
+            return onnxruntime.InferenceSession(path, options, providers=providers)
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.base import Executable
-from snn_deploy.simulate.onnx import model_file
+from snn_deploy.simulate.onnx import model_file, runtime
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
 
@@ -303,3 +303,16 @@ def test_what_is_opened_up_for_one_run_leaves_later_runs_as_they_were(folder):
     assert not torch.equal(forced.output, before.output)
     assert torch.equal(alone[name], before.records[name])
     assert torch.equal(model.run(x, record=True).output, before.output)
+
+
+@pytest.mark.parametrize("kind", ["step", "scan"])
+def test_large_models_that_are_opened_up_compute_the_same(folder, monkeypatch, kind):
+    x = spikes_in(3, 2)
+    path = folder / f"model.{kind}.onnx"
+    kept = OnnxRuntime(path).run(x, record=True)
+    monkeypatch.setattr(runtime, "LARGE", 10)
+    large = OnnxRuntime(path)
+    for _ in range(2):
+        found = large.run(x, record=True)
+        assert torch.equal(found.output, kept.output)
+        assert all(torch.equal(found.records[name], y) for name, y in kept.records.items())
