@@ -50,7 +50,10 @@ def test_simulator_equals_lava_in_every_spike(path: Path, tmp_path: Path) -> Non
 
 @pytest.mark.lava
 @pytest.mark.skipif(lava_environment() is None, reason="needs the Lava environment")
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[] if p.stem.endswith("-0") else pytest.mark.slow) for p in FILES],
+)
 def test_lava_still_computes_the_recorded_spikes(path: Path, tmp_path: Path) -> None:
     file, x, expected = _load(path, tmp_path)
     _assert_equal(Lava(file).run(x, record=True), expected)

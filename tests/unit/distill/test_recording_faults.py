@@ -48,6 +48,7 @@ def train(folder: Path, recordings: Path) -> list[tuple[int, str, str]]:
     return finish(start(command, 2, folder))
 
 
+@pytest.mark.slow
 def test_a_damaged_recording_is_named_by_both_and_training_starts_once_it_is_back(
     tmp_path: Path, recordings: Path
 ) -> None:

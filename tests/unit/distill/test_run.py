@@ -300,6 +300,7 @@ train()
 """
 
 
+@pytest.mark.slow
 def test_three_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """The operating system kills the process, while it trains the teacher or the student."""
     settings = ("train.epochs=12", "teacher.train.epochs=12")

@@ -83,7 +83,10 @@ def test_the_file_fires_like_the_student_given_the_same_input(name: str, tmp_pat
 
 @pytest.mark.lava
 @pytest.mark.skipif(lava_environment() is None, reason="needs the Lava environment")
-@pytest.mark.parametrize("name", list(DEPLOYED)[:3])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if i == 0 else pytest.mark.slow) for i, n in enumerate(list(DEPLOYED)[:3])],
+)
 def test_lava_fires_like_our_simulator(name: str, tmp_path: Path) -> None:
     _write(tmp_path, _graph(name))
     x = _spikes(3, seed=2)
@@ -131,6 +134,7 @@ def test_scales_per_channel_err_less_and_run_in_simulation_only(tmp_path: Path) 
     assert np.mean(errors["channel"]) < 0.8 * np.mean(errors["layer"])
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 @pytest.mark.skipif(lava_environment() is None, reason="needs the Lava environment")
 def test_lava_runs_thresholds_per_channel(tmp_path: Path) -> None:

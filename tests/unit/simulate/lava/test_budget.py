@@ -105,6 +105,7 @@ def test_what_is_finished_when_time_ends_is_kept(worker) -> None:
     assert torch.equal(lava.run(x[:, done], record=True).output, Loihi(net).run(x[:, done]).output)
 
 
+@pytest.mark.slow
 def test_no_chunk_is_started_that_would_not_be_finished(worker) -> None:
     worker("time.sleep(2.0 * len(x))")
     net = _deep()
@@ -143,6 +144,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return net, tmp_path / "model.net"
 
 
+@pytest.mark.slow
 def test_the_part_holds_the_finished_samples(worker, file) -> None:
     worker("time.sleep(1.0 if len(x) == 1 else 600)")
     net, path = file
@@ -180,6 +182,7 @@ def test_a_wrong_layer_is_seen_by_itself(worker, file) -> None:
     assert not any(torch.equal(found[name], expected[name]) for name in net.names)
 
 
+@pytest.mark.slow
 def test_layers_that_do_not_fit_are_named(worker, file) -> None:
     net, path = file
     shape = net.populations[1].shape
