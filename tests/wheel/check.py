@@ -144,8 +144,12 @@ def export(product: Environment) -> tuple[Path, str]:
 def kits(bundle: Path) -> dict[str, list[str]]:
     """Commands of each format that the bundle's README gives."""
     readme = (bundle / "README.md").read_text()
-    sections = re.findall(r"^## (\w+)\n(.*?)^```sh\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    return {name: commands.splitlines() for name, _, commands in sections}
+    found = {}
+    for section in re.split(r"^## ", readme, flags=re.MULTILINE)[1:]:
+        name, _, text = section.partition("\n")
+        if commands := re.search(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            found[name] = commands[1].splitlines()
+    return found
 
 
 def use_kit(place: Environment, bundle: Path, commands: list[str]) -> str:
