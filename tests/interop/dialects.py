@@ -5,7 +5,8 @@
     python -m interop.dialects        in tests/, from `make interop`
 
 Every peer's ``export.py`` writes ``NAME.nir`` and ``NAME.npz`` (``x [T, B, ...]``, outputs ``wanted``),
-and ``cases.json``: per case how the file is to be read; where there is ``NAME.trace.npz`` it must prove that.
+and ``cases.json``: per case how the file is to be read; where there is ``NAME.trace.npz`` it must prove that,
+and refuse every reading of another framework, or without what the case states, that gives other outputs.
 Frameworks that are installed beside us are in tests/parity/test_dialects_*.py. Exit 1 when an output differs.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 
 from interop import environments
-from snn_deploy.core.errors import SnnDeployError
+from snn_deploy.core.errors import ParityError, SnnDeployError
 from snn_deploy.graph.readers.reading import read_plan
 from snn_deploy.graph.timing import Reading
 from snn_deploy.simulate.reference import Reference
@@ -29,6 +30,8 @@ from snn_deploy.tasks.reading import read_proven
 
 PEERS = ("sinabs", "rockpool", "spyx")
 LEAST = 4_800
+OTHERS = (None, "snntorch", "norse", "spikingjelly", "sinabs", "rockpool", "spyx")
+"""Whose meaning a file is given wrongly; None: that of NIR alone."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Row:
     outputs: int
     differing: int | None
     reason: str = ""
+    caught: int = 0
 
     @property
     def wrong(self) -> bool:
@@ -64,24 +68,56 @@ def _row(peer: str, folder: Path, case: dict) -> Row:
     except SnnDeployError as error:
         return Row(peer, name, wanted.numel(), None, str(error))
     trace = folder / f"{name}.trace.npz"
+    caught = 0
     if trace.exists():
         try:
             read_proven(folder / f"{name}.nir", Reading(writer=peer, trace=trace, **case["reading"]))
         except SnnDeployError as error:
             return Row(peer, name, wanted.numel(), None, str(error))
+        for other in OTHERS:
+            if (other != peer or case["reading"]) and _misread(
+                folder / f"{name}.nir", other, x, wanted, graded=case["graded"]
+            ):
+                if not _refused(folder / f"{name}.nir", Reading(writer=other, trace=trace)):
+                    return Row(peer, name, wanted.numel(), None, f"the trace lets pass what {other} means")
+                caught += 1
+        if not caught:
+            return Row(peer, name, wanted.numel(), None, "no other reading gives other outputs")
     found = Reference(plan).run(x).output
     if found.shape != wanted.shape:
         return Row(peer, name, wanted.numel(), None, f"shapes {found.shape} and {wanted.shape}")
     same = torch.isclose(found, wanted, rtol=1e-5, atol=1e-6) if case["graded"] else found == wanted
     busy = 0.005 < float((wanted != 0).float().mean()) <= (1.0 if case["graded"] else 0.99)
-    return Row(peer, name, wanted.numel(), int((~same).sum()), "" if busy else "silent or always firing")
+    differing = int((~same).sum())
+    return Row(peer, name, wanted.numel(), differing, "" if busy else "silent or always firing", caught)
+
+
+def _misread(path: Path, writer: str | None, x: torch.Tensor, wanted: torch.Tensor, *, graded: bool) -> bool:
+    """Whether the file opens as one of ``writer`` and then gives other outputs than it should."""
+    try:
+        plan, _ = read_plan(path, Reading(writer=writer))
+        found = Reference(plan).run(x).output
+    except SnnDeployError:
+        return False
+    return found.shape == wanted.shape and not torch.allclose(
+        found, wanted, rtol=1e-3 if graded else 0, atol=0
+    )
+
+
+def _refused(path: Path, reading: Reading) -> bool:
+    try:
+        read_proven(path, reading)
+    except ParityError:
+        return True
+    return False
 
 
 def main() -> int:
     """See the module's text."""
     found = [row for peer in PEERS for row in rows(peer, environments.ROOT / "dialects" / peer)]
     for row in found:
-        print(f"{row.writer:10} {row.name:32} {row.differing} of {row.outputs} {row.reason}")
+        wrong = f", {row.caught} wrong readings caught" if row.caught else ""
+        print(f"{row.writer:10} {row.name:32} {row.differing} of {row.outputs}{wrong} {row.reason}")
     return int(any(row.wrong or row.reason for row in found))
 
 

@@ -47,6 +47,18 @@ def lif(norm_input, **how):
     )  # fmt: skip
 
 
+def folded(y):
+    """``[B T, ...]`` as ``[T, B, ...]``."""
+    return y.unflatten(0, (BATCH, STEPS)).transpose(0, 1)
+
+
+def keeping(seen, label):
+    def keep(_module, _x, y):
+        seen[label] = folded(y)
+
+    return keep
+
+
 def networks():
     """(name, module, how to read it, whether its outputs are no spikes, shape of a frame)."""
     for spikes in ("many", "one"):
@@ -87,9 +99,14 @@ def main(folder):
         for module in net.modules():
             if hasattr(module, "reset_states"):
                 module.reset_states()
-        wanted = net(flat).unflatten(0, (BATCH, STEPS)).transpose(0, 1)
+        seen = {"x": x}
+        for label, module in net.named_children():
+            if hasattr(module, "reset_states"):
+                module.register_forward_hook(keeping(seen, label))
+        wanted = folded(net(flat))
         nir.write(folder / f"{name}.nir", graph)
         np.savez(folder / f"{name}.npz", x=x.numpy(), wanted=wanted.numpy())
+        np.savez(folder / f"{name}.trace.npz", **{key: value.numpy() for key, value in seen.items()})
         cases.append({"name": name, "reading": reading, "graded": graded})
     (folder / "cases.json").write_text(json.dumps(cases))
 
