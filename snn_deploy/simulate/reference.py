@@ -26,6 +26,7 @@ from snn_deploy.graph.plan import loop_groups, make_plan, observed_layers
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan, Trace
+from snn_deploy.simulate.base import require_shape
 from snn_deploy.simulate.layers import DelayLayer, Stateless, stateless
 from snn_deploy.simulate.neurons import DelayState, NeuronLayer, NeuronState, PreviousOutput
 from snn_deploy.simulate.single_nodes import node_outputs
@@ -261,10 +262,7 @@ class Reference:
 
     def _checked(self, what: str, name: str, y: torch.Tensor, *leading: int) -> torch.Tensor:
         shape = self.plan.shapes[name]
-        expected = f"[{', '.join(map(str, leading or ('T', 'B')))}, {', '.join(map(str, shape))}]"
-        fits = y.ndim == len(shape) + 2 and y.shape[2:] == shape and y.shape[0] > 0 and y.shape[1] > 0
-        if not fits or (leading and y.shape[:2] != leading):
-            raise DataError(f"The shape of {what} is {list(y.shape)}; node '{name}' needs {expected}.")
+        require_shape(what, y, shape, leading, f"node '{name}'")
         return y.to(self._device, self._dtype)
 
     def _checked_forced(

@@ -6,6 +6,8 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
+import weakref
 from pathlib import Path
 
 from snn_deploy.core.errors import MissingOptionalError, ParityError
@@ -13,6 +15,9 @@ from snn_deploy.core.errors import MissingOptionalError, ParityError
 FLAGS = ("-std=c99", "-pedantic", "-O2", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE_SECONDS = 600
+RUN_SECONDS = 600
+TEMPORARY = "snn-deploy-c-"
+"""How temporary folders of programs begin."""
 
 
 class CError(ParityError):
@@ -61,3 +66,27 @@ def build(sources: list[Path], include: Path, program: Path, extra: tuple[str, .
     if done.returncode:
         said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:12])
         raise CError(f"The C code does not compile ({' '.join(command[:1])}):\n{said}")
+
+
+def build_for(owner: object, sources: list[Path], include: Path, extra: tuple[str, ...] = ()) -> Path:
+    """Compile ``sources`` into a program that is removed with its ``owner``. Raises as :func:`build`."""
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    program = folder / "program"
+    build(sources, include, program, extra)
+    return program
+
+
+def run_to_its_end(program: Path, *arguments: str) -> None:
+    """Run ``program``, whose answer lies in files.
+
+    Raises:
+        CError: it fails, or takes longer than :data:`RUN_SECONDS`.
+    """
+    try:
+        done = finished([str(program), *arguments], RUN_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CError(f"The C program did not finish within {RUN_SECONDS} s.") from None
+    if done.returncode:
+        said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:20])
+        raise CError(f"The C program failed (exit status {done.returncode}).\n{said}")

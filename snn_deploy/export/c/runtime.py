@@ -7,23 +7,21 @@ is data, not a program to run unasked.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import tempfile
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
-from snn_deploy.export.c.compiler import CError, build, finished
+from snn_deploy.export.c.compiler import TEMPORARY, CError, build_for, run_to_its_end
 from snn_deploy.export.c.parts import Program
 from snn_deploy.export.c.program import program
 from snn_deploy.export.c.source import header, source
+from snn_deploy.export.c.written import read_sources, require_as_written
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import LavaNet
 from snn_deploy.graph.lava.spans import join, spiking_layers, split
@@ -33,7 +31,6 @@ from snn_deploy.simulate.loihi import input_units
 NET, HEADER, SOURCE = "model.net", "model.h", "model.c"
 PROBE = Path(__file__).parent / "probe.c"
 CHUNK_BYTES = 1 << 26
-RUN_SECONDS = 600
 _LOOP = re.compile(r"^#define MODEL_(\w+)_EVENTS ([01])$", re.MULTILINE)
 
 Bytes = npt.NDArray[np.uint8]
@@ -57,10 +54,8 @@ class CProgram:
         folder = path.parent
         self.net = read_net(path)
         self._program = as_written(folder, self.net)
-        built = Path(tempfile.mkdtemp(prefix="snn-deploy-c-"))
-        weakref.finalize(self, shutil.rmtree, built, ignore_errors=True)
-        self._probe = built / "probe"
-        build([PROBE, folder / SOURCE], folder, self._probe, ("-DMODEL_HOOK=probe_hook", *extra))
+        hook = "-DMODEL_HOOK=probe_hook"
+        self._probe = build_for(self, [PROBE, folder / SOURCE], folder, (hook, *extra))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -109,7 +104,7 @@ class CProgram:
         """Outputs ``[B, T, K]`` and all spikes ``[B, T, neurons]`` in the program's order."""
         steps, batch = units.shape[:2]
         outputs, neurons = self._program.layers[-1].count, self._neurons
-        with tempfile.TemporaryDirectory(prefix="snn-deploy-c-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True) as name:
             folder = Path(name)
             frames = units.flatten(2).swapaxes(0, 1).numpy().astype(np.int32)
             frames.tofile(folder / "frames")
@@ -117,7 +112,8 @@ class CProgram:
             if given:
                 forced = str(folder / "forced")
                 self._forced(given, steps, batch, Path(forced))
-            self._work([str(folder / "frames"), forced, str(folder / "out"), str(batch), str(steps)])
+            files = (str(folder / "frames"), forced, str(folder / "out"))
+            run_to_its_end(self._probe, *files, str(batch), str(steps))
             row = np.dtype([("output", "<i4", outputs), ("spikes", "u1", neurons), ("left", "u1")])
             found = np.fromfile(folder / "out", row)
         if found.size != batch * steps:
@@ -141,15 +137,6 @@ class CProgram:
         with file.open("wb") as stream:
             np.concatenate(masks, 2).astype(np.uint8).tofile(stream)
             np.concatenate(values, 2).astype(np.uint8).tofile(stream)
-
-    def _work(self, arguments: Sequence[str]) -> None:
-        try:
-            done = finished([str(self._probe), *arguments], RUN_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise CError(f"The C program did not finish within {RUN_SECONDS} s.") from None
-        if done.returncode:
-            said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:20])
-            raise CError(f"The C program failed (exit status {done.returncode}).\n{said}")
 
     def _populations(self, every: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spikes of each population ``[T, B, *shape]`` from those of all in the program's order."""
@@ -195,19 +182,11 @@ def in_range(net: LavaNet, units: torch.Tensor) -> torch.Tensor:
 
 def as_written(folder: Path, net: LavaNet) -> Program:
     """The program that the files of ``folder`` hold, after checking that they hold nothing else."""
-    texts = {}
-    for name in (HEADER, SOURCE):
-        try:
-            texts[name] = (folder / name).read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"'{folder / name}' cannot be read: {error}") from None
+    texts = read_sources(folder, (HEADER, SOURCE))
     loops = {name.lower(): value == "1" for name, value in _LOOP.findall(texts[HEADER])}
     made = program(net, loops=loops)
-    if texts != {HEADER: header(made), SOURCE: source(made)}:
-        raise UnsupportedError(
-            f"'{folder / SOURCE}' is not what this version of snn-deploy writes of '{NET}'.",
-            hint="Code from elsewhere is not compiled unasked: run run_c.sh yourself, or export again.",
-        )
+    due = {HEADER: header(made), SOURCE: source(made)}
+    require_as_written(folder, texts, due, network=NET, kit="run_c.sh")
     return made
 
 

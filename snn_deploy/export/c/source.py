@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from snn_deploy.core.version import __version__
 from snn_deploy.export.c.parts import CLayer, Program
-from snn_deploy.export.c.words import comment, size
+from snn_deploy.export.c.words import comment, rendered, size
 from snn_deploy.graph.lava.net import Conv
 from snn_deploy.simulate.cuba import UNIT
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("snn_deploy.export.c"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - the text is C, and names enter it through `comment` and identifiers
-)
 
 
 def header(program: Program) -> str:
@@ -36,7 +24,9 @@ def source(program: Program) -> str:
 def _render(template: str, program: Program) -> str:
     layers, net = program.layers, program.net
     sums = {name: [layer.count for layer in layers if layer.sum_name == name] for name in ("narrow", "wide")}
-    text = _TEMPLATES.get_template(template).render(
+    return rendered(
+        "snn_deploy.export.c",
+        template,
         title=f"Spiking network, {size(net.input_shape)} -> {size(layers[-1].shape)}",
         version=__version__,
         program=program,
@@ -62,7 +52,6 @@ def _render(template: str, program: Program) -> str:
         reads_spikes=program.binary or any(layer.sees_spikes and layer.weights for layer in layers),
         reads_values=not program.binary and layers[0].weights is not None,
     )
-    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 class _Described:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from snn_deploy.core.errors import DataError
-from snn_deploy.export.c.compiler import CError, build
+from snn_deploy.export.c.compiler import CError, build_for
 from snn_deploy.export.c.runtime import SOURCE, as_written, in_range
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.simulate.loihi import input_units
@@ -36,11 +34,9 @@ class CStepper:
     def __init__(self, path: Path) -> None:
         self._net = read_net(path)
         self._program = as_written(path.parent, self._net)
-        built = Path(tempfile.mkdtemp(prefix="snn-deploy-c-"))
-        weakref.finalize(self, shutil.rmtree, built, ignore_errors=True)
-        build([STREAM, path.parent / SOURCE], path.parent, built / "stream")
+        program = build_for(self, [STREAM, path.parent / SOURCE], path.parent)
         self._process = subprocess.Popen(
-            [str(built / "stream")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         weakref.finalize(self, _end, self._process)
         self._kind = np.dtype(np.uint8 if self._program.binary else np.int32)

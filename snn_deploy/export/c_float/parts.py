@@ -151,6 +151,7 @@ def numbers(values: npt.NDArray[Any]) -> Table:
     return Table("float", lines([number(v) for v in flat]), flat.size, FLOAT_BYTES * flat.size)
 
 
-def inside(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """An array of the hub, flattened in the program's order."""
-    return np.moveaxis(values, 0, -1).reshape(-1) if values.ndim > 1 else values.reshape(-1)
+def inside(values: npt.NDArray[Any], lead: int = 0) -> npt.NDArray[Any]:
+    """An array of the hub, flattened in the program's order behind its first ``lead`` axes."""
+    moved = np.moveaxis(values, lead, -1) if values.ndim > lead else values
+    return moved.reshape(*values.shape[:lead], -1)

@@ -6,32 +6,32 @@ else is data, not a program to run unasked.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
-import weakref
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_deploy.core.errors import DataError, UnsupportedError
+from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
-from snn_deploy.export.c.compiler import CError, build, finished
-from snn_deploy.export.c_float.parts import FloatProgram, Shape
+from snn_deploy.export.c.compiler import TEMPORARY, CError, build_for, run_to_its_end
+from snn_deploy.export.c.written import read_sources, require_as_written
+from snn_deploy.export.c_float.parts import FloatProgram, Shape, inside
 from snn_deploy.export.c_float.program import program
 from snn_deploy.export.c_float.source import header, source
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.types import SPIKING_NODES, Plan, Trace, given_spikes
+from snn_deploy.simulate.base import as_frames
 
 GRAPH, HEADER, SOURCE = "model_float.nir", "model_float.h", "model_float.c"
 PROBE = Path(__file__).parent / "probe_float.c"
 CHUNK_BYTES = 1 << 27
-RUN_SECONDS = 600
 RECORDED, GIVEN = 1, 2
+_checked = partial(as_frames, who="the program")
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,15 +54,8 @@ class FloatCProgram:
     def __init__(self, path: Path, *, extra: tuple[str, ...] = ()) -> None:
         self._plan = make_plan(read_nir(path))
         self._program = as_written(path.parent, self._plan)
-        built = Path(tempfile.mkdtemp(prefix="snn-deploy-c-"))
-        weakref.finalize(self, shutil.rmtree, built, ignore_errors=True)
-        self._probe = built / "probe"
-        build(
-            [PROBE, path.parent / SOURCE],
-            path.parent,
-            self._probe,
-            ("-DMODEL_FLOAT_HOOK=probe_hook", *extra),
-        )
+        hook = "-DMODEL_FLOAT_HOOK=probe_hook"
+        self._probe = build_for(self, [PROBE, path.parent / SOURCE], path.parent, (hook, *extra))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -115,7 +108,7 @@ class FloatCProgram:
         nodes = [node.title for node in self._program.nodes[:-1]]
         roles = np.array([RECORDED * (n in record) + GIVEN * (n in given) for n in nodes], np.uint8)
         fixed = {
-            name: _inside(_checked(f"forced '{name}'", given[name], plan.shapes[name], steps, batch))
+            name: inside(_checked(f"forced '{name}'", given[name], plan.shapes[name], steps, batch), lead=2)
             for name in nodes
             if name in given
         }
@@ -148,27 +141,18 @@ class FloatCProgram:
         """Outputs and the values of the recorded nodes, ``[B, T, elements]``."""
         steps, batch = frames.shape[:2]
         row = self._values(recorded, {}) - self._program.inputs
-        with tempfile.TemporaryDirectory(prefix="snn-deploy-c-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True) as name:
             folder = Path(name)
             frames.reshape(steps, batch, -1).swapaxes(0, 1).tofile(folder / "frames")
             roles.tofile(folder / "roles")
             values = np.concatenate(given, 2).swapaxes(0, 1) if given else np.empty(0, np.float32)
             values.tofile(folder / "given")
             files = [str(folder / file) for file in ("frames", "roles", "given", "out")]
-            self._work([*files, str(batch), str(steps)])
+            run_to_its_end(self._probe, *files, str(batch), str(steps))
             found = np.fromfile(folder / "out", np.float32)
         if found.size != batch * steps * row:
             raise CError(f"The C program returned {found.size} numbers; due were {batch * steps * row}.")
         return found.reshape(batch, steps, row)
-
-    def _work(self, arguments: list[str]) -> None:
-        try:
-            done = finished([str(self._probe), *arguments], RUN_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise CError(f"The C program did not finish within {RUN_SECONDS} s.") from None
-        if done.returncode:
-            said = "\n".join(f"  | {line}" for line in done.stderr.splitlines()[:20])
-            raise CError(f"The C program failed (exit status {done.returncode}).\n{said}")
 
 
 def as_written(folder: Path, plan: Plan) -> FloatProgram:
@@ -179,31 +163,9 @@ def as_written(folder: Path, plan: Plan) -> FloatProgram:
         UnsupportedError: it is not what this version writes of ``plan``.
     """
     made = program(plan)
-    for name, due in ((HEADER, header(made)), (SOURCE, source(made))):
-        try:
-            text = (folder / name).read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"'{folder / name}' cannot be read: {error}") from None
-        if text != due:
-            raise UnsupportedError(
-                f"'{folder / name}' is not what this version of snn-deploy writes of '{GRAPH}'.",
-                hint="Code from elsewhere is not compiled unasked: run run_c_float.sh, or export again.",
-            )
+    due = {HEADER: header(made), SOURCE: source(made)}
+    require_as_written(folder, read_sources(folder, due), due, network=GRAPH, kit="run_c_float.sh")
     return made
-
-
-def _checked(what: str, x: torch.Tensor, shape: Shape, *leading: int) -> Floats:
-    expected = f"[{', '.join(map(str, leading or ('T', 'B')))}, {', '.join(map(str, shape))}]"
-    fits = x.ndim == len(shape) + 2 and x.shape[2:] == shape and x.shape[0] > 0 and x.shape[1] > 0
-    if not fits or (leading and x.shape[:2] != leading):
-        raise DataError(f"The shape of {what} is {list(x.shape)}; the program needs {expected}.")
-    return np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
-
-
-def _inside(values: Floats) -> Floats:
-    """``[T, B, *shape]`` of the hub as ``[T, B, elements]`` in the program's order."""
-    moved = np.moveaxis(values, 2, -1) if values.ndim > 3 else values
-    return moved.reshape(*values.shape[:2], -1)
 
 
 def _outside(values: Floats, shape: Shape) -> torch.Tensor:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import re
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from snn_deploy.core.version import __version__
-from snn_deploy.export.c.words import comment, size
+from snn_deploy.export.c.words import comment, rendered, size
 from snn_deploy.export.c_float.parts import FloatProgram
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("snn_deploy.export.c_float"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - the text is C, and names enter it through `comment` and identifiers
-)
 _SEVERAL = {"whole_below": "reaches", "whole_below_strictly": "exceeds"}
 _READ = re.compile(r"from_(\w+)\[")
 
@@ -38,7 +28,9 @@ def _render(template: str, program: FloatProgram) -> str:
     reads = {
         node.name: [(m[1], place[m[1]]) for term in node.terms if (m := _READ.match(term))] for node in nodes
     }
-    text = _TEMPLATES.get_template(template).render(
+    return rendered(
+        "snn_deploy.export.c_float",
+        template,
         title=f"Spiking network, {size(nodes[0].shape)} -> {size(nodes[-1].shape)}",
         version=__version__,
         program=program,
@@ -48,4 +40,3 @@ def _render(template: str, program: FloatProgram) -> str:
         comment=comment,
         size=size,
     )
-    return re.sub(r"\n{3,}", "\n\n", text)

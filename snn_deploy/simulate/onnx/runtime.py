@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace, given_spikes
+from snn_deploy.simulate.base import as_frames
 from snn_deploy.simulate.onnx.info import OnnxInfo, StateValue, Value, read_info
 from snn_deploy.simulate.onnx.model_file import ModelFile
 from snn_deploy.simulate.onnx.part import constants_of
@@ -37,6 +39,7 @@ _RUNTIME_ERRORS = (
     ort_errors.RuntimeException,
 )
 _ERRORS_ONLY = 3
+_checked = partial(as_frames, who="the model")
 
 Key = tuple[str, ...]
 WHOLE: Key = (FORCED,)
@@ -237,14 +240,6 @@ class OnnxRuntime:
 
 def _starts(states: Iterable[StateValue], batch: int) -> Arrays:
     return {s.input: np.full((batch, *s.shape), s.start, np.float32) for s in states}
-
-
-def _checked(what: str, x: torch.Tensor, shape: tuple[int, ...], *leading: int) -> Array:
-    expected = f"[{', '.join(map(str, leading or ('T', 'B')))}, {', '.join(map(str, shape))}]"
-    fits = x.ndim == len(shape) + 2 and x.shape[2:] == shape and x.shape[0] > 0 and x.shape[1] > 0
-    if not fits or (leading and x.shape[:2] != leading):
-        raise DataError(f"The shape of {what} is {list(x.shape)}; the model needs {expected}.")
-    return np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
 
 
 @BACKENDS.register("onnxruntime")
