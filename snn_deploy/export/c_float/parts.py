@@ -43,30 +43,10 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class CNode:
-    """One node of the graph.
+class Extent:
+    """An array of ``shape`` in the hub's order: its elements, channels, and positions of each."""
 
-    Attributes:
-        name: C identifier; ``title`` is the graph's own name.
-        kind: macro of ``nodes.c.jinja`` that writes it.
-        shape, fed: of its output and of what enters it, in the hub's order.
-        terms: C expressions of element ``i`` of everything that is added up to its input.
-        place: first element of its output among the work space.
-        tables: constant arrays by the end of their names.
-        values: everything else its macro needs.
-    """
-
-    name: str
-    title: str
-    kind: str
-    words: str
     shape: Shape
-    fed: Shape
-    terms: tuple[str, ...]
-    place: int
-    tables: dict[str, Table] = field(default_factory=dict)
-    states: tuple[State, ...] = ()
-    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -80,17 +60,36 @@ class CNode:
     def positions(self) -> int:
         return self.count // self.channels
 
-    @property
-    def fed_count(self) -> int:
-        return math.prod(self.fed)
+
+@dataclass(frozen=True, slots=True)
+class CNode:
+    """One node of the graph.
+
+    Attributes:
+        name: C identifier; ``title`` is the graph's own name.
+        kind: macro of ``nodes.c.jinja`` that writes it.
+        out, fed: its output, and what enters it.
+        terms: C expressions of element ``i`` of everything that is added up to its input.
+        place: first element of its output among the work space.
+        tables: constant arrays by the end of their names.
+        values: everything else its macro needs.
+    """
+
+    name: str
+    title: str
+    kind: str
+    words: str
+    out: Extent
+    fed: Extent
+    terms: tuple[str, ...]
+    place: int
+    tables: dict[str, Table] = field(default_factory=dict)
+    states: tuple[State, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def fed_channels(self) -> int:
-        return self.fed[0] if len(self.fed) > 1 else 1
-
-    @property
-    def fed_positions(self) -> int:
-        return self.fed_count // self.fed_channels
+    def count(self) -> int:
+        return self.out.count
 
     @property
     def constant_bytes(self) -> int:

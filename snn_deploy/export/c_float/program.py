@@ -7,6 +7,7 @@ only sums of weights are added in another order. An input that is zero adds noth
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import nir
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from snn_deploy.core.errors import Problem
 from snn_deploy.export.c.words import identifiers, size
 from snn_deploy.export.c_float.neurons import element, neuron
-from snn_deploy.export.c_float.parts import CNode, FloatProgram, Shape, State, number, numbers
+from snn_deploy.export.c_float.parts import CNode, Extent, FloatProgram, Shape, State, number, numbers
 from snn_deploy.export.c_float.workspace import places
 from snn_deploy.graph.dynamics import delay_steps, discretise, parameters
 from snn_deploy.graph.semantics import Semantics, read_semantics
@@ -62,7 +63,7 @@ def _node(plan: Plan, semantics: Semantics, name: str, names: dict[str, str], pl
     terms += tuple(f"m->{names[source]}_before[{{0}}]" for source in back)
 
     def made(kind: str, words: str, **parts: Any) -> CNode:
-        return CNode(own, name, kind, words, shape, fed, terms, place, **parts)
+        return CNode(own, name, kind, words, Extent(shape), Extent(fed), terms, place, **parts)
 
     if isinstance(node, nir.Input | nir.Output):
         kind = type(node).__name__.lower()
@@ -97,14 +98,14 @@ def _node(plan: Plan, semantics: Semantics, name: str, names: dict[str, str], pl
     return made("neuron", words, tables=tables, states=states, values=values)
 
 
-def _delay(made: Any, own: str, steps: npt.NDArray[np.int64], shape: Shape) -> CNode:
+def _delay(made: Callable[..., CNode], own: str, steps: npt.NDArray[np.int64], shape: Shape) -> CNode:
     longest = int(steps.max())
     parameter = element(own, "delay", steps, shape, whole=True)
     state = State("past", (longest + 1) * math.prod(shape))
     tables = {"delay": parameter.table} if parameter.table else {}
     words = f"delay of up to {longest} steps, {size(shape)}"
     values = {"delay": parameter.text, "slots": longest + 1}
-    return made("delay", words, tables=tables, states=(state,), values=values)  # type: ignore[no-any-return]
+    return made("delay", words, tables=tables, states=(state,), values=values)
 
 
 def _bias(node: nir.NIRNode) -> dict[str, Any]:

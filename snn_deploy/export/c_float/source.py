@@ -31,7 +31,7 @@ def _render(template: str, program: FloatProgram) -> str:
     return rendered(
         "snn_deploy.export.c_float",
         template,
-        title=f"Spiking network, {size(nodes[0].shape)} -> {size(nodes[-1].shape)}",
+        title=f"Spiking network, {size(nodes[0].out.shape)} -> {size(nodes[-1].out.shape)}",
         version=__version__,
         program=program,
         reads=reads,

@@ -23,6 +23,7 @@ from snn_deploy.export.nir import write_hub
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import name_problems, read_nir
 from snn_deploy.graph.trained_form import real_numbers_note
+from snn_deploy.graph.types import Plan
 
 EXAMPLE = "example_float.bin"
 EXAMPLE_SAMPLES = 2
@@ -34,8 +35,7 @@ class FloatCWriter:
 
     def check(self, graph: nir.NIRGraph) -> list[Problem]:
         """Too many weights for a compiler, and names that the graph's own file cannot hold."""
-        plan = make_plan(graph)
-        return [*problems(plan), *name_problems(plan.order)]
+        return _problems(make_plan(graph))
 
     def write(self, graph: nir.NIRGraph, folder: Path, calibration: Calibration) -> Written:
         """Write ``graph``.
@@ -43,9 +43,10 @@ class FloatCWriter:
         Raises:
             UnsupportedError: with all problems of :meth:`check`.
         """
-        if found := self.check(graph):
+        plan = make_plan(graph)
+        if found := _problems(plan):
             raise UnsupportedError("The graph cannot be written as C.", problems=found)
-        write_hub(make_plan(graph), folder / GRAPH)
+        write_hub(plan, folder / GRAPH)
         made = program(make_plan(read_nir(folder / GRAPH)))
         write_text(folder / HEADER, header(made))
         write_text(folder / SOURCE, source(made))
@@ -71,6 +72,10 @@ class FloatCWriter:
             approximations=real_numbers_note(graph),
             tables={"c-float": table},
         )
+
+
+def _problems(plan: Plan) -> list[Problem]:
+    return [*problems(plan), *name_problems(plan.order)]
 
 
 def example(made: FloatCProgram, x: torch.Tensor) -> bytes:
