@@ -21,7 +21,7 @@ PAUSE = 1.0
 """Seconds between two attempts. Ours."""
 
 OPENINGS = 4
-"""Attempts to open a database in which another machine creates the tables. Ours."""
+"""How often a database is opened again in which another machine creates the tables. Ours."""
 
 AWAY = (StorageInternalError, DBAPIError)
 
@@ -38,12 +38,15 @@ def open_storage(storage: str) -> BaseStorage:
 
 def _database(url: str) -> RDBStorage:
     """The database at ``url``; machines that begin at once may all try to create its tables."""
-    for _ in range(OPENINGS):
+    left = OPENINGS
+    while True:
         try:
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except (IntegrityError, ProgrammingError):
+            if not left:
+                raise
+            left -= 1
             time.sleep(PAUSE)
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def patient(database: RDBStorage) -> BaseStorage:
