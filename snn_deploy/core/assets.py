@@ -34,7 +34,7 @@ def asset_names(kind: AssetKind, suffix: str = ".yaml") -> list[str]:
 
 
 def shipped_values(kind: AssetKind, name: str) -> dict[str, Any]:
-    """The values of a recipe or profile that ships: parsed fast, without the checks of strangers' files."""
+    """The values of a YAML file that ships: parsed fast, without the checks of strangers' files."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.assets import asset_dir, shipped_values
 from snn_deploy.core.errors import ConfigError, did_you_mean
 
-LIST = "SHELF.yaml"
+LIST = "SHELF"
+"""Name of the list, a YAML file."""
 
 
 class Shelved(NamedTuple):
@@ -23,7 +24,6 @@ class Shelved(NamedTuple):
     timesteps: int
     formats: tuple[str, ...]
     verdict: str
-    bytes: int
     licence: str
     data_licence: str
     data_source: str
@@ -32,11 +32,12 @@ class Shelved(NamedTuple):
 
 def shelved() -> list[Shelved]:
     """Every model of the shelf, in the order of its list."""
-    import yaml
+    return [_read(asset_dir("models") / name, extra) for name, extra in _listed().items()]
 
-    folder = asset_dir("models")
-    listed: dict[str, dict[str, Any]] = yaml.safe_load((folder / LIST).read_text()) or {}
-    return [_read(folder / name, extra) for name, extra in listed.items()]
+
+def _listed() -> dict[str, dict[str, Any]]:
+    """What ``SHELF.yaml`` says of each model."""
+    return shipped_values("models", LIST)
 
 
 def _read(folder: Path, extra: dict[str, Any]) -> Shelved:
@@ -50,7 +51,6 @@ def _read(folder: Path, extra: dict[str, Any]) -> Shelved:
         timesteps=manifest["timesteps"],
         formats=tuple(manifest["formats"]),
         verdict=manifest["verdict"],
-        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         licence=extra["licence"],
         data_licence=extra["data_licence"],
         data_source=extra["data_source"],
@@ -64,7 +64,7 @@ def copy_model(name: str, destination: Path) -> None:
     Raises:
         ConfigError: no such model, or something lies at ``destination``.
     """
-    known = [model.name for model in shelved()]
+    known = _listed()
     if name not in known:
         raise ConfigError(
             f"There is no model '{name}' on the shelf.{did_you_mean(name, known)}",
