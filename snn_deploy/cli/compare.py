@@ -31,10 +31,8 @@ def compare(
     from snn_deploy.report.terminal import comparison_tables
     from snn_deploy.tasks.compare import compare_reports
 
-    most = None if fail_if_energy_up is None else _fraction("--fail-if-energy-up", fail_if_energy_up)
-    least = (
-        None if fail_if_accuracy_down is None else _fraction("--fail-if-accuracy-down", fail_if_accuracy_down)
-    )
+    most = _fraction("--fail-if-energy-up", fail_if_energy_up)
+    least = _fraction("--fail-if-accuracy-down", fail_if_accuracy_down)
     found = compare_reports(before, after, profiles=profile or ())
     if json:
         typer.echo(found.model_dump_json(indent=2))
@@ -46,14 +44,16 @@ def compare(
         require_energy(found, most)
 
 
-def _fraction(option: str, text: str) -> float:
-    """``5%`` as 0.05.
+def _fraction(option: str, text: str | None) -> float | None:
+    """``5%`` as 0.05; None where the option is not given.
 
     Raises:
         ConfigError: not a percentage.
     """
     from snn_deploy.core.errors import ConfigError
 
+    if text is None:
+        return None
     number = text.strip().removesuffix("%").strip()
     try:
         value = float(number) / 100
