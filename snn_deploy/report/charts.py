@@ -115,6 +115,43 @@ def polyline(values: Sequence[float], low: float, high: float) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One curve of 100 x 100 points with the value at its end."""
+
+    name: str
+    css: str
+    points: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Curves over the same steps; ``range`` are the values at the bottom and at the top of the box."""
+
+    curves: tuple[Curve, ...]
+    range: tuple[str, str]
+
+    @classmethod
+    def of_fractions(cls, series: Iterable[tuple[str, str, Sequence[float]]]) -> Plot:
+        """The (name, class, values) of accuracies, without those that are empty, on one zoomed axis."""
+        known = [(name, css, values) for name, css, values in series if values]
+        axis = LinearAxis.of_fractions([v for _, _, values in known for v in values] or [0.0, 1.0])
+        return cls(
+            tuple(
+                Curve(name, css, polyline(values, axis.low, axis.high), fmt.percent(values[-1]))
+                for name, css, values in known
+            ),
+            (fmt.percent(axis.low, 0), fmt.percent(axis.high, 0)),
+        )
+
+    @classmethod
+    def from_zero(cls, name: str, css: str, values: Sequence[float]) -> Plot:
+        """One curve of positive values."""
+        top = max(values)
+        return cls((Curve(name, css, polyline(values, 0.0, top), fmt.si(values[-1])),), ("0", fmt.si(top)))
+
+
 def binned(rows: Sequence[Sequence[float]], columns: int) -> tuple[list[list[float]], int]:
     """Rows with neighbouring columns averaged until at most ``columns`` are left, and how many make one."""
     width = len(rows[0]) if rows else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snn_deploy.report import format as fmt
-from snn_deploy.report.charts import LinearAxis, Tick, polyline, wilson
+from snn_deploy.report.charts import LinearAxis, Plot, Tick, wilson
 from snn_deploy.report.model import Accuracy, ReportData, Training
 
 
@@ -62,24 +62,12 @@ def _note(row: Accuracy) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """One curve of 100 x 100 points with the value at its end."""
-
-    name: str
-    css: str
-    points: str
-    last: str
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingView:
     """Loss above, accuracies below, over epochs."""
 
     epochs: int
-    loss: Curve
-    loss_range: tuple[str, str]
-    accuracies: tuple[Curve, ...]
-    accuracy_range: tuple[str, str]
+    loss: Plot
+    accuracies: Plot
     best_at: float | None
     best: str
 
@@ -88,13 +76,10 @@ def training_view(training: Training | None) -> TrainingView | None:
     """Curves of a run; None without any."""
     if training is None or not training.loss:
         return None
-    top = max(training.loss)
     series = (
         ("validation", "validation", training.validation_accuracy),
         ("training", "training", training.train_accuracy),
     )
-    known = [value for _, _, values in series for value in values]
-    axis = LinearAxis.of_fractions(known) if known else LinearAxis(0.0, 1.0)
     best_at, best = None, ""
     epochs = len(training.loss)
     if training.best_epoch and training.validation_accuracy:
@@ -103,14 +88,8 @@ def training_view(training: Training | None) -> TrainingView | None:
         best = f"best epoch {training.best_epoch}: {fmt.percent(value)} on the validation split"
     return TrainingView(
         epochs=epochs,
-        loss=Curve("loss", "loss", polyline(training.loss, 0.0, top), fmt.si(training.loss[-1])),
-        loss_range=("0", fmt.si(top)),
-        accuracies=tuple(
-            Curve(name, css, polyline(values, axis.low, axis.high), fmt.percent(values[-1]))
-            for name, css, values in series
-            if values
-        ),
-        accuracy_range=(fmt.percent(axis.low, 0), fmt.percent(axis.high, 0)),
+        loss=Plot.from_zero("loss", "loss", training.loss),
+        accuracies=Plot.of_fractions(series),
         best_at=best_at,
         best=best,
     )

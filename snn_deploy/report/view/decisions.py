@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from snn_deploy.report import format as fmt
-from snn_deploy.report.charts import LinearAxis, level, polyline
+from snn_deploy.report.charts import Plot, level
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import Decisions
 
@@ -15,16 +15,6 @@ MATRIX = 20
 LISTED = 12
 NEAR = 0.005
 """Half a point from the last accuracy counts as reached; our choice."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepLine:
-    """One curve over the steps, in a box of 100 x 100; ``first`` and ``last`` are its values there."""
-
-    name: str
-    css: str
-    points: str
-    last: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +33,8 @@ class DecisionsView:
     """Curves over steps; a matrix for few classes, the worst classes and pairs for many."""
 
     steps: int
-    lines: tuple[StepLine, ...]
-    range: tuple[str, str]
-    sops: StepLine | None
-    sops_top: str
+    shares: Plot
+    sops: Plot | None
     verdict: str
     columns: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
@@ -60,30 +48,18 @@ def decisions_view(data: ReportData) -> DecisionsView | None:
     found = data.decisions
     if found is None:
         return None
-    known = [*found.accuracy, *found.settled]
-    axis = LinearAxis.of_fractions(known)
-    lines = [
+    series = (
         ("accuracy", "validation", found.accuracy),
         ("decision settled", "training", found.settled),
-    ]
+    )
     sops = _sops(data, found)
     names = [_name(found, k) for k in range(found.classes)]
     rows = _rows(found, names)
     small = found.classes <= MATRIX
     return DecisionsView(
         steps=found.steps[-1],
-        lines=tuple(
-            StepLine(name, css, polyline(values, axis.low, axis.high), fmt.percent(values[-1]))
-            for name, css, values in lines
-            if values
-        ),
-        range=(fmt.percent(axis.low, 0), fmt.percent(axis.high, 0)),
-        sops=StepLine(
-            "sum of synaptic operations", "loss", polyline(sops, 0.0, sops[-1] or 1.0), fmt.si(sops[-1])
-        )
-        if sops
-        else None,
-        sops_top=fmt.si(sops[-1]) if sops else "",
+        shares=Plot.of_fractions(series),
+        sops=Plot.from_zero("sum of synaptic operations", "loss", sops) if sops else None,
         verdict=_verdict(found, sops),
         columns=tuple(names) if small and rows else (),
         rows=rows if small else (),

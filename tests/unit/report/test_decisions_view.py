@@ -61,7 +61,7 @@ def test_the_sentence_names_the_step_and_what_it_saves():
         f"After 3 of 4 steps accuracy is 75.0{N}%, at the end 75.0{N}%; by then 60{N}% of the synaptic "
         "operations are done."
     )
-    assert view.sops.last == "100"
+    assert view.sops.curves[0].last == "100"
     late = torch.tensor([[0], [1]])
     assert "all its steps" in decisions_view(report(decisions(late, torch.tensor([1]), 2))).verdict
 
