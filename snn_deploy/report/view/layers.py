@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import NetworkNode
-from snn_deploy.report.view.network import box_of, keys
+from snn_deploy.report.view.network import keys, members_of, words
 from snn_deploy.report.view.parity import parity_view
 
 
@@ -25,10 +25,7 @@ class LayerPanel:
 
 def layer_panels(data: ReportData) -> tuple[LayerPanel, ...]:
     """One per box, in the order of the boxes."""
-    boxes = box_of(data.network)
-    members: dict[str, list[NetworkNode]] = {}
-    for node in data.network:
-        members.setdefault(boxes[node.name], []).append(node)
+    members = members_of(data.network)
     ids = keys(list(members))
     return tuple(
         LayerPanel(
@@ -44,9 +41,8 @@ def layer_panels(data: ReportData) -> tuple[LayerPanel, ...]:
 
 def _facts(data: ReportData, name: str, nodes: Sequence[NetworkNode]) -> Iterator[tuple[str, str]]:
     for node in nodes:
-        text = " ".join(filter(None, [node.kind, node.detail]))
         fed = ", ".join([*node.sources, *(f"{source} of the step before" for source in node.feedback)])
-        shape = f"{text}, output {fmt.shape(node.shape)}"
+        shape = f"{words(node)}, output {fmt.shape(node.shape)}"
         yield node.name, shape + (f", fed by {fed}" if fed else "")
     row = next((r for r in data.activity.layers if r.layer == name), None) if data.activity else None
     if row is not None:

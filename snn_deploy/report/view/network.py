@@ -83,15 +83,21 @@ def _last(name: str, outputs: set[str], nodes: Mapping[str, NetworkNode], found:
     return next(iter(nodes[found[name]].sources), name) if name in outputs else found[name]
 
 
+def members_of(nodes: Sequence[NetworkNode]) -> dict[str, list[NetworkNode]]:
+    """The nodes of every box, in the order of both."""
+    boxes = box_of(nodes)
+    members: dict[str, list[NetworkNode]] = {}
+    for node in nodes:
+        members.setdefault(boxes[node.name], []).append(node)
+    return members
+
+
 def network_view(data: ReportData) -> NetworkView | None:
     """The graph with shapes, rates and synaptic operations; None without nodes."""
     if not data.network:
         return None
-    boxes = box_of(data.network)
-    members: dict[str, list[NetworkNode]] = {}
-    for node in data.network:
-        members.setdefault(boxes[node.name], []).append(node)
-    edges = _box_edges(data.network, boxes)
+    members = members_of(data.network)
+    edges = _box_edges(data.network, {node.name: box for box, nodes in members.items() for node in nodes})
     rank = _ranks(list(members), [(a, b) for a, b, recurrent in edges if not recurrent])
     rows: dict[int, list[str]] = {}
     for name in members:
@@ -155,7 +161,7 @@ def _boxes(
             key=ids[name],
             name=name,
             label=labels[name],
-            parts=" → ".join(_words(node) for node in nodes if node.kind not in {"input", "output"}),
+            parts=" → ".join(words(node) for node in nodes if node.kind not in {"input", "output"}),
             figures=_figures(nodes[-1], row),
             x=round(x, 3),
             width=round(width, 3),
@@ -164,7 +170,8 @@ def _boxes(
         )
 
 
-def _words(node: NetworkNode) -> str:
+def words(node: NetworkNode) -> str:
+    """What a node is, with its parameters."""
     return " ".join(filter(None, [node.kind, node.detail]))
 
 
