@@ -11,7 +11,7 @@ import typer
 from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
-from snn_deploy.core.text import runtime_name
+from snn_deploy.core.text import proof_name, runtime_name
 
 
 @own_options
@@ -196,7 +196,7 @@ def parity_row(parity: dict[str, Any]) -> list[str]:
             f"{parity['ties']:,}",
             _percent(parity["accuracy"]),
         ]
-    what = f"{parity['format']} in {runtime_name(parity['runtime'])}"
+    what = proof_name(parity["format"], parity["runtime"])
     if parity["reference"] != "network":
         what += f" vs {runtime_name(parity['reference'])}"
     return [what, str(parity["samples"]), *counts, parity["verdict"]]

@@ -27,6 +27,11 @@ def runtime_name(runtime: str) -> str:
     return _RUNTIMES.get(runtime, runtime)
 
 
+def proof_name(file_format: str, runtime: str) -> str:
+    """What people read for a proof: which file ran in which runtime."""
+    return f"{file_format} in {runtime_name(runtime)}"
+
+
 def visible(text: str, *, one_line: bool = False) -> str:
     """``text`` with control characters as their escapes, such as ``\\x1b``; with ``one_line`` line breaks and
     tabs too."""

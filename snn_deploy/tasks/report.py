@@ -12,7 +12,7 @@ import torch
 
 from snn_deploy.convert.documents import Certificate
 from snn_deploy.core.chunks import in_chunks, samples_at_once
-from snn_deploy.core.text import runtime_name
+from snn_deploy.core.text import proof_name
 from snn_deploy.core.version import __version__
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.energy.count import Counter
@@ -238,7 +238,7 @@ def _accuracies(source: Source, manifest: Mapping[str, Any] | None) -> Iterator[
     for parity in manifest["parity"] if manifest else ():
         if parity["accuracy"] is not None:
             yield Accuracy(
-                name=f"{parity['format']} in {runtime_name(parity['runtime'])}",
+                name=proof_name(parity["format"], parity["runtime"]),
                 role="exported",
                 fraction=parity["accuracy"],
                 samples=parity["samples"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from snn_deploy.core.text import runtime_name
+from snn_deploy.core.text import proof_name
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import LayerParityRow, ParityRow, ReportData
 from snn_deploy.report.shown import Recording
@@ -18,7 +18,6 @@ class Difference:
     ``place`` is the position of the sample among those shown, None where it is not shown.
     """
 
-    check: str
     layer: str
     step: int
     sample: int
@@ -47,14 +46,15 @@ def difference_view(data: ReportData) -> Difference | None:
     row, layer = found
     assert layer.first is not None
     step, sample, neuron = layer.first
+    where = f"at step {step + 1}, in neuron {fmt.number(neuron)} of sample {fmt.number(sample)}"
     return Difference(
-        check=f"{row.format} in {runtime_name(row.runtime)}",
         layer=layer.layer,
         step=step + 1,
         sample=sample,
         neuron=neuron,
         place=_place(data.recording, layer.layer, step, sample, neuron),
-        text=_text(row, layer.layer, step, sample, neuron, layer.differing),
+        text=f"{proof_name(row.format, row.runtime)} differs first in layer {layer.layer}, {where}; "
+        f"{fmt.number(layer.differing)} spikes of it differ.",
     )
 
 
@@ -67,9 +67,3 @@ def _place(recording: Recording | None, name: str, step: int, sample: int, neuro
         return None
     numbers = [shown.number for shown in recording.samples]
     return numbers.index(sample) if sample in numbers else None
-
-
-def _text(row: ParityRow, layer: str, step: int, sample: int, neuron: int, differing: int) -> str:
-    check = f"{row.format} in {runtime_name(row.runtime)}"
-    place = f"at step {step + 1}, in neuron {fmt.number(neuron)} of sample {fmt.number(sample)}"
-    return f"{check} differs first in layer {layer}, {place}; {fmt.number(differing)} spikes of it differ."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snn_deploy.core.text import runtime_name
+from snn_deploy.core.text import proof_name, runtime_name
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import LayerParityRow, ParityRow
 from snn_deploy.report.view.names import short_names
@@ -56,7 +56,7 @@ def _check(row: ParityRow) -> Check:
     against = row.against or ("the network" if row.reference == "network" else runtime_name(row.reference))
     labels = short_names([layer.layer for layer in row.layers])
     return Check(
-        title=f"{row.format} in {runtime_name(row.runtime)}",
+        title=proof_name(row.format, row.runtime),
         against=f"against {against}" + (f", {fmt.number(row.samples)} samples" if row.samples else ""),
         badge=badge(row.verdict) or Badge("off", "–", row.verdict),
         figure=_figure(row),
