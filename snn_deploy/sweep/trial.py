@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from snn_deploy.core.errors import ConfigError
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.energy.price import price
 from snn_deploy.export.verify import Samples
 from snn_deploy.hardware.profile import load_profile
@@ -43,7 +42,7 @@ def run_trial(
     run = distill_student(recipe, folder, resume=True, device=device, report=report)
     source = open_source(run.path)
     split = load_data(recipe).validation
-    chosen = torch.arange(min(samples, len(split))) * len(split) // min(samples, len(split))
+    chosen = spread(len(split), samples)
     counted = Samples(split.batch(chosen), split.labels[chosen], source.semantics.decode)
     counts = count_source(source, counted)
     cost = price(counts, load_profile(profile))

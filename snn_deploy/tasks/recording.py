@@ -13,6 +13,7 @@ from math import gcd, prod
 import numpy as np
 import torch
 
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.report.shown import Recording, ShownInput, ShownLayer, ShownSample
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.decisions import Deciding
@@ -146,7 +147,7 @@ def _as_frames(x: torch.Tensor) -> tuple[torch.Tensor, str, list[str]]:
     notes = []
     if flat.shape[2] > MAX_ROWS:
         notes.append(f"{MAX_ROWS} of {flat.shape[2]} values, evenly spread")
-        flat = flat[:, :, torch.arange(MAX_ROWS) * flat.shape[2] // MAX_ROWS]
+        flat = flat[:, :, spread(flat.shape[2], MAX_ROWS)]
     return flat[:, :, None, None], "channels", notes
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +63,3 @@ def cloud(events: Bytes, at_most: int) -> tuple[str, str, tuple[float, float]]:
 
 def _dot(u: float, v: float) -> str:
     return f"M{u:.1f} {v:.1f}h0"
-
-
-def chosen(count: int, at_most: int) -> Sequence[int]:
-    """Indices evenly spread over ``count``."""
-    kept: Iterable[int] = range(min(count, at_most))
-    return [i * count // min(count, at_most) for i in kept]

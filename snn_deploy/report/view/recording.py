@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from snn_deploy.data.sets.splits import spread
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import Decisions, Recording, ShownInput, ShownLayer, ShownSample
@@ -100,7 +101,7 @@ def _sample(data: ReportData, found: Recording, place: int) -> SampleView:
     sample = found.samples[place]
     values = pixels.frames(found.input, place)
     verdict, tone, glyph = _verdict(sample, data.decisions)
-    strip = [_frame(found.input, values, i) for i in pixels.chosen(len(values), STRIP)]
+    strip = [_frame(found.input, values, i) for i in spread(len(values), STRIP).tolist()]
     return SampleView(
         place=place,
         title=f"sample {fmt.number(sample.number)}",
