@@ -110,6 +110,13 @@ def seconds(value: float) -> str:
     return si(value, "s")
 
 
+def steps(number: int, merged: int, timesteps: int, how: str = "") -> str:
+    """The steps, counted from 1, of frame or column ``number`` (from 0), where ``merged`` make one, and
+    ``how`` several do."""
+    first, last = number * merged + 1, min((number + 1) * merged, timesteps)
+    return f"step {first}" if first == last else f"steps {first} to {last}{how}"
+
+
 def shape(sizes: tuple[int, ...]) -> str:
     """``2 x 16 x 16`` with multiplication signs."""
     return f"{NARROW}\u00d7{NARROW}".join(str(size) for size in sizes)

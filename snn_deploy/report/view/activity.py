@@ -192,6 +192,7 @@ def _heat(activity: Activity) -> Heat:
     width = 100 / columns if columns else 100.0
     totals = [sum(column) for column in zip(*rows, strict=True)]
     peak = max(totals, default=0.0)
+    told = [fmt.steps(i, merged, activity.timesteps, " (mean)") for i in range(columns)]
     labels = short_names([layer.layer for layer in activity.layers])
     return Heat(
         rows=tuple(
@@ -203,7 +204,7 @@ def _heat(activity: Activity) -> Heat:
                         x=round(i * width, 4),
                         width=round(width, 4),
                         level=level(value, low, high, LEVELS),
-                        title=f"{layer.layer}, {_steps(i, merged, activity.timesteps)}: {fmt.si(value)} SOPs",
+                        title=f"{layer.layer}, {told[i]}: {fmt.si(value)} SOPs",
                     )
                     for i, value in enumerate(row)
                 ),
@@ -216,7 +217,7 @@ def _heat(activity: Activity) -> Heat:
                 x=round(i * width, 4),
                 width=round(width, 4),
                 height=round(100 * value / peak, 2) if peak else 0.0,
-                title=f"{_steps(i, merged, activity.timesteps)}: {fmt.si(value)} SOPs in all layers",
+                title=f"{told[i]}: {fmt.si(value)} SOPs in all layers",
             )
             for i, value in enumerate(totals)
         ),
@@ -225,12 +226,6 @@ def _heat(activity: Activity) -> Heat:
         legend=(fmt.si(low), fmt.si(high)),
         merged=merged,
     )
-
-
-def _steps(column: int, merged: int, timesteps: int) -> str:
-    first = column * merged + 1
-    last = min(first + merged - 1, timesteps)
-    return f"step {first}" if first == last else f"steps {first} to {last} (mean)"
 
 
 def _step_ticks(columns: int, merged: int) -> tuple[Tick, ...]:

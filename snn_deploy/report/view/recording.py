@@ -9,7 +9,7 @@ import numpy as np
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ReportData
-from snn_deploy.report.shown import Decisions, Recording, ShownInput, ShownLayer, ShownSample
+from snn_deploy.report.shown import Decisions, Recording, ShownLayer, ShownSample
 from snn_deploy.report.view import pixels
 
 STRIP = 8
@@ -101,14 +101,17 @@ def _sample(data: ReportData, found: Recording, place: int) -> SampleView:
     sample = found.samples[place]
     values = pixels.frames(found.input, place)
     verdict, tone, glyph = _verdict(sample, data.decisions)
-    strip = [_frame(found.input, values, i) for i in spread(len(values), STRIP).tolist()]
+    if found.input.kind == "channels":
+        strip = [_channels(values)]
+    else:
+        strip = [_frame(found, values, i) for i in spread(len(values), STRIP).tolist()]
     return SampleView(
         place=place,
         title=f"sample {fmt.number(sample.number)}",
         verdict=verdict,
         tone=tone,
         glyph=glyph,
-        strip=tuple(strip) if found.input.kind != "channels" else (_channels(values),),
+        strip=tuple(strip),
         cloud=_cloud(values) if found.input.kind == "events" and len(values) > 1 else None,
         values=found.input.values[place],
         decided=",".join(map(str, sample.decided)) if data.decisions else "",
@@ -130,37 +133,37 @@ def _verdict(sample: ShownSample, decisions: Decisions | None) -> tuple[str, str
     return f"is {name(sample.label)}, {text}", "ok" if right else "bad", "✓" if right else "✗"
 
 
-def _frame(shown: ShownInput, values: pixels.Bytes, number: int) -> Picture:
+def _frame(found: Recording, values: pixels.Bytes, number: int) -> Picture:
     frame = values[number]
     _, height, width = frame.shape
-    first = number * shown.steps_per_frame + 1
-    text = (
-        f"step {first}"
-        if shown.steps_per_frame == 1
-        else f"steps {first} to {first + shown.steps_per_frame - 1}"
-    )
-    if len(values) == 1:
-        text = "every step"
-    if shown.kind == "colour":
-        paths = [("", colour, path) for colour, path in pixels.colours(frame)]
-    elif shown.kind == "events":
-        paths = [("off-event", "", pixels.runs(frame[0] > 0)), ("on-event", "", pixels.runs(frame[1] > 0))]
-    else:
-        paths = [(f"g{k}", "", path) for k, path in enumerate(pixels.levels(frame[0], LEVELS), 1)]
+    text = "every step"
+    if len(values) > 1:
+        text = fmt.steps(number, found.input.steps_per_frame, found.steps)
+    if found.input.kind == "grey":
+        return _grey(frame[0], text)
+    if found.input.kind == "colour":
+        return Picture(tuple(("", *coloured) for coloured in pixels.colours(frame)), width, height, text)
+    return _events(pixels.runs(frame[0] > 0), pixels.runs(frame[1] > 0), width, height, text)
+
+
+def _grey(values: pixels.Bytes, text: str) -> Picture:
+    paths = [(f"g{k}", "", path) for k, path in enumerate(pixels.levels(values, LEVELS), 1) if path]
+    return Picture(tuple(paths), values.shape[1], values.shape[0], text)
+
+
+def _events(off: str, on: str, width: float, height: float, text: str) -> Picture:
+    paths = [("off-event", "", off), ("on-event", "", on)]
     return Picture(tuple(p for p in paths if p[2]), width, height, text)
 
 
 def _channels(values: pixels.Bytes) -> Picture:
     """Values [frames, 1, 1, N] as a picture of N rows and one column a frame."""
-    table = np.ascontiguousarray(values[:, 0, 0].T)
-    paths = [(f"g{k}", "", path) for k, path in enumerate(pixels.levels(table, LEVELS), 1)]
-    return Picture(tuple(p for p in paths if p[2]), table.shape[1], table.shape[0], "values over steps")
+    return _grey(np.ascontiguousarray(values[:, 0, 0].T), "values over steps")
 
 
 def _cloud(values: pixels.Bytes) -> Picture:
     off, on, (width, height) = pixels.cloud(values, DOTS)
-    paths = [("off-event", "", off), ("on-event", "", on)]
-    return Picture(tuple(p for p in paths if p[2]), width, height, "events in space and time")
+    return _events(off, on, width, height, "events in space and time")
 
 
 def _raster(layer: ShownLayer, found: Recording) -> RasterView:

@@ -15,10 +15,12 @@ from snn_deploy.export.verify import Samples
 from snn_deploy.report.assemble import parity
 from snn_deploy.report.build import build_report, render_html
 from snn_deploy.report.read import read_report
+from snn_deploy.report.shown import Recording, ShownSample
 from snn_deploy.report.view import pixels
 from snn_deploy.report.view.difference import difference_view
 from snn_deploy.report.view.overview import leading
 from snn_deploy.report.view.recording import recording_view
+from snn_deploy.tasks.recording import shown_input
 from snn_deploy.tasks.report import _recording
 
 
@@ -119,3 +121,21 @@ def test_what_a_failed_proof_shows_is_recorded_before_what_others_show():
     assert found.samples[0].number == 9
     view = difference_view(seen_report(parity=proofs, recording=found))
     assert (view.layer, view.step, view.sample, view.neuron, view.place) == (FAILED, 4, 9, 2000, 0)
+
+
+def test_the_last_of_merged_frames_ends_with_the_steps(monkeypatch):
+    monkeypatch.setattr("snn_deploy.tasks.recording.INPUT_BYTES", 4000)
+    x = (torch.rand(10, 2, 2, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    shown = Recording(
+        steps=10,
+        steps_in_all=10,
+        samples=tuple(ShownSample(number=n, label=None, decided=()) for n in range(2)),
+        input=shown_input(x),
+        layers=(),
+    )
+    view = recording_view(seen_report(recording=shown, decisions=None))
+    assert [picture.text for picture in view.samples[0].strip] == [
+        "steps 1 to 4",
+        "steps 5 to 8",
+        "steps 9 to 10",
+    ]
