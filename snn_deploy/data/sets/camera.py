@@ -22,11 +22,11 @@ from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.camera import Camera, record
 from snn_deploy.data.events.camera_noise import Noise
-from snn_deploy.data.events.pipeline import REVISION, Binner
-from snn_deploy.data.loading.cache import Put, Tensors, cache_dir, cached
+from snn_deploy.data.events.pipeline import Binner
+from snn_deploy.data.loading.cache import Put, Tensors
 from snn_deploy.data.loading.progress import Counted
 from snn_deploy.data.options.sets import CameraOptions
-from snn_deploy.data.sets.recorded import assemble
+from snn_deploy.data.sets.recorded import assemble, cached_frames
 from snn_deploy.data.sets.remarks import outside_note
 from snn_deploy.data.types import DataSet, Split, expect
 from snn_deploy.processes.world import world_of_environment
@@ -63,18 +63,12 @@ def camera(options: CameraOptions, *, timesteps: int, cache: Path | None = None)
     images = images_of(options)
     name = f"camera of {images.name}"
     settings = camera_for(options, images.shape)
-    key = {
-        "data": name,
-        "revision": REVISION,
-        "images": images.digest,
-        "camera": asdict(settings),
-        "timesteps": timesteps,
-        "frames": options.content(),
-    }
-    content = cached(
-        cache or cache_dir(),
-        f"{name.replace(' ', '-')}-t{timesteps}",
-        key,
+    content = cached_frames(
+        name,
+        options,
+        timesteps,
+        cache,
+        {"images": images.digest, "camera": asdict(settings)},
         lambda put: _film(images, settings, options, timesteps, put),
     )
     splits = (images.train, images.validation, images.test)

@@ -25,7 +25,7 @@ from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Reader, checked
 from snn_deploy.data.formats.layout import UnknownLayoutError
 from snn_deploy.data.loading.arrays import ArraySplit
-from snn_deploy.data.loading.cache import FRAMES, Cached, Put, Tensors, cache_dir, cached
+from snn_deploy.data.loading.cache import FRAMES, Build, Cached, Put, Tensors, cache_dir, cached
 from snn_deploy.data.options.frames import ClockRule, FrameOptions, RecordedOptions
 from snn_deploy.data.sets.remarks import TIMES, damage, skip_note, time_notes
 from snn_deploy.data.types import DataSet
@@ -142,11 +142,7 @@ def recorded_set(
     Raises:
         DataError: recordings are damaged (all are named), or a part of the set would be empty.
     """
-    key = {
-        "data": name,
-        "revision": REVISION,
-        "timesteps": timesteps,
-        "frames": options.content(),
+    known = {
         "sensor": sensor,
         "skip_damaged": options.skip_damaged,
         "clock": options.clock,
@@ -154,10 +150,12 @@ def recorded_set(
         "recordings": [[r.name, *r.identity, _cuts_key(r.cuts)] for r in recordings],
     }
     binner = Binner(sensor, timesteps, options)
-    content = cached(
-        cache or cache_dir(),
-        f"{name}-t{timesteps}",
-        key,
+    content = cached_frames(
+        name,
+        options,
+        timesteps,
+        cache,
+        known,
         lambda put: build_frames(
             recordings, binner, put, where=where, skip_damaged=options.skip_damaged, clock=options.clock
         ),
@@ -170,6 +168,26 @@ def recorded_set(
     skipped = [recordings[index].name for index in tensors["skipped"].tolist()]
     told = [*notes, *skip_note(skipped, len(recordings)), *time_notes(tensors["times"])]
     return assemble(name, content, parts, options, classes, told, sensor)
+
+
+def cached_frames(
+    name: str,
+    options: FrameOptions,
+    timesteps: int,
+    cache: Path | None,
+    known: Mapping[str, Any],
+    build: Build,
+) -> Cached:
+    """The frames that ``build`` makes of recordings, or those of the cache, in whose key ``known`` stands for
+    the recordings."""
+    key = {
+        "data": name,
+        "revision": REVISION,
+        "timesteps": timesteps,
+        "frames": options.content(),
+        **known,
+    }
+    return cached(cache or cache_dir(), f"{name.replace(' ', '-')}-t{timesteps}", key, build)
 
 
 def _cuts_key(cuts: tuple[Cut, ...] | Cuts) -> Any:

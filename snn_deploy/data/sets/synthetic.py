@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.camera import Camera, record
-from snn_deploy.data.events.pipeline import REVISION, Binner
+from snn_deploy.data.events.pipeline import Binner
 from snn_deploy.data.events.recording import Events
-from snn_deploy.data.loading.cache import Put, Tensors, cache_dir, cached
+from snn_deploy.data.loading.cache import Put, Tensors
 from snn_deploy.data.options.sets import DigitsDvsOptions
-from snn_deploy.data.sets.recorded import assemble
+from snn_deploy.data.sets.recorded import assemble, cached_frames
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 
@@ -39,15 +39,13 @@ def digits_dvs(options: DigitsDvsOptions, *, timesteps: int, cache: Path | None 
     The images are scikit-learn's ``load_digits`` (Alpaydin and Kaynak 1998, UCI "Optical recognition of
     handwritten digits", test part). The camera's settings and the split are our choice.
     """
-    key = {
-        "data": "digits-dvs",
-        "revision": REVISION,
-        "camera": asdict(CAMERA),
-        "timesteps": timesteps,
-        "frames": options.content(),
-    }
-    content = cached(
-        cache or cache_dir(), f"digits-dvs-t{timesteps}", key, lambda put: _build(options, timesteps, put)
+    content = cached_frames(
+        "digits-dvs",
+        options,
+        timesteps,
+        cache,
+        {"camera": asdict(CAMERA)},
+        lambda put: _build(options, timesteps, put),
     )
     parts = stratified_split(content.tensors["labels"].numpy(), SHARES)
     notes = (
