@@ -49,6 +49,11 @@ class World:
         """Whether this process reads and writes files."""
         return self.rank == 0
 
+    @property
+    def cores(self) -> int:
+        """Cores of this machine for each of its processes, one at least."""
+        return max(1, (os.cpu_count() or 1) // self.local_size)
+
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum of the tensors ``values`` of all processes; they have the same shape."""
         if self.size == 1:

@@ -6,7 +6,6 @@ The recordings go through the pipeline of recorded sets. They stand under a name
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,7 +159,7 @@ def blocks(
     splits: tuple[Split, ...], camera: Camera, options: CameraOptions, timesteps: int
 ) -> Iterator[Block]:
     """Blocks in order, made by as many threads as there are cores for this process."""
-    threads = options.workers or max(1, (os.cpu_count() or 1) // world_of_environment().local_size)
+    threads = options.workers or world_of_environment().cores
     waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="camera") as pool:
         for intensity, numbers in _shown(splits, max(1, _BLOCK // camera.size**2)):

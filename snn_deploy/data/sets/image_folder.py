@@ -67,7 +67,7 @@ def image_folder(options: ImageFolderOptions, *, timesteps: int, cache: Path | N
     _require_layout(root, classes, train, test)
     count = max(1, round(options.validation * len(train.labels)))
     kept, held = hold_out(train.labels, count)
-    workers = options.workers or min(16, max(1, (os.cpu_count() or 1) // world_of_environment().local_size))
+    workers = options.workers or min(16, world_of_environment().cores)
     source = FolderSplit(
         names=tuple(classes["train"]),
         files=train.files,
