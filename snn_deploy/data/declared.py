@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from typing import Any, NamedTuple
 
 from snn_deploy.core.errors import ConfigError
-from snn_deploy.core.registry import Options
+from snn_deploy.core.registry import DATASETS, Options
 from snn_deploy.data.events.pipeline import view_of
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.options.frames import FrameOptions
@@ -14,15 +14,15 @@ from snn_deploy.data.options.images import ImageOptions
 from snn_deploy.data.options.sets import CameraOptions, EventFolderOptions, ImageFolderOptions
 
 SENSORS = {
-    "digits-dvs": ("synthetic", 10),
-    "nmnist": ("nmnist", 10),
-    "cifar10-dvs": ("cifar10_dvs", 10),
-    "dvs-gesture": ("dvs_gesture", 11),
-    "dvs128-objects": ("dvs128_objects", 5),
-    "n-caltech101": ("ncaltech101", 101),
-    "shd": ("shd", 20),
+    "digits-dvs": 10,
+    "nmnist": 10,
+    "cifar10-dvs": 10,
+    "dvs-gesture": 11,
+    "dvs128-objects": 5,
+    "n-caltech101": 101,
+    "shd": 20,
 }
-"""The module that says a set's field of view, and its number of classes."""
+"""Number of classes of the sets whose modules say their field of view."""
 
 IMAGES = {
     "mnist": ((1, 28, 28), 10),
@@ -63,9 +63,9 @@ def declared(name: str, options: Options) -> Declared:
     if isinstance(options, EventFolderOptions):
         return _shown(Sensor(2, options.height, options.width), options, None)
     if name in SENSORS and isinstance(options, FrameOptions):
-        module, classes = SENSORS[name]
-        sets: Any = importlib.import_module(f"snn_deploy.data.sets.{module}")
-        return _shown(sets.SENSOR if hasattr(sets, "SENSOR") else sets.CAMERA.sensor, options, classes)
+        module: Any = sys.modules[DATASETS.get(name).factory.__module__]
+        seen = module.SENSOR if hasattr(module, "SENSOR") else module.CAMERA.sensor
+        return _shown(seen, options, SENSORS[name])
     raise ConfigError(f"What the data set '{name}' looks like is known when it is read.")
 
 
