@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import ReadModule, read_module
 from snn_deploy.graph.semantics import Semantics
@@ -70,6 +71,18 @@ def often_equal(
     assert len(read.calling.layers) >= layers and busy
     assert tries < MANY or busy == set(read.calling.layers)
     return read
+
+
+def refused_with_a_way_out(
+    wrong: nn.Module, says: str, right: nn.Module, shape: tuple[int, ...] = SHAPE
+) -> None:
+    """``wrong`` is refused and told what to try, ``says`` among it; ``right``, which does that, is read."""
+    semantics = Semantics(timesteps=T)
+    with pytest.raises(UnsupportedError) as caught:
+        read_module(wrong, shape, semantics=semantics)
+    assert says in str(caught.value)
+    assert all(problem.try_instead for problem in caught.value.problems)
+    make_plan(read_module(right, shape, semantics=semantics).graph)
 
 
 def kept(net: nn.Module) -> Callable[[], None]:

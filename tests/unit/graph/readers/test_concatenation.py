@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import layer, neuron
-from support.module_styles import OFTEN, SHAPE, T, equal, frames, often_equal, weighted
+from support.module_styles import (
+    OFTEN,
+    equal,
+    frames,
+    often_equal,
+    refused_with_a_way_out,
+    weighted,
+)
 from torch import nn
 
-from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.graph.readers.concatenation import parts_of
-from snn_deploy.graph.readers.from_torch import read_module
-from snn_deploy.graph.semantics import Semantics
 
 
 class Two(nn.Module):
@@ -190,8 +194,4 @@ REFUSED = {
 @pytest.mark.parametrize("style", REFUSED)
 def test_other_concatenations_are_refused_with_a_way_out(style):
     says, way = REFUSED[style]
-    with pytest.raises(UnsupportedError) as caught:
-        read_module(style(), SHAPE, semantics=Semantics(timesteps=T))
-    assert all(problem.try_instead for problem in caught.value.problems)
-    assert f"try: {says}" in str(caught.value)
-    read_module(way(), SHAPE, semantics=Semantics(timesteps=T))
+    refused_with_a_way_out(style(), f"try: {says}", way())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.module_styles import OFTEN, T, equal, frames, kept, often_equal, weighted
+from support.module_styles import OFTEN, T, equal, frames, kept, often_equal, refused_with_a_way_out, weighted
 from torch import nn
 
 from snn_deploy.core.errors import UnsupportedError
@@ -189,9 +189,8 @@ WAYS = [
 
 @pytest.mark.parametrize(("wrong", "says", "right"), WAYS)
 def test_settings_are_refused_with_a_way_out(wrong, says, right):
-    with pytest.raises(UnsupportedError, match=f"try: {says}"):
-        read_module(cells(norse.LIFCell(wrong), norse.LICell()), (12,), semantics=SEMANTICS)
-    read_module(cells(norse.LIFCell(right), norse.LICell()), (12,), semantics=SEMANTICS)
+    nets = [cells(norse.LIFCell(how), norse.LICell()) for how in (wrong, right)]
+    refused_with_a_way_out(nets[0], f"try: {says}", nets[1], (12,))
 
 
 def test_other_neurons_are_refused_by_name():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.module_styles import OFTEN, T, equal, frames, often_equal, weighted
+from support.module_styles import OFTEN, T, equal, frames, often_equal, refused_with_a_way_out, weighted
 from torch import nn
 
 from snn_deploy.core.errors import UnsupportedError
-from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import read_module
 from snn_deploy.graph.readers.reading import read_plan
 from snn_deploy.graph.semantics import Semantics
@@ -238,7 +237,5 @@ WAYS = [
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 @pytest.mark.parametrize(("wrong", "says", "right"), WAYS)
 def test_settings_are_refused_with_a_way_out(wrong, says, right):
-    semantics = Semantics(timesteps=T)
-    with pytest.raises(UnsupportedError, match=f"try: {says}"):
-        read_module(nn.Sequential(nn.Linear(12, 4), wrong()), (12,), semantics=semantics)
-    make_plan(read_module(nn.Sequential(nn.Linear(12, 4), right()), (12,), semantics=semantics).graph)
+    nets = [nn.Sequential(nn.Linear(12, 4), make()) for make in (wrong, right)]
+    refused_with_a_way_out(nets[0], f"try: {says}", nets[1], (12,))
