@@ -37,8 +37,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page per command, and their list."""
     rows = [f"| [`{name}`]({name}.md) | {_first(command)} |" for name, command in commands().items()]
     epilog = str(app.info.epilog)
-    index = ["# Commands", "| command | |", "| --- | --- |", *rows, "", "## Exit codes", epilog]
-    pages = {"index": "\n".join([*index[:1], "", *index[1:5], *index[5:]])}
+    index = ["# Commands", "", "| command | |", "| --- | --- |", *rows, "", "## Exit codes", epilog]
+    pages = {"index": "\n".join(index)}
     pages |= {name: page(name, command, _guided(files, name)) for name, command in commands().items()}
     for name, text in pages.items():
         files.append(File.generated(config, f"commands/{name}.md", content=text))
