@@ -63,3 +63,9 @@ def cloud(events: Bytes, at_most: int) -> tuple[str, str, tuple[float, float]]:
 
 def _dot(u: float, v: float) -> str:
     return f"M{u:.1f} {v:.1f}h0"
+
+
+def spread(count: int, at_most: int) -> list[int]:
+    """Indices evenly spread over ``count``."""
+    kept = min(count, at_most)
+    return [i * count // kept for i in range(kept)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snn_deploy.data.sets.splits import spread
 from snn_deploy.report import format as fmt
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import Decisions, Recording, ShownLayer, ShownSample
@@ -104,7 +103,7 @@ def _sample(data: ReportData, found: Recording, place: int) -> SampleView:
     if found.input.kind == "channels":
         strip = [_channels(values)]
     else:
-        strip = [_frame(found, values, i) for i in spread(len(values), STRIP).tolist()]
+        strip = [_frame(found, values, i) for i in pixels.spread(len(values), STRIP)]
     return SampleView(
         place=place,
         title=f"sample {fmt.number(sample.number)}",
