@@ -122,12 +122,3 @@ class Runner:
                     if not left[source]:
                         del values[source]
         return values[self.ann.output]
-
-    @torch.no_grad()
-    def all(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Outputs of all nodes."""
-        values = {self.ann.input: x}
-        for name in self.ann.nodes:
-            if name != self.ann.input:
-                values[name] = self.functions[name](added(self.ann, name, values))
-        return values

@@ -62,8 +62,8 @@ def _filled(o: Operation, inputs: Sequence[Array]) -> Array:
     return np.full(sizes, value[0])
 
 
-def _axes(o: Operation, inputs: Sequence[Array], at: int = 1) -> list[int]:
-    found = inputs[at] if len(inputs) > at else o.attributes.get("axes", ())
+def _axes(o: Operation, inputs: Sequence[Array]) -> list[int]:
+    found = inputs[1] if len(inputs) > 1 else o.attributes.get("axes", ())
     return [int(n) for n in np.reshape(found, -1)]
 
 

@@ -157,8 +157,6 @@ def _add(r: Traced, where: str, a: Arguments) -> Terms:
 
 
 def _subtract(r: Traced, where: str, a: Arguments) -> Terms:
-    if a["self"] in r.values and a["other"] not in r.values:
-        return _add(r, where, {**a, "alpha": -float(a.get("alpha", 1))})
     if a["self"] in r.values:
         return _add(r, where, {**a, "alpha": -float(a.get("alpha", 1))})
     negative = r.builder.scaled(where, r.value(a["other"], where), np.array(-float(a.get("alpha", 1))))

@@ -22,7 +22,6 @@ from snn_deploy.graph.passes.fold_batchnorm import bias_of, with_weights
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES
 
-PENALTY = 1e-2
 FREE = 1e-9
 """Penalty of the bias, which keeps the system regular."""
 
