@@ -56,7 +56,7 @@ class RefusalError(Exception):
 
 def unknown(where: str, operation: str) -> RefusalError:
     """The refusal of an operation that is not known."""
-    plain = operation.lower().replace("_", "").rstrip("2d").strip()
+    plain = operation.lower().replace("_", "")
     return RefusalError(where, f"the operation '{operation}'", INSTEAD.get(plain, OTHERWISE))
 
 

@@ -188,6 +188,7 @@ def test_refused_operators_are_named_all_at_once(tmp_path):
     said = [problem.what for problem in caught.value.problems]
     assert said == ["the operation 'Sigmoid'", "the operation 'LeakyRelu'", "'Mul' of two activations"]
     assert all(problem.try_instead for problem in caught.value.problems)
+    assert caught.value.problems[0].try_instead == "train with ReLU, or replace it by ReLU and fine-tune"
 
 
 @pytest.mark.parametrize(
