@@ -3,8 +3,9 @@ have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import nir
 import torch
@@ -94,12 +95,9 @@ def function_of(node: nir.NIRNode, dtype: torch.dtype = torch.float32) -> Functi
     return found
 
 
-def added(ann: Ann, name: str, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The summed input of the node ``name``."""
-    first, *rest = (values[source] for source in ann.sources[name])
-    for term in rest:
-        first = first + term
-    return first
+def added(terms: Iterable[torch.Tensor]) -> torch.Tensor:
+    """The sum of at least one term."""
+    return reduce(torch.add, terms)
 
 
 class Runner:
@@ -116,7 +114,8 @@ class Runner:
         left = {name: len(found) for name, found in self.ann.readers().items()}
         for name in self.ann.nodes:
             if name != self.ann.input:
-                values[name] = self.functions[name](added(self.ann, name, values))
+                entering = added(values[source] for source in self.ann.sources[name])
+                values[name] = self.functions[name](entering)
                 for source in self.ann.sources[name]:
                     left[source] -= 1
                     if not left[source]:

@@ -13,7 +13,7 @@ import nir
 import numpy as np
 import torch
 
-from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, function_of
+from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, added, function_of
 from snn_deploy.convert.choices import MaxPooling
 from snn_deploy.convert.neuron import per_channel
 
@@ -38,7 +38,7 @@ class Values:
     """Values ``[S, B, ...]`` of all nodes of ``ann`` with ``nodes``: S is T, or 1 where every step is the
     same.
 
-    ``max_pool`` None takes maxima as they are, as an OR of spikes of one size is their maximum.
+    ``max_pool`` "or" takes maxima as they are, as an OR of spikes of one size is their maximum.
     """
 
     def __init__(
@@ -50,11 +50,7 @@ class Values:
     ) -> None:
         self._ann = ann
         self._kept = dict(kept)
-        self._functions = {
-            name: function_of(stand_in(node, max_pool))
-            for name, node in nodes.items()
-            if not isinstance(node, Rectifier)
-        }
+        self._functions = {name: function_of(stand_in(node, max_pool)) for name, node in nodes.items()}
         self._open = [*ann.rectifiers, ann.output]
 
     def of(self, name: str, part: slice) -> torch.Tensor:
@@ -65,17 +61,12 @@ class Values:
         if kept is not None:
             return kept[:, part]
         x = self.entering(name, part)
-        if name not in self._functions:
-            return x.clamp(0.0, self._ann.nodes[name].ceiling)
         y = self._functions[name](x.flatten(0, 1))
         return y.view(*x.shape[:2], *y.shape[1:])
 
     def entering(self, name: str, part: slice) -> torch.Tensor:
         """The summed input of a node for a part of the images."""
-        first, *others = (self.of(source, part) for source in self._ann.sources[name])
-        for term in others:
-            first = first + term
-        return first
+        return added(self.of(source, part) for source in self._ann.sources[name])
 
     def leaves(self, name: str) -> set[str]:
         """The rectifiers, or the input, that the input of a node is computed from."""
