@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 import nir
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -98,6 +100,20 @@ def function_of(node: nir.NIRNode, dtype: torch.dtype = torch.float32) -> Functi
 def added(terms: Iterable[torch.Tensor]) -> torch.Tensor:
     """The sum of at least one term."""
     return reduce(torch.add, terms)
+
+
+def channel_layer(
+    shape: Shape, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64] | None = None
+) -> nir.NIRNode:
+    """``scale x + shift`` per channel of ``x [*shape]`` as a layer of its own."""
+    weight = scale.astype(np.float32)
+    bias = None if shift is None else shift.astype(np.float32)
+    if len(shape) == 1:
+        return nir.Linear(np.diag(weight)) if bias is None else nir.Affine(np.diag(weight), bias)
+    kind, size = (nir.Conv1d, shape[1]) if len(shape) == 2 else (nir.Conv2d, shape[1:])
+    weight = weight.reshape(-1, 1, *[1] * (len(shape) - 1))
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    return kind(size, weight, 1, 0, 1, len(weight), bias)
 
 
 class Runner:

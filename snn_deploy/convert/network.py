@@ -20,12 +20,12 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.convert.ann import MaxPool, Rectifier
+from snn_deploy.convert.ann import MaxPool, Rectifier, channel_layer
 from snn_deploy.convert.calibrate import Converted
 from snn_deploy.convert.values import stand_in
-from snn_deploy.graph.passes.fold_batchnorm import bias_of, with_weights
+from snn_deploy.graph.passes.fold_batchnorm import scaled_inputs, scaled_outputs
 from snn_deploy.graph.semantics import Semantics, write_semantics
-from snn_deploy.graph.shapes import Shape, axes
+from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import WEIGHT_NODES
 
 Array = npt.NDArray[np.float64]
@@ -91,7 +91,7 @@ class _Folding:
             ones = np.ones_like(units[0])
             sources = tuple(self._scaled_to(source, ones, name) for source in sources)
             units = [ones]
-        self.nodes[name] = _inputs_scaled(node, units[0])
+        self.nodes[name] = scaled_inputs(node, units[0], np.zeros_like(units[0]))
         self.nodes[name].metadata.pop("fixed", None)
         self.units[name] = np.ones(self.ann.shapes[name][0])
         self._connect(sources, name)
@@ -125,34 +125,13 @@ class _Folding:
             return source
         node = self.nodes[source]
         if isinstance(node, WEIGHT_NODES) and self.readers[source] == [reader]:
-            weight = np.asarray(node.weight, np.float64)
-            bias, column = bias_of(node), factor.reshape(-1, *[1] * (weight.ndim - 1))
-            self.nodes[source] = with_weights(node, weight * column, None if bias is None else bias * factor)
+            self.nodes[source] = scaled_outputs(node, factor, np.zeros_like(factor))
             self.units[source] = unit
             return source
         name = f"{reader}.from.{source}"
-        shape = self.ann.shapes[source]
-        self.nodes[name] = _each_channel(factor, shape)
+        self.nodes[name] = channel_layer(self.ann.shapes[source], factor)
         self.edges.append((source, name))
         return name
 
     def _connect(self, sources: Sequence[str], name: str) -> None:
         self.edges.extend((source, name) for source in sources)
-
-
-def _inputs_scaled(node: nir.NIRNode, unit: Array) -> nir.NIRNode:
-    """``node`` for inputs in units of ``unit [C]``."""
-    weight = np.asarray(node.weight, np.float64)
-    groups = axes(node.groups, 1)[0] if isinstance(node, nir.Conv1d | nir.Conv2d) else 1
-    grouped = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
-    scaled = grouped * unit.reshape(groups, 1, -1, 1)
-    return with_weights(node, scaled.reshape(weight.shape), bias_of(node))
-
-
-def _each_channel(factor: Array, shape: Shape) -> nir.NIRNode:
-    """A layer that multiplies every channel by its own factor."""
-    if len(shape) == 1:
-        return nir.Linear(np.diag(factor).astype(np.float32))
-    kind, size = (nir.Conv1d, shape[1]) if len(shape) == 2 else (nir.Conv2d, shape[1:])
-    weight = factor.astype(np.float32).reshape(-1, 1, *[1] * (len(shape) - 1))
-    return kind(size, weight, 1, 0, 1, len(factor), np.zeros(len(factor), np.float32))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import nir
 import numpy as np
 
-from snn_deploy.convert.ann import Ann, MaxPool, Rectifier
+from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, channel_layer
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, scaled_outputs
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import WEIGHT_NODES
@@ -93,17 +93,8 @@ def _norms_folded(ann: Ann) -> Ann:
             readers[before] = readers[name]
             del nodes[name], sources[name]
         else:
-            nodes[name] = _own_layer(node, ann.shapes[name])
+            nodes[name] = channel_layer(ann.shapes[name], node.scale, node.shift)
     return _with(ann, nodes, sources)
-
-
-def _own_layer(norm: ChannelAffine, shape: tuple[int, ...]) -> nir.NIRNode:
-    scale, shift = norm.scale.astype(np.float32), norm.shift.astype(np.float32)
-    if len(shape) == 1:
-        return nir.Affine(np.diag(scale), shift)
-    kind = nir.Conv1d if len(shape) == 2 else nir.Conv2d
-    size = shape[1] if len(shape) == 2 else shape[1:]
-    return kind(size, scale.reshape(-1, 1, *[1] * (len(shape) - 1)), 1, 0, 1, len(scale), shift)
 
 
 def _with(ann: Ann, nodes: dict[str, nir.NIRNode], sources: dict[str, tuple[str, ...]]) -> Ann:

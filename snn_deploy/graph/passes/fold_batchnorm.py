@@ -60,12 +60,12 @@ class FoldBatchNorm(GraphPass):
             if _folds_back(nodes, edges, feeding):
                 takers, scaled = feeding, scaled_outputs
             elif _folds_forward(nodes, edges, fed, norm):
-                takers, scaled = fed, _scaled_inputs
+                takers, scaled = fed, scaled_inputs
             else:
                 problems.append(_problem(name, feeding, fed))
                 continue
             for taker in takers:
-                once = scaled is _scaled_inputs or taker == takers[0]
+                once = scaled is scaled_inputs or taker == takers[0]
                 nodes[taker] = scaled(nodes[taker], norm.scale, norm.shift if once else 0 * norm.shift)
                 origins[taker] = (*origins.get(taker, (taker,)), name)
             edges = [edge for a, b in edges for edge in _bridged((a, b), name, feeding)]
@@ -161,7 +161,8 @@ def scaled_outputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode
     return with_weights(node, weight * column, scale * bias + shift)
 
 
-def _scaled_inputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+def scaled_inputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
+    """The weight node ``node`` with ``scale x + shift`` per channel before it."""
     weight = np.asarray(node.weight, dtype=np.float64)
     bias = bias_of(node)
     groups = axes(node.groups, 1)[0] if isinstance(node, nir.Conv1d | nir.Conv2d) else 1
