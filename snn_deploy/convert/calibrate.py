@@ -46,6 +46,7 @@ class Converted:
         timesteps: T.
         choices: how.
         nodes: the ANN's nodes with corrected weights.
+        even: per rectifier, the thresholds ``[C]`` that are best for an even current.
         theta, start: per rectifier, thresholds and starts ``[C]``.
     """
 
@@ -53,6 +54,7 @@ class Converted:
     timesteps: int
     choices: Choices
     nodes: Mapping[str, nir.NIRNode]
+    even: Mapping[str, torch.Tensor]
     theta: Mapping[str, torch.Tensor]
     start: Mapping[str, torch.Tensor]
 
@@ -69,7 +71,7 @@ def calibrate(
         say(f"T = {timesteps}: layer {number} of {len(layers)}, {name}")
         work.layer(name)
     work.scores()
-    return Converted(ann, timesteps, choices, work.nodes, work.theta, work.start)
+    return Converted(ann, timesteps, choices, work.nodes, work.even, work.theta, work.start)
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class _Calibration:
     def __init__(self, ann: Ann, x: torch.Tensor, timesteps: int, choices: Choices) -> None:
         self.ann, self.timesteps, self.choices = ann, timesteps, choices
         self.nodes = dict(ann.nodes)
+        self.even: dict[str, torch.Tensor] = {}
         self.theta: dict[str, torch.Tensor] = {}
         self.start: dict[str, torch.Tensor] = {}
         self._readers = ann.readers()
@@ -101,7 +104,7 @@ class _Calibration:
     def layer(self, name: str) -> None:
         """Choose everything about the neurons called ``name``."""
         a = torch.cat([self._wanted.of(name, part)[0] for part in self._every])
-        theta = thresholds(a, self.timesteps, each_channel=self.choices.each_channel)
+        theta = self.even[name] = thresholds(a, self.timesteps, each_channel=self.choices.each_channel)
         start = torch.full_like(theta, START)
         if self.choices.rounds and self._seen.leaves(name) != {self.ann.input}:
             theta, start = self._chosen(name, a, theta)

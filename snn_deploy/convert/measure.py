@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from snn_deploy.convert.ann import Ann, Runner
+from snn_deploy.convert.ann import Runner
 from snn_deploy.convert.calibrate import Converted
-from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.documents import LayerError
-from snn_deploy.convert.neuron import fired, per_channel, quantised, thresholds
+from snn_deploy.convert.neuron import fired, per_channel, quantised
 from snn_deploy.convert.values import Spikes, Values
 
 TINY = 1e-30
@@ -22,34 +22,12 @@ def scores(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, at_once
     return torch.cat([run(x[i : i + at_once]) for i in range(0, len(x), at_once)])
 
 
-class QuantisedAnn:
+def quantised_ann(converted: Converted) -> Runner:
     """The ANN whose rectifiers have T levels, with the thresholds that are best on calibration images."""
-
-    def __init__(self, ann: Ann, x: torch.Tensor, timesteps: int, choices: Choices) -> None:
-        activations = _activations(ann, x, choices)
-        self._runner = Runner(ann)
-        for name, a in activations:
-            theta = thresholds(a, timesteps, each_channel=choices.each_channel)
-            self._runner.functions[name] = _staircase(theta, timesteps)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores ``[B, K]``."""
-        return self._runner(x)
-
-
-def _staircase(theta: torch.Tensor, timesteps: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda a: quantised(a, theta, timesteps)
-
-
-@torch.no_grad()
-def _activations(ann: Ann, x: torch.Tensor, choices: Choices) -> Iterator[tuple[str, torch.Tensor]]:
-    """Output of one rectifier after the other."""
-    values = Values(ann, ann.nodes, {ann.input: x[None]})
-    parts = tuple(choices.parts(0, len(x)))
-    for name in ann.rectifiers:
-        a = torch.cat([values.of(name, part)[0] for part in parts])
-        values.keep(name, a[None])
-        yield name, a
+    runner = Runner(converted.ann)
+    for name, theta in converted.even.items():
+        runner.functions[name] = partial(quantised, theta=theta, timesteps=converted.timesteps)
+    return runner
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from snn_deploy.convert.calibrate import Converted, calibrate
 from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.documents import MAX_TIMESTEPS, VERSION, Certificate, SweepRow
 from snn_deploy.convert.folder import require_new, write_conversion
-from snn_deploy.convert.measure import QuantisedAnn, layer_errors, scores
+from snn_deploy.convert.measure import layer_errors, quantised_ann, scores
 from snn_deploy.convert.network import spiking_graph
 from snn_deploy.core.chunks import samples_at_once
 from snn_deploy.core.errors import ConfigError
@@ -23,7 +23,7 @@ from snn_deploy.energy.count import Counter
 from snn_deploy.energy.counts import concatenate
 from snn_deploy.energy.fanout import fan_out
 from snn_deploy.graph.plan import make_plan
-from snn_deploy.graph.types import WEIGHT_NODES, Plan
+from snn_deploy.graph.types import WEIGHT_NODES
 from snn_deploy.recipes.run_folder import environment
 from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
@@ -109,17 +109,16 @@ def convert_network(
 
 def _row(opened: OpenedAnn, converted: Converted, graph: nir.NIRGraph, decided: torch.Tensor) -> SweepRow:
     images, steps, plan = opened.images, converted.timesteps, make_plan(graph)
-    quantised = QuantisedAnn(opened.ann, images.calibration, steps, converted.choices)
     reference = Reference(plan)
     at_once = samples_at_once(4 * block_bytes(plan), at_most=AT_ONCE)
     found = scores(lambda x: _mean_output(reference, x, steps), images.test, at_once).argmax(1)
     return SweepRow(
         timesteps=steps,
-        quantised=_share(scores(quantised, images.test, AT_ONCE).argmax(1), images.labels),
+        quantised=_share(scores(quantised_ann(converted), images.test, AT_ONCE).argmax(1), images.labels),
         spiking=_share(found, images.labels),
         correct=int((found == images.labels).sum()),
         same_decision=_share(found, decided),
-        sops=_sops(plan, images.test[:COUNTED], steps),
+        sops=_sops(reference, images.test[:COUNTED], steps),
     )
 
 
@@ -127,9 +126,9 @@ def _mean_output(reference: Reference, x: torch.Tensor, steps: int) -> torch.Ten
     return reference.run(x.expand(steps, *x.shape)).output.mean(0)
 
 
-def _sops(plan: Plan, x: torch.Tensor, steps: int) -> float:
+def _sops(reference: Reference, x: torch.Tensor, steps: int) -> float:
     """Synaptic operations per inference."""
-    reference, counter = Reference(plan), Counter(plan)
+    counter = Counter(reference.plan)
     parts = [counter.run(reference, part.expand(steps, *part.shape)) for part in torch.split(x, 8)]
     return float(concatenate(parts).sops().sum(0).mean())
 
@@ -161,7 +160,7 @@ def _content(
         "accuracy": _share(decided, images.labels),
         "correct": int((decided == images.labels).sum()),
         "samples": len(images.labels),
-        "calibration": {**asdict(replace(choices, images=len(images.calibration)))},
+        "calibration": asdict(replace(choices, images=len(images.calibration))),
         "macs": _macs(opened.ann),
         "sweep": [row.model_dump() for row in rows],
         "layers": [row.model_dump() for row in layer_errors(converted, images.test[:COUNTED])],

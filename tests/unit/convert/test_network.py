@@ -11,7 +11,7 @@ from snn_deploy.convert.ann import MaxPool, Rectifier, Runner, function_of
 from snn_deploy.convert.calibrate import Converted, calibrate
 from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.from_module import from_module
-from snn_deploy.convert.measure import QuantisedAnn, layer_errors
+from snn_deploy.convert.measure import layer_errors, quantised_ann
 from snn_deploy.convert.network import spiking_graph
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.plan import make_plan
@@ -134,7 +134,8 @@ def test_errors_of_a_layer_by_hand():
     ann = from_module(nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1)), (1,))
     nodes = {**ann.nodes, "0": nir.Affine(np.ones((1, 1), np.float32), np.zeros(1, np.float32))}
     ann = ann.__class__(ann.name, nodes, ann.sources, ann.shapes, ann.input, ann.output)
-    converted = Converted(ann, 2, Choices(), nodes, {"1": torch.ones(1)}, {"1": torch.full((1,), 0.5)})
+    theta = {"1": torch.ones(1)}
+    converted = Converted(ann, 2, Choices(), nodes, theta, theta, {"1": torch.full((1,), 0.5)})
     (row,) = layer_errors(converted, torch.tensor([[1.25], [0.375]]))
     size = (1.25**2 + 0.375**2) ** 0.5
     assert row.clipping == pytest.approx(0.25 / size)
@@ -160,7 +161,7 @@ def test_a_trained_network_is_kept_and_corrections_help(make):
         return trace.output.mean(0)
 
     assert accuracy(runner(x)) >= 0.97
-    assert accuracy(QuantisedAnn(ann, calibration, 8, Choices())(x)) >= 0.95
+    assert accuracy(quantised_ann(calibrate(ann, calibration, 8, Choices()))(x)) >= 0.95
     assert accuracy(converted(8, 3)) >= accuracy(runner(x)) - 0.03
     wanted = runner(x)
     plain, better = (float((converted(4, rounds) - wanted).pow(2).mean()) for rounds in (0, 3))
