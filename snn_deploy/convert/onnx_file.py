@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from snn_deploy.core.errors import DataError, Problem, UnsupportedError
 from snn_deploy.graph.shapes import MAX_ELEMENTS
+from snn_deploy.simulate.onnx.bounds import tensors_of
+from snn_deploy.simulate.onnx.model_file import read_bounded, sound
 
 Array = npt.NDArray[Any]
 
@@ -60,22 +61,15 @@ def load_ann(path: Path) -> OnnxAnn:
         DataError: missing, too large, damaged, or of another operator set.
         UnsupportedError: several inputs or outputs, or an input whose size is not fixed.
     """
-    if not path.is_file():
-        raise DataError(f"There is no ONNX file at '{path}'.")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise DataError(f"'{path}' is larger than {MAX_FILE_BYTES} bytes.")
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"'{path}' is not a sound ONNX file: {_first_line(error)}") from None
-    if faults := list(_faults(model)):
-        raise DataError(f"'{path}' cannot be read.", problems=faults[:20])
-    try:
+    content = read_bounded(path, MAX_FILE_BYTES)
+    with sound(path):
+        model = onnx.load_model_from_string(content)
+        del content
+        if faults := list(_faults(model)):
+            raise DataError(f"'{path}' cannot be read.", problems=faults[:20])
         onnx.checker.check_model(model)
         constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
         operations = tuple(_operation(node, number) for number, node in enumerate(model.graph.node))
-    except (onnx.checker.ValidationError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise DataError(f"'{path}' is not a sound ONNX file: {_first_line(error)}") from None
     inputs = [value for value in model.graph.input if value.name not in constants]
     problems = []
     if len(inputs) != 1 or len(model.graph.output) != 1:
@@ -105,7 +99,7 @@ def _faults(model: onnx.ModelProto) -> Iterator[Problem]:
         yield Problem("model", f"operator set {version}", rule=f"{OPSETS[0]} to {OPSETS[1]}")
     if len(model.graph.node) > MAX_NODES:
         yield Problem("model", f"{len(model.graph.node)} operators", rule=f"at most {MAX_NODES}")
-    for tensor in _tensors(model.graph):
+    for tensor in tensors_of(model.graph):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             yield Problem(
                 tensor.name, "keeps its data in another file", rule="one file", try_instead="save in one"
@@ -119,15 +113,6 @@ def _faults(model: onnx.ModelProto) -> Iterator[Problem]:
             yield Problem(
                 node.name or node.op_type, f"the operator '{node.op_type}' holds a graph", rule="none does"
             )
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
 
 
 def _array(tensor: onnx.TensorProto) -> Array:
@@ -162,7 +147,3 @@ def _where(node: onnx.NodeProto, number: int) -> str:
     if not path or not parts[-1].startswith(node.op_type) or node.op_type in FUNCTIONS:
         path += [part.lower() for part in parts[-1:]]
     return ".".join(path) or f"{node.op_type.lower()}{number}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

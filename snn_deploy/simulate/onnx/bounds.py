@@ -49,7 +49,7 @@ def check_operators(model: onnx.ModelProto, where: str) -> None:
     for depth, graph in _graphs(model.graph):
         faults += [
             Problem(tensor.name, "keeps its data in another file")
-            for tensor in _tensors(graph)
+            for tensor in tensors_of(graph)
             if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
         ]
         if graph.sparse_initializer:
@@ -118,7 +118,8 @@ def _graphs(graph: onnx.GraphProto, depth: int = 0) -> Iterator[tuple[int, onnx.
                 yield from _graphs(inner, depth + 1)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The constants of ``graph``: initializers, and those in attributes of its operators."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -12,6 +14,40 @@ from snn_deploy.core.errors import DataError
 from snn_deploy.simulate.onnx.bounds import check_operators, check_sizes
 
 MAX_FILE_BYTES = 2**31
+
+
+def read_bounded(path: Path, at_most: int) -> bytes:
+    """The bytes of an ONNX file.
+
+    Raises:
+        DataError: it is missing, or has more than ``at_most`` bytes.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no ONNX file at '{path}'.")
+    if path.stat().st_size > at_most:
+        raise DataError(f"'{path}' is larger than {at_most} bytes.")
+    return path.read_bytes()
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """What protobuf and ONNX raise while ``path`` is parsed and checked becomes one error.
+
+    Raises:
+        DataError: instead, with the first line of theirs.
+    """
+    try:
+        yield
+    except (
+        DecodeError,
+        onnx.checker.ValidationError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+    ) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise DataError(f"'{path}' is not a sound ONNX file: {text}") from None
 
 
 class ModelFile:
@@ -28,16 +64,13 @@ class ModelFile:
 
     def checked(self) -> onnx.ModelProto:
         """The model, checked; what is read later must be the same."""
-        content = self._read()
+        content = read_bounded(self.path, MAX_FILE_BYTES)
         self._sha256 = hashlib.sha256(content).hexdigest()
-        try:
+        with sound(self.path):
             model = onnx.load_model_from_string(content)
             del content
             check_operators(model, str(self.path))
             onnx.checker.check_model(model)
-        except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
-            text = str(error).strip().partition("\n")[0]
-            raise DataError(f"'{self.path}' is not a sound ONNX file: {text}") from None
         check_sizes(model, str(self.path))
         return model
 
@@ -47,7 +80,7 @@ class ModelFile:
         Raises:
             DataError: it has gone, or is another one than was checked.
         """
-        content = self._read()
+        content = read_bounded(self.path, MAX_FILE_BYTES)
         if hashlib.sha256(content).hexdigest() != self._sha256:
             raise DataError(
                 f"'{self.path}' was changed after it had been opened.", hint="Open it again, and let it be."
@@ -57,10 +90,3 @@ class ModelFile:
     def model(self) -> onnx.ModelProto:
         """The model, read anew; it may be changed. Raises as :meth:`content`."""
         return onnx.load_model_from_string(self.content())
-
-    def _read(self) -> bytes:
-        if not self.path.is_file():
-            raise DataError(f"There is no ONNX file at '{self.path}'.")
-        if self.path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError(f"'{self.path}' is larger than {MAX_FILE_BYTES} bytes.")
-        return self.path.read_bytes()
