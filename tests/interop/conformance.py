@@ -8,7 +8,6 @@ Readers that are wrong are no failure of ours: the page says how. Our own column
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 
 from interop import environments
@@ -39,8 +38,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except environments.PeerError as error:
-        print(error, file=sys.stderr)
-        sys.exit(6)
+    environments.end(main)

@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, NoReturn
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("INTEROP", HERE.parent.parent / ".interop"))
@@ -56,12 +57,32 @@ def run(peer: str, script: str, *arguments: str | Path, say: Callable[[str], Non
     Raises:
         PeerError: the environment cannot be made, or the script fails.
     """
-    python = environment(peer, say)
-    command = [str(python), str(HERE / peer / script), *map(str, arguments)]
+    _done(peer, script, arguments, say, sys.stdout)
+
+
+def answer(peer: str, script: str, *arguments: str | Path, say: Callable[[str], None] = print) -> str:
+    """What ``tests/interop/PEER/SCRIPT`` prints. Raises as :func:`run`."""
+    return _done(peer, script, arguments, say, subprocess.PIPE).stdout
+
+
+def _done(
+    peer: str, script: str, arguments: Sequence[str | Path], say: Callable[[str], None], stdout: IO[str] | int
+) -> subprocess.CompletedProcess[str]:
+    command = [environment(peer, say), "-W", "ignore", HERE / peer / script, *arguments]
     plain = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
     done = subprocess.run(
-        command, env=plain, stdout=sys.stdout, stderr=subprocess.PIPE, text=True, check=False
+        [*map(str, command)], env=plain, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-8:])
         raise PeerError(f"{peer}: {script} failed:\n{last}")
+    return done
+
+
+def end(main: Callable[[], int]) -> NoReturn:
+    """End the process with what ``main`` gives, or with 6 where a peer is not to be had."""
+    try:
+        sys.exit(main())
+    except PeerError as error:
+        print(error, file=sys.stderr)
+        sys.exit(6)

@@ -12,8 +12,6 @@ Exit 1 when a spike differs.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nir
@@ -25,13 +23,8 @@ LEAST = 4_800
 
 def rows(peer: str) -> list[tuple[str, int, int, float]]:
     """Network, its outputs, how many differ, and the share of steps in which its busiest layer fires."""
-    script = environments.HERE / peer / "modules.py"
-    command = [environments.environment(peer), "-W", "ignore", script, Path(nir.__file__).parent]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise environments.PeerError(f"{peer}: modules.py failed:\n{last}")
-    return [tuple(row) for row in json.loads(done.stdout)]
+    printed = environments.answer(peer, "modules.py", Path(nir.__file__).parent)
+    return [tuple(row) for row in json.loads(printed)]
 
 
 def main() -> int:
@@ -46,8 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except environments.PeerError as error:
-        print(error, file=sys.stderr)
-        sys.exit(6)
+    environments.end(main)

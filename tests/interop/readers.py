@@ -126,8 +126,4 @@ def _is_wrong(cell: str) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except environments.PeerError as error:
-        say(str(error))
-        sys.exit(6)
+    environments.end(main)
