@@ -154,13 +154,22 @@ def _global(r: Tensors, o: Operation) -> Value:
     return Value(r.builder.pooled_to(o.where, x.terms, (1, 1)))
 
 
+def _axes(r: Tensors, o: Operation) -> list[int]:
+    """The axes that an operator names, as an input or as an attribute."""
+    given = r.constant(o, 1)
+    return [int(n) for n in (o.attributes.get("axes", []) if given is None else given.reshape(-1))]
+
+
+def _spatial(x: Value, axes: Sequence[int]) -> bool:
+    """Whether ``axes`` of an image are its height and width."""
+    return {axis % 4 for axis in axes} == ({1, 2} if x.last else {2, 3})
+
+
 def _mean(r: Tensors, o: Operation) -> Value:
     x = r.value(o)
-    given = r.constant(o, 1)
-    axes = o.attributes.get("axes", []) if given is None else [int(n) for n in given.reshape(-1)]
-    spatial = {1, 2} if x.last else {2, 3}
-    if len(r.builder.shape(x.terms)) != 3 or {int(axis) % 4 for axis in axes} != spatial:
-        raise RefusalError(o.where, f"a mean over the axes {list(axes)}", "a mean over height and width")
+    axes = _axes(r, o)
+    if len(r.builder.shape(x.terms)) != 3 or not _spatial(x, axes):
+        raise RefusalError(o.where, f"a mean over the axes {axes}", "a mean over height and width")
     pooled = r.builder.pooled_to(o.where, x.terms, (1, 1))
     if int(o.attributes.get("keepdims", 1)):
         return Value(pooled, last=x.last)
@@ -213,9 +222,8 @@ def _scale(r: Tensors, o: Operation) -> Value:
 def _per_channel(r: Tensors, o: Operation, x: Value, constant: Array) -> Array:
     """``constant``, which broadcasts to a batch of ``x``, as one number per channel."""
     shape = r.builder.shape(x.terms)
-    shown = (*shape[1:], shape[0]) if x.last else shape
     try:
-        spread = np.broadcast_to(constant.astype(np.float64), (1, *shown))[0]
+        spread = np.broadcast_to(constant.astype(np.float64), (1, *r.shown(x)))[0]
     except ValueError:
         raise RefusalError(
             o.where, f"a constant of shape {constant.shape}", "one number per channel"
@@ -249,11 +257,10 @@ def _flat(r: Tensors, o: Operation, x: Value) -> Value:
 def _reshape(r: Tensors, o: Operation) -> Value:
     x = r.value(o)
     first, *rest = (int(n) for n in r.weights(o, 1).reshape(-1))
-    shape = r.builder.shape(x.terms)
-    shown = (*shape[1:], shape[0]) if x.last else shape
+    shown = r.shown(x)
     if list(shown) == rest:
         return x
-    if len(rest) == 1 and rest[0] in (-1, prod(shape)) and first in (0, 1, -1):
+    if len(rest) == 1 and rest[0] in (-1, prod(shown)) and first in (0, 1, -1):
         return _flat(r, o, x)
     raise RefusalError(o.where, f"changes the shape {shown} to {(first, *rest)}", "flatten")
 
@@ -261,11 +268,9 @@ def _reshape(r: Tensors, o: Operation) -> Value:
 def _squeeze(r: Tensors, o: Operation) -> Value:
     x = r.value(o)
     shape = r.builder.shape(x.terms)
-    given = r.constant(o, 1)
-    axes = o.attributes.get("axes", []) if given is None else [int(n) for n in given.reshape(-1)]
-    spatial = {1, 2} if x.last else {2, 3}
-    if len(shape) != 3 or prod(shape[1:]) != 1 or {int(axis) % 4 for axis in axes} != spatial:
-        raise RefusalError(o.where, f"takes the axes {list(axes)} away", "a flattening of one pixel")
+    axes = _axes(r, o)
+    if len(shape) != 3 or prod(shape[1:]) != 1 or not _spatial(x, axes):
+        raise RefusalError(o.where, f"takes the axes {axes} away", "a flattening of one pixel")
     return Value(r.builder.flattened(o.where, x.terms))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from snn_deploy.convert.builder import AnnBuilder, RefusalError, Terms
 from snn_deploy.convert.onnx_constants import Array
 from snn_deploy.convert.onnx_file import Operation
+from snn_deploy.graph.shapes import Shape
 
 NOTHING = (0, 0, 0, 0)
 TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -41,11 +42,14 @@ class Tensors:
     values: dict[str, Value]
     constants: dict[str, Array]
 
+    def shown(self, value: Value) -> Shape:
+        """The shape of a value as the file has it, behind the batch."""
+        shape = self.builder.shape(value.terms)
+        return (*shape[1:], shape[0]) if value.last and len(shape) == 3 else shape
+
     def shape_of(self, value: Value) -> Array:
         """The shape of a value as the file has it, batch in front."""
-        shape = self.builder.shape(value.terms)
-        shown = (*shape[1:], shape[0]) if value.last and len(shape) == 3 else shape
-        return np.array([SIZE_OF_BATCH, *shown], np.int64)
+        return np.array([SIZE_OF_BATCH, *self.shown(value)], np.int64)
 
     def value(self, operation: Operation, index: int = 0, *, padded: bool = False) -> Value:
         """The activation that an operation reads; ``padded``: it can take padding with it."""
