@@ -231,6 +231,23 @@ class AnnBuilder:
         return (name,)
 
 
+def spread(where: str, constant: Array, shape: Shape) -> Array:
+    """``constant``, which broadcasts to a batch of values of ``shape``, as such a value."""
+    try:
+        found: Array = np.broadcast_to(constant, (1, *shape))[0]
+    except ValueError:
+        raise RefusalError(where, f"a constant of shape {constant.shape}", "one number per channel") from None
+    return found
+
+
+def one_per_channel(where: str, x: Array) -> Array:
+    """The one number that each channel of ``x [C, ...]`` has."""
+    rows = x.reshape(len(x), -1)
+    if (rows != rows[:, :1]).any():
+        raise RefusalError(where, "a constant that differs within a channel", "one number per channel")
+    return np.ascontiguousarray(rows[:, 0])
+
+
 def _shape_behind(node: nir.NIRNode, shape: Shape) -> Shape:
     if isinstance(node, ChannelAffine):
         return shape

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from snn_deploy.convert.builder import RefusalError
+from snn_deploy.convert.builder import RefusalError, one_per_channel, spread
 from snn_deploy.convert.onnx_constants import Array
 from snn_deploy.convert.onnx_file import Operation
 from snn_deploy.convert.onnx_values import NOTHING, TO_FIRST, TO_LAST, Tensors, Value
@@ -221,21 +221,12 @@ def _scale(r: Tensors, o: Operation) -> Value:
 
 def _per_channel(r: Tensors, o: Operation, x: Value, constant: Array) -> Array:
     """``constant``, which broadcasts to a batch of ``x``, as one number per channel."""
-    shape = r.builder.shape(x.terms)
-    try:
-        spread = np.broadcast_to(constant.astype(np.float64), (1, *r.shown(x)))[0]
-    except ValueError:
-        raise RefusalError(
-            o.where, f"a constant of shape {constant.shape}", "one number per channel"
-        ) from None
+    shown = spread(o.where, constant.astype(np.float64), r.shown(x))
     if x.columns is not None:
-        ordered = np.empty_like(spread)
-        ordered[x.columns] = spread
-        spread = ordered
-    first = (np.moveaxis(spread, -1, 0) if x.last else spread).reshape(shape[0], -1)
-    if (first != first[:, :1]).any():
-        raise RefusalError(o.where, "a constant that differs within a channel", "one number per channel")
-    return np.ascontiguousarray(first[:, 0])
+        ordered = np.empty_like(shown)
+        ordered[x.columns] = shown
+        shown = ordered
+    return one_per_channel(o.where, np.moveaxis(shown, -1, 0) if x.last else shown)
 
 
 def _flatten(r: Tensors, o: Operation) -> Value:

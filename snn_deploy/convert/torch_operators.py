@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import fx
 
-from snn_deploy.convert.builder import AnnBuilder, RefusalError, Terms
+from snn_deploy.convert.builder import AnnBuilder, RefusalError, Terms, one_per_channel, spread
 
 BATCH = 2
 """Samples of the example that a module is followed with."""
@@ -184,15 +184,7 @@ def _divide(r: Traced, where: str, a: Arguments) -> Terms:
 
 def _per_channel(r: Traced, where: str, x: Terms, constant: Array) -> Array:
     """``constant``, which broadcasts to a batch of ``x``, as one number per channel."""
-    shape = (1, *r.builder.shape(x))
-    try:
-        spread = np.broadcast_to(constant, shape)[0]
-    except ValueError:
-        raise RefusalError(where, f"a constant of shape {constant.shape}", "one number per channel") from None
-    first = spread.reshape(len(spread), -1)
-    if (first != first[:, :1]).any():
-        raise RefusalError(where, "a constant that differs within a channel", "one number per channel")
-    return np.ascontiguousarray(first[:, 0])
+    return one_per_channel(where, spread(where, constant, r.builder.shape(x)))
 
 
 def _slice(r: Traced, where: str, a: Arguments) -> Terms:
