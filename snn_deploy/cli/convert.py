@@ -7,16 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from snn_deploy.cli.network import is_there
 from snn_deploy.cli.own import own_options
-
-
-def _is_there(path: Path) -> Path:
-    """Refuse a path at which nothing lies, before anything that opens networks is loaded."""
-    from snn_deploy.core.places import kind_at
-
-    if not path.exists():
-        kind_at(path)
-    return path
 
 
 @own_options
@@ -24,7 +16,7 @@ def convert(
     ann: Annotated[
         Path,
         typer.Argument(
-            callback=_is_there, help="FILE.py:NAME with --weights, an .onnx file, or a run: its teacher."
+            callback=is_there, help="FILE.py:NAME with --weights, an .onnx file, or a run: its teacher."
         ),
     ],
     data: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def _is_there(path: Path) -> Path:
+def is_there(path: Path) -> Path:
     """Refuse a path at which nothing lies, before anything that opens networks is loaded."""
     from snn_deploy.core.places import kind_at
 
@@ -20,7 +20,7 @@ def _is_there(path: Path) -> Path:
 Network = Annotated[
     Path,
     typer.Argument(
-        callback=_is_there, help="A run, a bundle, a converted network, a .nir or .net file, or FILE.py:NAME."
+        callback=is_there, help="A run, a bundle, a converted network, a .nir or .net file, or FILE.py:NAME."
     ),
 ]
 Data = Annotated[

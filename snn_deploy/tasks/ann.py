@@ -47,7 +47,7 @@ def open_ann(source: nn.Module | Path, own: Own, wanted: Wanted) -> OpenedAnn:
     if isinstance(source, nn.Module):
         return _of_module(source, type(source).__name__, {}, own, load_images(None, wanted))
     if source.suffix == ".onnx":
-        _require_nothing_own(source, own)
+        own.require_nothing(source)
         ann = from_onnx(source)
         images = load_images(None, wanted)
         return _checked(ann, images, {"file": source.name, "sha256": sha256_file(source)})
@@ -64,7 +64,7 @@ def open_ann(source: nn.Module | Path, own: Own, wanted: Wanted) -> OpenedAnn:
             f"'{source}' is a {kind}, which is a spiking network already.",
             hint="An ANN is a run (its teacher), an .onnx file, or FILE.py:NAME with --weights.",
         )
-    _require_nothing_own(source, own)
+    own.require_nothing(source)
     return _of_run(Run.open(source), own.trust, wanted)
 
 
@@ -102,10 +102,3 @@ def _checked(ann: Ann, images: Images, provenance: dict[str, Any]) -> OpenedAnn:
     if len(outputs) != 1 or images.labels_to > outputs[0]:
         raise ConfigError(f"'{ann.name}' gives {outputs} scores; the data have {images.labels_to} classes.")
     return OpenedAnn(ann, images, provenance)
-
-
-def _require_nothing_own(source: Path, own: Own) -> None:
-    if given := own.given():
-        raise ConfigError(
-            f"'{source}' says its {', '.join(given)} itself.", hint="These are for FILE.py:NAME."
-        )

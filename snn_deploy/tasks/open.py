@@ -71,10 +71,7 @@ def open_source(
 
         return open_module(source, own, data)
     assert isinstance(source, Path)
-    if own.given():
-        raise ConfigError(
-            f"'{source}' says its {', '.join(own.given())} itself.", hint="These are for FILE.py:NAME."
-        )
+    own.require_nothing(source)
     if kind == "nir":
         return _open_nir(source, reading)
     if reading.given():

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from snn_deploy.core.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Own:
@@ -38,6 +40,17 @@ class Own:
             "classes": self.classes,
         }
         return tuple(name for name, value in values.items() if value)
+
+    def require_nothing(self, source: Path) -> None:
+        """Check that nothing is stated of ``source``, which is no module.
+
+        Raises:
+            ConfigError: something is.
+        """
+        if given := self.given():
+            raise ConfigError(
+                f"'{source}' says its {', '.join(given)} itself.", hint="These are for FILE.py:NAME."
+            )
 
 
 NOTHING_OWN = Own()
