@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
@@ -18,29 +19,12 @@ from support.tiny_runs import write_recipe
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
 
-CODE = """
-import torch
+CODE = f"""
 from torch import nn
 from torch.nn import functional
 
 
-class Net(nn.Module):
-    def __init__(self, width: int = 6):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, width, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.pool = nn.MaxPool2d(2)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(width)
-        self.drop = nn.Dropout(0.2)
-        self.hidden = nn.Linear(width * 36, 16)
-        self.scores = nn.Linear(16, 4)
-
-    def forward(self, x):
-        x = self.pool(functional.relu(self.norm1(self.conv1(x))))
-        x = functional.relu(self.norm2(self.conv2(x)))
-        return self.scores(functional.relu(self.hidden(self.drop(x.flatten(1)))))
-
+{inspect.getsource(PlainNet).replace("PlainNet", "Net")}
 
 class Smooth(nn.Sequential):
     def __init__(self):
