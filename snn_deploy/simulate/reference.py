@@ -7,7 +7,7 @@ neurons walk through time. Nodes of a loop advance together, one step after the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -166,11 +166,12 @@ class Reference:
             found = self.run(x, record="all", forced=dict(forced)).records
         return {wanted[name]: y for name, y in found.items() if name in wanted}
 
-    def constants(self, name: str) -> list[npt.NDArray[np.float32]]:
-        """Weights and biases of a node, where it has any."""
-        node = self.plan.graph.nodes.get(name)
-        kept = [getattr(node, field) for field in ("weight", "bias") if hasattr(node, field)]
-        return [np.asarray(array, np.float32) for array in kept]
+    def constants(self, names: Sequence[str]) -> Iterator[tuple[str, list[npt.NDArray[np.float32]]]]:
+        """Weights and biases of each node, where it has any."""
+        for name in names:
+            node = self.plan.graph.nodes.get(name)
+            kept = [getattr(node, field) for field in ("weight", "bias") if hasattr(node, field)]
+            yield name, [np.asarray(array, np.float32) for array in kept]
 
     def _alone(self, name: str, x: torch.Tensor) -> torch.Tensor:
         layer = self._neurons.get(name) or self._delays.get(name)

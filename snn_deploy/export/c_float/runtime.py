@@ -7,7 +7,7 @@ else is data, not a program to run unasked.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -97,9 +97,9 @@ class FloatCProgram:
         trace = self._run(x, wanted, {name: forced[name] for name in forced if name in read})
         return {name: trace.output if name == output else trace.records[name] for name in shapes}
 
-    def constants(self, name: str) -> list[Floats]:
+    def constants(self, names: Sequence[str]) -> Iterator[tuple[str, list[Floats]]]:
         """None: the C code's arrays are in an order of its own."""
-        return []
+        return ((name, []) for name in names)
 
     def _run(self, x: torch.Tensor, record: Collection[str], given: Mapping[str, torch.Tensor]) -> Trace:
         plan = self._plan

@@ -56,8 +56,8 @@ class Opened(Protocol):
             DataError: the network has no such nodes, or of other shapes.
         """
 
-    def constants(self, name: str) -> list[npt.NDArray[np.float32]]:
-        """The arrays of numbers that the network keeps for a node and uses as they are; those it has."""
+    def constants(self, names: Sequence[str]) -> Iterator[tuple[str, list[npt.NDArray[np.float32]]]]:
+        """The arrays of numbers that the network keeps for each node and uses as they are; those it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class _Count:
 def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probed]:
     """Check ``files``, which were all made from ``plan``, on the same synthetic inputs of ``steps`` steps."""
     names = [name for name in plan.order if name != plan.input]
-    held = [name for name in plan.of_type(*WEIGHT_NODES) if all(_holds(file, plan, name) for file in files)]
-    probes = Probes(plan, Rounding(plan), steps, held=frozenset(held))
+    probes = Probes(plan, Rounding(plan), steps, held=_held(plan, files))
     counts: list[dict[str, _Count]] = [dict.fromkeys(names, _Count()) for _ in files]
     refused: dict[int, str] = {}
-    weights, alone = 0, 0
+    weights, alone, held = 0, 0, 0
     for name in names:
         met = Alone(plan, name)
         weights += met.weights
+        held += met.weights if name in probes.held else 0
         for fed, batch in _inputs(probes, name):
             size = samples_at_once(SHARE * _sample_bytes(plan, name, len(files), steps))
             compute = functools.partial(_chunk, probes, name, files, fed)
@@ -103,7 +103,7 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     blank = Probed(
         seed=SEED, frames=steps * sum(map(probes.batches, names)), steps=steps,
         sequences=SEQUENCES * sum(probes.driver(name) is not None for name in names),
-        weights=weights, weights_alone=alone, weights_held=sum(Alone(plan, name).weights for name in held),
+        weights=weights, weights_alone=alone, weights_held=held,
     )  # fmt: skip
     results = []
     for number, table in enumerate(counts):
@@ -125,12 +125,18 @@ def probe(plan: Plan, files: Sequence[Opened], steps: int = STEPS) -> list[Probe
     return results
 
 
-def _holds(file: Opened, plan: Plan, name: str) -> bool:
-    """Whether a file holds weights and biases of a node bit for bit."""
-    constants = file.constants(name)
+def _held(plan: Plan, files: Sequence[Opened]) -> frozenset[str]:
+    """Nodes whose weights and biases all ``files`` hold bit for bit."""
+    names = plan.of_type(*WEIGHT_NODES)
+    for file in files:
+        names = tuple(name for name, kept in file.constants(names) if _holds(kept, plan.node(name)))
+    return frozenset(names)
+
+
+def _holds(constants: Sequence[npt.NDArray[np.float32]], node: nir.NIRNode) -> bool:
     return all(
         any(np.array_equal(kept.view(np.uint32), array.view(np.uint32)) for kept in constants)
-        for array in parameter_arrays(plan.node(name)).values()
+        for array in parameter_arrays(node).values()
     )
 
 

@@ -133,9 +133,11 @@ class OnnxRuntime:
         own = {name: self._over_time(name) for name in record} | {output: self.info.output.name}
         return {name: outputs[own[name]] for name in shapes}
 
-    def constants(self, name: str) -> list[Array]:
-        """The float32 constants that the operator of a node reads."""
-        return constants_of(self._file.model(), self.info, name)
+    def constants(self, names: Sequence[str]) -> Iterator[tuple[str, list[Array]]]:
+        """The float32 constants that the operator of each node reads; the file is read once for all."""
+        model = self._file.model()
+        for name in names:
+            yield name, constants_of(model, self.info, name)
 
     def _opened(self, record: Sequence[Value], forced: Sequence[Value]) -> bytes:
         if not record and not forced:
