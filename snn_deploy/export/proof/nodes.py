@@ -26,7 +26,7 @@ from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.frames import sources_of
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, SEQUENCES, STEPS, Fed, Probes
-from snn_deploy.export.proof.rounded import Decision, Rounded, exact
+from snn_deploy.export.proof.rounded import Decision, Rounded, exact, late
 from snn_deploy.export.proof.rounding import Rounding, parameter_arrays
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
@@ -180,7 +180,7 @@ def _judged(
     step, which takes less room."""
     plan, node = rounding.plan, rounding.plan.node(name)
     terms = [given.sent(source) for source in plan.sources[name]]
-    terms += [_late(given.sent(source)) for source in plan.feedback.get(name, ())]
+    terms += [late(given.sent(source)) for source in plan.feedback.get(name, ())]
     if isinstance(node, SPIKING_NODES):
         return {number: _fired(rounding, name, terms, own) for number, own in owns.items()}
     forgets = isinstance(node, FORGETFUL)
@@ -197,10 +197,6 @@ def _judged(
         for number, own in owns.items():
             counts[number] += _differing(value, own[now])
     return {**counts}
-
-
-def _late(y: torch.Tensor) -> torch.Tensor:
-    return torch.cat([torch.zeros_like(y[:1]), y[:-1]])
 
 
 def _differing(value: Rounded, own: torch.Tensor) -> _Count:

@@ -39,7 +39,7 @@ class Rounded:
 
     def previous(self) -> Rounded:
         """One step later, zero at first."""
-        return Rounded(_late(self.value), _late(self.error))
+        return Rounded(late(self.value), late(self.error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +117,6 @@ def add(terms: Sequence[Rounded], slack: int = 0) -> Rounded:
     return Rounded(values.sum(0), error + torch.where(is_exact, 0.0, bound))
 
 
-def _late(x: torch.Tensor) -> torch.Tensor:
+def late(x: torch.Tensor) -> torch.Tensor:
+    """``x [T, ...]`` one step later, zero at first."""
     return torch.cat([torch.zeros_like(x[:1]), x[:-1]])
