@@ -7,9 +7,10 @@ and paths begin in the folder that holds the package. Found by reading, without 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,22 +76,31 @@ def importable(file: Path) -> Iterator[None]:
 
 
 def _imported(file: Path, roots: tuple[Path, Path]) -> Iterator[Path]:
+    for level, parts in _imports(file.read_bytes()):
+        yield from _modules(parts, (file.parents[level - 1],) if level else roots)
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports(source: bytes) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """What the text of a module imports: the level of a relative import, else 0, and the dotted name's parts.
+
+    A file is looked at several times before its network is built, and parsing is what takes the time.
+    """
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return  # running it says what is wrong
+        return ()  # running it says what is wrong
+    found: list[tuple[int, tuple[str, ...]]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _modules(alias.name.split("."), roots)
+            found += [(0, tuple(alias.name.split("."))) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module.split(".") if node.module else []
-            places = (file.parents[node.level - 1],) if node.level else roots
-            for alias in node.names:
-                yield from _modules([*base, alias.name], places)
+            found += [(node.level, (*base, alias.name)) for alias in node.names]
+    return tuple(found)
 
 
-def _modules(parts: list[str], places: tuple[Path, ...]) -> Iterator[Path]:
+def _modules(parts: Sequence[str], places: tuple[Path, ...]) -> Iterator[Path]:
     """The files of the modules that ``parts`` of a dotted name lead through."""
     if parts[0] == _OURS:
         return
