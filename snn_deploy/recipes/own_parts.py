@@ -61,8 +61,7 @@ def settle(
             continue
         where = f"{section}.name"
         try:
-            code = _found(part["name"], folder, part.get("code_sha256"), kept)
-            digest = code.sha256
+            code, digest = _found(part["name"], folder, part.get("code_sha256"), kept)
         except SnnDeployError as error:
             yield Problem(where, error.message, try_instead=error.hint or "")
             continue
@@ -140,19 +139,20 @@ def _known(part: Any) -> OwnCode | None:
     return _codes.get(f"{part.get('name')} {part.get('code_sha256')}") if isinstance(part, dict) else None
 
 
-def _found(name: str, folder: Path, recorded: str | None, kept: Path | None) -> OwnCode:
-    """The code of ``name``; that with the SHA-256 ``recorded`` if there is one: the file itself, or its copy.
+def _found(name: str, folder: Path, recorded: str | None, kept: Path | None) -> tuple[OwnCode, str]:
+    """The code of ``name`` and its SHA-256: that ``recorded``, if any, of the file itself or its copy.
 
     Raises:
         DataError, ConfigError: there is none.
     """
     if recorded is None:
-        return OwnCode.of(name, folder)
+        code = OwnCode.of(name, folder)
+        return code, code.sha256
     file, _, attribute = name.rpartition(":")
     copies = sorted((kept / recorded).rglob(Path(file).name)) if kept is not None else []
     for path in (folder / file, *copies):
         if path.is_file() and OwnCode(path, attribute).sha256 == recorded:
-            return OwnCode(path, attribute)
+            return OwnCode(path, attribute), recorded
     OwnCode.of(name, folder)
     raise ConfigError(f"'{folder / file}' has changed since (SHA-256 {recorded[:12]}...)", hint="put it back")
 
