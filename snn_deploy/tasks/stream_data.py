@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import checked
 from snn_deploy.data.formats.chosen import read_any
 from snn_deploy.data.formats.layout import Layout
-from snn_deploy.data.options.frames import ClockRule, FrameOptions
+from snn_deploy.data.options.frames import ClockRule, FileColumns, FrameOptions, TimeUnit
 from snn_deploy.recipes.recipe import apply_override
 from snn_deploy.tasks.contract import making
 from snn_deploy.tasks.source import Source
@@ -35,16 +35,9 @@ class StreamOptions(FrameOptions):
         clock: see :class:`~snn_deploy.data.options.frames.RecordedOptions`.
     """
 
-    columns: tuple[str, ...] | dict[str, str] | None = None
-    time_unit: Literal["us", "ms", "s", "ns"] | None = None
+    columns: FileColumns = None
+    time_unit: TimeUnit | None = None
     clock: ClockRule = "refuse"
-
-    @property
-    def layout(self) -> Layout:
-        """Which column of a file is which."""
-        if isinstance(self.columns, dict):
-            return Layout(names=self.columns, unit=self.time_unit)
-        return Layout(order=self.columns, unit=self.time_unit)
 
 
 def stream_options(
@@ -95,7 +88,8 @@ def recorded(path: Path, options: StreamOptions, sensor: Sensor, skip: int = 0) 
     """
     if not path.is_file():
         raise DataError(f"There is no recording '{path}'.")
-    for events in checked(read_any(path, options.layout), sensor, Timeline(options.clock)):
+    layout = Layout.of(options.columns, options.time_unit)
+    for events in checked(read_any(path, layout), sensor, Timeline(options.clock)):
         begin, skip = min(skip, len(events)), max(0, skip - len(events))
         for first in range(begin, len(events), PART):
             part = slice(first, first + PART)

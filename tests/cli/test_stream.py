@@ -177,7 +177,8 @@ def test_the_options_of_frames_can_be_stated(model, recording, capsys):
     assert len(decisions(capsys.readouterr().out)) == 4
     assert exit_code([*stated, "-o", "data.binning=count"]) == 0
     assert len(decisions(capsys.readouterr().out)) == 5
-    for wrong in ("data.colums=[x]", "timesteps=3", "data.binning=often", "data.columns=3"):
+    columns = ("data.colums=[x]", "data.columns=3", "data.columns=[x, y]", "data.columns={x: column}")
+    for wrong in (*columns, "timesteps=3", "data.binning=often"):
         assert exit_code([*stated, "-o", wrong]) == 2
         assert "cannot be read so" in " ".join(capsys.readouterr().err.split())
 

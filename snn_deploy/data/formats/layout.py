@@ -57,6 +57,13 @@ class Layout:
     names: Mapping[str, str] | None = None
     unit: str | None = None
 
+    @classmethod
+    def of(cls, columns: tuple[str, ...] | dict[str, str] | None, unit: str | None) -> Layout:
+        """As options say it: columns in their order, or each by its name."""
+        if isinstance(columns, dict):
+            return cls(names=columns, unit=unit)
+        return cls(order=columns, unit=unit)
+
     def name(self, field: str, found: Sequence[str]) -> str | None:
         """Which of the names ``found`` is that of ``field``."""
         if self.names is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from snn_deploy.core.contract import EventFrames
 from snn_deploy.core.registry import Options
@@ -99,6 +99,20 @@ class FrameOptions(Options):
 
 
 ClockRule = Literal["refuse", "continue"]
+
+
+def _named_once(columns: tuple[str, ...] | dict[str, str] | None) -> tuple[str, ...] | dict[str, str] | None:
+    wanted = sorted("xypt")
+    if isinstance(columns, dict) and sorted(columns) != wanted:
+        raise ValueError("the names of x, y, p and t, and of nothing else")
+    if isinstance(columns, tuple) and sorted(c for c in columns if c != "_") != wanted:
+        raise ValueError("x, y, p and t once each, in the order of the file, and '_' for others")
+    return columns
+
+
+FileColumns: TypeAlias = Annotated[tuple[str, ...] | dict[str, str] | None, AfterValidator(_named_once)]
+"""Which column of a file is which: in their order, ``_`` for one to pass over, or each by its name."""
+TimeUnit: TypeAlias = Literal["us", "ms", "s", "ns"]
 
 
 class RecordedOptions(FrameOptions):

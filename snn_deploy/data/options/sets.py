@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.registry import DATASETS, Options
-from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
+from snn_deploy.data.options.frames import FileColumns, FrameOptions, RecordedOptions, TimeUnit
 from snn_deploy.data.options.images import ImageOptions, Statistics
 
 
@@ -189,21 +189,12 @@ class EventFolderOptions(RecordedOptions):
     mirrored: ClassVar[bool] = True
 
     table: str = "recordings.csv"
-    columns: tuple[str, ...] | dict[str, str] | None = None
-    time_unit: Literal["us", "ms", "s", "ns"] | None = None
+    columns: FileColumns = None
+    time_unit: TimeUnit | None = None
     test: float = Field(default=0.2, gt=0, lt=1)
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     validation: float = Field(default=0.1, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _columns(self) -> Self:
-        wanted = sorted("xypt")
-        if isinstance(self.columns, dict) and sorted(self.columns) != wanted:
-            raise ValueError("columns: the names of x, y, p and t, and of nothing else")
-        if isinstance(self.columns, tuple) and sorted(c for c in self.columns if c != "_") != wanted:
-            raise ValueError("columns: x, y, p and t once each, in the order of the file, and '_' for others")
-        return self
 
 
 class CifarOptions(ImageOptions):

@@ -66,7 +66,7 @@ def event_folder(options: EventFolderOptions, *, timesteps: int, cache: Path | N
     if not all(line.split for line in lines):
         lines = _divided(lines, options.test)
     classes = ordered({line.label for line in lines})
-    layout = _layout(options)
+    layout = Layout.of(options.columns, options.time_unit)
     reader = partial(read_any, layout=layout)
     recordings, split = _recordings(lines, root, sensor, classes, reader)
     given = any(line.split == "validation" for line in lines)
@@ -105,13 +105,6 @@ def _divided(lines: Sequence[Line], test: float) -> list[Line]:
         kept = len(own) - max(1, round(test * len(own)))
         found += [line._replace(split="train" if n < kept else "test") for n, line in enumerate(own)]
     return found
-
-
-def _layout(options: EventFolderOptions) -> Layout:
-    columns = options.columns
-    if columns is None or isinstance(columns, tuple):
-        return Layout(order=columns, unit=options.time_unit)
-    return Layout(names=columns, unit=options.time_unit)
 
 
 def _recordings(
