@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from snn_deploy.core.documents import validation_problems
 from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.registry import DATASETS, Options
 from snn_deploy.data.options.frames import FrameOptions
@@ -61,7 +62,7 @@ def chosen_data(
             component = Component.model_validate(content["data"])
             options = component.resolve(DATASETS)
         except ValidationError as error:
-            problems += [Problem(f"data.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+            problems += validation_problems(error, DATASETS.options(name), "data")
     if problems:
         raise ConfigError(f"The data set '{name}' cannot be opened so.", problems=problems)
     if own:

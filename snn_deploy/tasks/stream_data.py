@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from snn_deploy.core.contract import EventFrames
+from snn_deploy.core.documents import validation_problems
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
@@ -64,7 +65,7 @@ def stream_options(
         try:
             return StreamOptions.model_validate(content["data"]), camera
         except ValidationError as error:
-            problems = [Problem(f"data.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+            problems += validation_problems(error, StreamOptions, "data")
     raise ConfigError("The stream cannot be read so.", problems=problems)
 
 
