@@ -6,7 +6,7 @@ The words are made of the data, so that both say the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -105,7 +105,7 @@ def make_contract(
     values = seen if made is None else values_of(made)
     channels = () if made is None else channels_of(made, shape[0])
     plain = Contract(shape, timesteps, values, channels, made, trained)
-    return Contract(shape, timesteps, values, channels, made, trained, tuple(words(plain)))
+    return replace(plain, words=tuple(words(plain)))
 
 
 def values_of(made: EventFrames | ImageSteps) -> Values:
