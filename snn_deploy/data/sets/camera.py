@@ -23,12 +23,13 @@ from snn_deploy.data.events.camera import Camera, record
 from snn_deploy.data.events.camera_noise import Noise
 from snn_deploy.data.events.pipeline import Binner
 from snn_deploy.data.loading.cache import Put, Tensors
+from snn_deploy.data.loading.loaders import in_order
 from snn_deploy.data.loading.progress import Counted
 from snn_deploy.data.options.sets import CameraOptions
 from snn_deploy.data.sets.recorded import assemble, cached_frames
 from snn_deploy.data.sets.remarks import outside_note
-from snn_deploy.data.types import DataSet, Split, expect
-from snn_deploy.processes.world import world_of_environment
+from snn_deploy.data.types import DataSet, Split
+from snn_deploy.processes.world import ALONE, world_of_environment
 
 LUMA = (0.299, 0.587, 0.114)
 """Intensity of red, green and blue (ITU-R BT.601), of the stored values (our choice: a screen would show
@@ -174,10 +175,8 @@ def _shown(splits: tuple[Split, ...], size: int) -> Iterator[tuple[NDArray[np.fl
     """Intensities ``[n, h, w]`` of the images of all splits, and their numbers."""
     begun = 0
     for split in splits:
-        batches = torch.split(torch.arange(len(split)), size)
-        for number, indices in enumerate(batches):
-            expect(split, *batches[number : number + 2])
-            yield _intensity(split.batch(indices)[0]), range(begun, begun + len(indices))
+        for indices, inputs in in_order(split, size, ALONE):
+            yield _intensity(inputs[0]), range(begun, begun + len(indices))
             begun += len(indices)
 
 
