@@ -15,6 +15,7 @@ import nir
 import numpy as np
 
 from snn_deploy.graph.timing import Reading
+from support.graphs import graph
 
 Nodes = dict[str, nir.NIRNode]
 NOTHING = Reading()
@@ -93,12 +94,7 @@ def flat(*shape: int, start: int = 0) -> nir.Flatten:
 
 def joined(nodes: Nodes, source: Sequence[int], target: Sequence[int], edges=None, more=()) -> nir.NIRGraph:
     path = ["input", *nodes, "output"]
-    doors = nir.Input({"input": np.array(source)}), nir.Output({"output": np.array(target)})
-    return nir.NIRGraph(
-        {"input": doors[0], **nodes, "output": doors[1]},
-        [*(itertools.pairwise(path) if edges is None else edges), *more],
-        type_check=False,
-    )
+    return graph(nodes, [*(itertools.pairwise(path) if edges is None else edges), *more], source, target)
 
 
 def numbered(layers: Sequence[nir.NIRNode], source, target, prefix: str = "") -> nir.NIRGraph:
@@ -123,16 +119,17 @@ def nmnist(start: int = 0, batch: bool = False) -> nir.NIRGraph:
     return numbered(layers, (2, 18, 18), (10,))
 
 
+def looped(neuron: nir.NIRNode, rec: nir.NIRNode, size: int) -> nir.NIRGraph:
+    """Recurrent neurons as snnTorch nests them."""
+    edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
+    return graph({"lif": neuron, "w_rec": rec}, edges, (size,), (size,))
+
+
 def braille(form: str) -> nir.NIRGraph:
     """12 inputs, 38 recurrent CUBA neurons, 7 outputs, in the forms of the paper's files."""
     rec = linear(38, 38) if "no bias" in form else affine(38, 38)
     if "nested" in form:
-        inner = nir.NIRGraph(
-            {"input": nir.Input({"input": np.array([38])}), "lif": cuba(38), "w_rec": rec,
-             "output": nir.Output({"output": np.array([38])})},
-            [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")], type_check=False,
-        )  # fmt: skip
-        hidden, edges = {"lif1": inner}, [("fc1", "lif1"), ("lif1", "fc2")]
+        hidden, edges = {"lif1": looped(cuba(38), rec, 38)}, [("fc1", "lif1"), ("lif1", "fc2")]
     else:
         hidden = {"lif1.lif": cuba(38), "lif1.w_rec": rec}
         edges = [

@@ -23,6 +23,7 @@ from support.third_party import (
     joined,
     lif,
     linear,
+    looped,
     nmnist,
     no_type,
     numbered,
@@ -174,16 +175,7 @@ ROWS = [
         lambda: joined(
             {
                 "0": affine(6, 4),
-                "1": nir.NIRGraph(
-                    {
-                        "input": nir.Input({"input": np.array([6])}),
-                        "lif": lif(6),
-                        "w_rec": affine(6, 6),
-                        "output": nir.Output({"output": np.array([6])}),
-                    },
-                    [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")],
-                    type_check=False,
-                ),
+                "1": looped(lif(6), affine(6, 6), 6),
             },
             (4,),
             (6,),
