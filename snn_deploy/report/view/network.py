@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import level
 from snn_deploy.report.model import LayerRow, ReportData
+from snn_deploy.report.network import KINDS
 from snn_deploy.report.shown import NetworkNode
 from snn_deploy.report.view.names import short_names
 
@@ -17,7 +18,7 @@ LEVELS = 8
 _RIGHT = 86.0
 """Boxes lie left of this, in percent, where edges pass a row; these lie right of it."""
 _LANES = 4
-_PASSING = ("dense", "convolution", "average pool", "sum pool", "flatten", "scale", "threshold", "delay")
+_PASSING = set(KINDS.values()) - {"input", "output"}
 
 
 @dataclass(frozen=True, slots=True)
