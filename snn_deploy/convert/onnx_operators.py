@@ -19,7 +19,7 @@ Read = Callable[[Tensors, Operation], Value]
 
 
 def _conv(r: Tensors, o: Operation) -> Value:
-    x = r.value(o, padded=True)
+    x = r.value(o, padded=True, first=True)
     weight, bias = r.weights(o, 1), r.constant(o, 2)
     rank = weight.ndim - 2
     stride = [int(n) for n in o.attributes.get("strides", [1] * rank)]
@@ -101,11 +101,9 @@ def _linear(r: Tensors, o: Operation) -> Value:
 
 
 def _norm(r: Tensors, o: Operation) -> Value:
-    x = r.value(o)
-    if int(o.attributes.get("training_mode", 0)) or x.last:
-        raise RefusalError(
-            o.where, "batch norm in training mode, or over another axis", "export in eval mode"
-        )
+    x = r.value(o, first=True)
+    if int(o.attributes.get("training_mode", 0)):
+        raise RefusalError(o.where, "batch norm in training mode", "export in eval mode")
     gamma, beta, mean, variance = (r.weights(o, index).astype(np.float64) for index in (1, 2, 3, 4))
     scale = gamma / np.sqrt(variance + float(o.attributes.get("epsilon", 1e-5)))
     return replace(x, terms=r.builder.scaled(o.where, x.terms, scale, beta - scale * mean))
@@ -130,12 +128,12 @@ def _clip(r: Tensors, o: Operation) -> Value:
 
 
 def _pool(r: Tensors, o: Operation) -> Value:
-    x = r.value(o)
+    x = r.value(o, first=True)
     kernel = [int(n) for n in o.attributes["kernel_shape"]]
     stride = [int(n) for n in o.attributes.get("strides", [1] * len(kernel))]
     dilation = [int(n) for n in o.attributes.get("dilations", [1] * len(kernel))]
     size = r.builder.shape(x.terms)[1:]
-    if len(kernel) != 2 or x.last or any(d != 1 for d in dilation) or int(o.attributes.get("ceil_mode", 0)):
+    if len(kernel) != 2 or any(d != 1 for d in dilation) or int(o.attributes.get("ceil_mode", 0)):
         raise RefusalError(o.where, f"'{o.kind}' with ceil_mode, dilation or other axes", "a plain window")
     before, after = _pads(o, size, kernel, stride, dilation)
     if before != after:
@@ -148,7 +146,7 @@ def _pool(r: Tensors, o: Operation) -> Value:
 
 
 def _global(r: Tensors, o: Operation) -> Value:
-    x = r.value(o)
+    x = r.value(o, first=True)
     if o.kind == "GlobalMaxPool":
         return Value(r.builder.maximum(o.where, x.terms, r.builder.shape(x.terms)[1:]))
     return Value(r.builder.pooled_to(o.where, x.terms, (1, 1)))
@@ -294,7 +292,7 @@ def _pad(r: Tensors, o: Operation) -> Value:
 
 
 def _slice(r: Tensors, o: Operation) -> Value:
-    x = r.value(o)
+    x = r.value(o, first=True)
     shape = r.builder.shape(x.terms)
     found: list[Any] = [r.constant(o, index) for index in (1, 2, 3, 4)]
     if found[0] is None:
@@ -310,7 +308,7 @@ def _slice(r: Tensors, o: Operation) -> Value:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = (1, *shape)[axis]
         whole = start == 0 and (axis == 0 or end >= size)
-        if not whole or (step != 1 and axis not in strides) or step < 1 or x.last or len(shape) != 3:
+        if not whole or (step != 1 and axis not in strides) or step < 1 or len(shape) != 3:
             raise RefusalError(
                 o.where, f"takes a part of axis {axis}", "every second position of the whole image"
             )

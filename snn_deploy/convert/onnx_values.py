@@ -51,8 +51,11 @@ class Tensors:
         """The shape of a value as the file has it, batch in front."""
         return np.array([SIZE_OF_BATCH, *self.shown(value)], np.int64)
 
-    def value(self, operation: Operation, index: int = 0, *, padded: bool = False) -> Value:
-        """The activation that an operation reads; ``padded``: it can take padding with it."""
+    def value(
+        self, operation: Operation, index: int = 0, *, padded: bool = False, first: bool = False
+    ) -> Value:
+        """The activation that an operation reads; ``padded``: it can take padding with it; ``first``: it
+        takes the first axis behind the batch for the channels."""
         tensor = operation.inputs[index]
         if tensor not in self.values:
             raise RefusalError(operation.where, "a constant where an activation belongs", "plain layers")
@@ -60,6 +63,10 @@ class Tensors:
         if any(found.pads) and not padded:
             raise RefusalError(
                 operation.where, f"'{operation.kind}' behind a padding", "pad in a convolution"
+            )
+        if found.last and first:
+            raise RefusalError(
+                operation.where, f"'{operation.kind}' of a value with channels last", "channels first"
             )
         return found
 

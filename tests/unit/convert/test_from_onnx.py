@@ -209,6 +209,21 @@ def test_refusals_say_why(nodes, constants, text, tmp_path):
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"), [("Conv", " w"), ("GlobalAveragePool", ""), ("GlobalMaxPool", ""), ("Slice", " a b")]
+)
+def test_channels_are_not_taken_for_an_axis_of_the_image(kind, more, tmp_path):
+    """Of a cube nothing but the order of its axes says which of them are the channels."""
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Transpose", "r", "t", perm=[0, 2, 3, 1]),
+        node(kind, f"t{more}", "y"),
+    ]
+    constants = {"w": numbers(4, 3, 1, 1), "a": np.array([0]), "b": np.array([9])}
+    with pytest.raises(UnsupportedError, match="channels last"):
+        from_onnx(saved(network(nodes, constants, shape=("b", 3, 3, 3), rank=4), tmp_path))
+
+
 def damaged(change):
     model = network([node("Relu", "x", "y")], {"w": numbers(2, 2)})
     change(model)
