@@ -47,13 +47,7 @@ def chosen_data(
     if timesteps is None and not own:
         timesteps = TIMESTEPS
     content: dict[str, Any] = {"data": known, "timesteps": timesteps}
-    problems = []
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key != "timesteps" and (not key.startswith("data.") or key == "data.name"):
-            problems.append(Problem(override, "cannot be set here", "data.KEY=VALUE or timesteps=T"))
-        elif fault := apply_override(content, override):
-            problems.append(fault)
+    problems = apply_options(content, overrides)
     steps = content["timesteps"]
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         problems.append(Problem("timesteps", f"{steps!r}", "a whole number of at least 1"))
@@ -70,6 +64,24 @@ def chosen_data(
         return open_own_data(name, arguments, steps)
     dataset: DataSet = DATASETS.get(name).factory(options, timesteps=steps, cache=None)
     return dataset, _sentence(name, options, steps)
+
+
+def apply_options(content: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
+    """Set ``data.KEY=VALUE`` in ``content``, and ``timesteps=T`` where it has those; returns the faults."""
+    stepped = "timesteps" in content
+    rule = f"data.KEY=VALUE{' or timesteps=T' if stepped else ''}"
+    problems = []
+    for override in overrides:
+        first, *rest = override.partition("=")[0].split(".")
+        if (first == "data" and rest and rest[0] != "name") or (
+            stepped and first == "timesteps" and not rest
+        ):
+            fault = apply_override(content, override)
+        else:
+            fault = Problem(override, "cannot be set here", rule)
+        if fault:
+            problems.append(fault)
+    return problems
 
 
 def _full_name(name: str) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from snn_deploy.core.errors import ConfigError, Problem
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.data.sets.splits import spread
 from snn_deploy.recipes.own_code import is_own_code
-from snn_deploy.recipes.recipe import Component, Recipe, apply_override
-from snn_deploy.tasks.data_options import chosen_data
+from snn_deploy.recipes.recipe import Component, Recipe
+from snn_deploy.tasks.data_options import apply_options, chosen_data
 from snn_deploy.tasks.samples import read_samples
 
 CHECKED_STEPS = 2
@@ -126,13 +126,7 @@ def _component(name: str, stated: Component | None, overrides: Sequence[str]) ->
     """
     known = stated.model_dump() if stated is not None and stated.name == name else {"name": name}
     content: dict[str, Any] = {"data": known}
-    problems = [
-        Problem(override, "cannot be set here", "data.KEY=VALUE")
-        for override in overrides
-        if not override.startswith("data.") or override.startswith("data.name")
-    ]
-    problems += [fault for override in overrides if (fault := apply_override(content, override))]
-    if problems:
+    if problems := apply_options(content, overrides):
         raise ConfigError(f"The data set '{name}' cannot be opened so.", problems=problems)
     return Component.model_validate(content["data"])
 
