@@ -15,12 +15,12 @@ from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.places import kind_at
 from snn_deploy.models.load import build_teacher, load_weights
-from snn_deploy.models.own import put_weights, weights_digest
+from snn_deploy.models.own import weights_digest
 from snn_deploy.recipes.own_code import OwnCode
 from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.recipes.run_folder import Run
 from snn_deploy.tasks.images import Images, Wanted, load_images
-from snn_deploy.tasks.open_module import build_module
+from snn_deploy.tasks.open_module import build_module, put_stated_weights
 from snn_deploy.tasks.own import Own
 
 
@@ -69,9 +69,7 @@ def open_ann(source: nn.Module | Path, own: Own, wanted: Wanted) -> OpenedAnn:
 
 
 def _of_module(module: nn.Module, name: str, told: dict[str, Any], own: Own, images: Images) -> OpenedAnn:
-    if own.weights is not None:
-        put_weights(module, Path(own.weights))
-        told = {**told, "weights": {"file": Path(own.weights).name, "sha256": sha256_file(Path(own.weights))}}
+    told = {**told, **put_stated_weights(module, own)}
     ann = from_module(module, images.shape, name)
     return _checked(ann, images, {**told, "sha256": weights_digest(module)})
 

@@ -51,9 +51,7 @@ def open_module(source: nn.Module | Path, own: Own, data: DataSet | str | None =
             "sha256": code.sha256,
             "arguments": {key: repr(value) for key, value in own.arguments.items()},
         }
-    if own.weights is not None:
-        put_weights(module, Path(own.weights))
-        provenance["weights"] = {"file": Path(own.weights).name, "sha256": sha256_file(Path(own.weights))}
+    provenance |= put_stated_weights(module, own)
     if facts.shape is None:
         raise ConfigError(
             f"The shape of the input of '{name}' is not known.",
@@ -91,6 +89,15 @@ def build_module(code: OwnCode, facts: Own, labels: int | None = None) -> nn.Mod
         "timesteps": facts.timesteps,
     }
     return as_module(code.build(facts.arguments, offered), f"'{code.name}' of '{code.file}'")
+
+
+def put_stated_weights(module: nn.Module, own: Own) -> dict[str, Any]:
+    """Load the weights that ``own`` states into ``module``; returns what its provenance says of them."""
+    if own.weights is None:
+        return {}
+    path = Path(own.weights)
+    put_weights(module, path)
+    return {"weights": {"file": path.name, "sha256": sha256_file(path)}}
 
 
 def with_data(own: Own, data: DataSet | str | None) -> tuple[Own, int | None]:
