@@ -41,6 +41,10 @@ class MaxPool(nir.NIRNode):
         self.input_type = {"input": None}
         self.output_type = {"output": None}
 
+    def pooled_by(self, kind: type[nir.NIRNode]) -> nir.NIRNode:
+        """A pool of NIR over the same windows."""
+        return kind(*(np.array(value) for value in (self.kernel, self.stride, self.padding)))
+
 
 @dataclass(frozen=True, slots=True)
 class Ann:

@@ -252,9 +252,7 @@ def _shape_behind(node: nir.NIRNode, shape: Shape) -> Shape:
     if isinstance(node, ChannelAffine):
         return shape
     if isinstance(node, MaxPool):
-        return output_shape(
-            nir.SumPool2d(*(np.array(v) for v in (node.kernel, node.stride, node.padding))), shape
-        )
+        return output_shape(node.pooled_by(nir.SumPool2d), shape)
     return output_shape(node, shape)
 
 

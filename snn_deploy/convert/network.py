@@ -101,7 +101,7 @@ class _Folding:
             self._other(name, stand_in(node, "average"))
             return
         total = f"{name}.sum"
-        self.nodes[total] = nir.SumPool2d(*(np.array(v) for v in (node.kernel, node.stride, node.padding)))
+        self.nodes[total] = node.pooled_by(nir.SumPool2d)
         self.nodes[name] = nir.Threshold(np.full(self.ann.shapes[name], 0.5, np.float32))
         self.units[name] = self.units[self.ann.sources[name][0]]
         self._connect(self.ann.sources[name], total)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import nir
-import numpy as np
 import torch
 
 from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, added, function_of
@@ -91,5 +90,5 @@ class Values:
 def stand_in(node: nir.NIRNode, max_pool: MaxPooling) -> nir.NIRNode:
     """What stands for a maximum among spikes; other nodes stay."""
     if isinstance(node, MaxPool) and max_pool == "average":
-        return nir.AvgPool2d(*(np.array(value) for value in (node.kernel, node.stride, node.padding)))
+        return node.pooled_by(nir.AvgPool2d)
     return node
