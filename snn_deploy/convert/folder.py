@@ -20,7 +20,7 @@ import nir
 from snn_deploy.convert.chart import chart
 from snn_deploy.convert.documents import Certificate
 from snn_deploy.convert.words import page
-from snn_deploy.core.damage import read_json, require_sealed, seal
+from snn_deploy.core.damage import read_sealed, seal
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.core.files import atomic_dir, sha256_file, write_json, write_text
 from snn_deploy.core.places import CERTIFICATE
@@ -59,9 +59,7 @@ def read_conversion(folder: Path) -> Certificate:
     Raises:
         DataError: one is missing, damaged or changed.
     """
-    file, what = folder / CERTIFICATE, "certificate of the conversion"
-    certificate = read_json(file, Certificate, what)
-    require_sealed(json.loads(file.read_bytes()), file, what)
+    certificate, _ = read_sealed(folder / CERTIFICATE, Certificate, "certificate of the conversion")
     network = folder / NETWORK
     if not network.is_file() or sha256_file(network) != certificate.network_sha256:
         raise DataError(

@@ -70,6 +70,22 @@ def read_json(path: Path, model: type[Model], what: str, *, hint: str | None = N
         return model.model_validate_json(data)
 
 
+def read_sealed(
+    path: Path, model: type[Model], what: str, *, hint: str | None = None
+) -> tuple[Model, dict[str, Any]]:
+    """The document at ``path``, which is the one that was written, and its values as they stand there.
+
+    Raises:
+        DataError: missing or damaged, or its ``sha256`` is not that of the rest.
+    """
+    with reading(path, what, hint=hint):
+        data = read_bytes(path)
+        content: dict[str, Any] = plain_json(data)
+        document = model.model_validate_json(data)
+    require_sealed(content, path, what, hint=hint)
+    return document, content
+
+
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """Content of a file of at most ``most`` bytes.
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from snn_deploy.core.damage import read_bytes, read_json, reading, require_sealed, seal
+from snn_deploy.core.damage import read_bytes, read_json, read_sealed, reading, seal
 from snn_deploy.core.documents import MAX_DOCUMENT_BYTES, dump_yaml
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import clear_leftovers, sha256_file, write_json, write_text
@@ -180,10 +179,7 @@ class Run:
                 hint=f"Continue it: {resume}",
             )
         hint = f"Delete it; this writes it again: {resume}"
-        read_json(self.result_file, Result, "result of the run", hint=hint)
-        content: dict[str, Any] = json.loads(self.result_file.read_bytes())
-        require_sealed(content, self.result_file, "result of the run", hint=hint)
-        return content
+        return read_sealed(self.result_file, Result, "result of the run", hint=hint)[1]
 
     def finished(self, *, trust: bool = False) -> tuple[Recipe, dict[str, Any]]:
         """Recipe and result of a finished run, after checking that its recipe, metrics and the student's
