@@ -182,7 +182,11 @@ def _judged(
     terms = [given.sent(source) for source in plan.sources[name]]
     terms += [late(given.sent(source)) for source in plan.feedback.get(name, ())]
     if isinstance(node, SPIKING_NODES):
-        return {number: _fired(rounding, name, terms, own) for number, own in owns.items()}
+        fired: dict[int, _Count] = {}
+        for number, own in owns.items():  # files that did the same are judged once
+            same = next((other for other in fired if torch.equal(owns[other], own)), None)
+            fired[number] = _fired(rounding, name, terms, own) if same is None else fired[same]
+        return {**fired}
     forgets = isinstance(node, FORGETFUL)
     counts = dict.fromkeys(owns, _Count())
     for begin in range(len(terms[0])) if forgets else (0,):
