@@ -18,7 +18,8 @@ def contract_of(x: torch.Tensor, made: EventFrames | ImageSteps | None, *, train
 
 def values_in(x: torch.Tensor) -> Values:
     """What the entries of ``x`` are."""
-    return seen_values(float(x.min()), float(x.max()), whole=bool((x == x.round()).all()))
+    whole = all(bool((step == step.round()).all()) for step in x)  # a copy of one step, not of all
+    return seen_values(float(x.min()), float(x.max()), whole=whole)
 
 
 def beyond(x: torch.Tensor, contract: Contract) -> str:
