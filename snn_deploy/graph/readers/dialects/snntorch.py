@@ -36,6 +36,7 @@ from snn_deploy.graph.readers.dialects.dialect import (
     numbers,
     steps_of,
 )
+from snn_deploy.graph.readers.unit_gain import cuba_lif, lif
 from snn_deploy.graph.semantics import Reset, set_reset
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.timing import Reading
@@ -44,8 +45,12 @@ DT = 1e-4
 """Written into ``export_nir.py``."""
 
 
-def _reset(kind: Reset, *, delayed: bool, late_zero: bool) -> Reset:
-    """The hub's reset for snnTorch's ``kind``."""
+def reset_of(kind: Reset, *, delayed: bool, late_zero: bool) -> Reset:
+    """The hub's reset (:mod:`snn_deploy.graph.semantics`) for snnTorch's ``kind``, its reset_mechanism.
+
+    ``delayed``: reset_delay; ``late_zero``: whether a delayed reset to zero is a step late, as of all neurons
+    but Leaky, which forgets v(t-1) where o.
+    """
     if kind == "subtract":
         return "subtract-next" if delayed else "subtract-raised"
     return "zero-next" if kind == "zero" and delayed and late_zero else kind
@@ -69,7 +74,7 @@ def read(graph: nir.NIRGraph, reading: Reading, _shapes: Mapping[str, Shape]) ->
             broken.append(place.name)
         place.put(_rewritten(place))
         late_zero = recurrent or isinstance(place.node, nir.CubaLIF)
-        set_reset(place.node, _reset(kinds.get(place.name, usual), delayed=delayed, late_zero=late_zero))
+        set_reset(place.node, reset_of(kinds.get(place.name, usual), delayed=delayed, late_zero=late_zero))
     if broken:
         rule = "RSynaptic of snnTorch 1.0 fails with reset_delay=False"
         raise UnsupportedError(
@@ -82,7 +87,7 @@ def read(graph: nir.NIRGraph, reading: Reading, _shapes: Mapping[str, Shape]) ->
             f"snnTorch's files do not say how neurons reset; taken: '{usual}', {late}. "
             "State it with --reset and --no-reset-delay."
         )
-    return Meaning("euler", ">", _reset(usual, delayed=delayed, late_zero=False), DT, notes=tuple(notes))
+    return Meaning("euler", ">", reset_of(usual, delayed=delayed, late_zero=False), DT, notes=tuple(notes))
 
 
 def _rewritten(place: Place) -> nir.NIRNode:
@@ -92,16 +97,9 @@ def _rewritten(place: Place) -> nir.NIRNode:
         if np.all(_decay(node.tau) == 1.0):
             return nir.IF(r=np.full(np.shape(node.tau), 1.0 / DT), **fire)
         steps = steps_of(_decay(node.tau))
-        return nir.LIF(tau=steps * DT, r=steps, v_leak=node.v_leak, **fire)
+        return lif(steps, DT, node.v_leak, fire)
     synapse, membrane = steps_of(_decay(node.tau_syn)), steps_of(_decay(node.tau_mem))
-    return nir.CubaLIF(
-        tau_syn=synapse * DT,
-        tau_mem=membrane * DT,
-        r=membrane,
-        v_leak=node.v_leak,
-        w_in=synapse,
-        **fire,
-    )
+    return cuba_lif(synapse, membrane, DT, node.v_leak, fire)
 
 
 def _weights_of(place: Place) -> str:

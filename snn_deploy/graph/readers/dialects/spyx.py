@@ -23,6 +23,7 @@ import numpy as np
 
 from snn_deploy.core.errors import Problem, UnsupportedError
 from snn_deploy.graph.readers.dialects.dialect import Dialect, Meaning, Place, neurons, numbers, steps_of
+from snn_deploy.graph.readers.unit_gain import cuba_lif, lif
 from snn_deploy.graph.semantics import set_reset
 from snn_deploy.graph.shapes import Shape, axes
 from snn_deploy.graph.timing import Reading
@@ -61,12 +62,10 @@ def _rewritten(node: nir.NIRNode, step: float) -> nir.NIRNode:
         return nir.IF(np.full(np.shape(node.r), 1.0 / DT), **fire)
     membrane = steps_of(numbers(node.r))
     if isinstance(node, nir.LIF):
-        return nir.LIF(membrane * DT, membrane, node.v_leak, **fire)
+        return lif(membrane, DT, node.v_leak, fire)
     with np.errstate(divide="ignore"):
         synapse = steps_of(1.0 - step / numbers(node.tau_syn))
-    return nir.CubaLIF(
-        tau_syn=synapse * DT, tau_mem=membrane * DT, r=membrane, v_leak=node.v_leak, w_in=synapse, **fire
-    )
+    return cuba_lif(synapse, membrane, DT, node.v_leak, fire)
 
 
 def _step(found: Sequence[nir.NIRNode]) -> float:

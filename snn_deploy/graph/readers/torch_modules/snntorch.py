@@ -1,6 +1,6 @@
 r"""snnTorch's neurons: called once per step, they return spikes and states, or spikes alone.
 
-With beta and alpha clipped to 0..1, theta the threshold, o = [v(t-1) > theta] and s = [v(t) > theta]:
+With beta and alpha clipped to 0..1, theta the threshold and s = [v(t) > theta]:
 
 ========= ================================================================
 Leaky     g = beta v(t-1) + x
@@ -9,17 +9,8 @@ RLeaky    g = beta v(t-1) + x + W s(t-1)
 RSynaptic i = alpha i + x + W s(t-1), g = beta v(t-1) + i
 ========= ================================================================
 
-=============== ================== ==================================================================
-mechanism       reset_delay        the hub's reset (:mod:`snn_deploy.graph.semantics`)
-=============== ================== ==================================================================
-``subtract``    True, its default  ``subtract-next``
-``subtract``    False              ``subtract-raised``
-``zero``        True               ``zero-next``; Leaky forgets v(t-1) where o: ``zero``
-``zero``        False              ``zero``
-``none``        either             ``none``
-=============== ================== ==================================================================
-
-tau = dt / (1 - beta), r = tau / dt; with beta = 1 an IF. W is a linear layer, a convolution, or V for each
+Resets are those of its files (:mod:`snn_deploy.graph.readers.dialects.snntorch`), with the module's own
+reset_mechanism and reset_delay. With beta = 1 an IF. W is a linear layer, a convolution, or V for each
 neuron. Source: snntorch 1.0 ``_neurons/{leaky,synaptic,rleaky,rsynaptic,neurons}.py``.
 """
 
@@ -31,6 +22,7 @@ import nir
 import numpy as np
 import torch
 
+from snn_deploy.graph.readers.dialects.snntorch import reset_of
 from snn_deploy.graph.readers.torch_modules.conversion import (
     Array,
     ConvertNeurons,
@@ -40,6 +32,7 @@ from snn_deploy.graph.readers.torch_modules.conversion import (
     per_neuron,
 )
 from snn_deploy.graph.readers.torch_modules.layers import LAYERS
+from snn_deploy.graph.readers.unit_gain import cuba_lif, lif
 from snn_deploy.graph.semantics import Reset, set_reset
 from snn_deploy.graph.shapes import Shape
 
@@ -59,13 +52,8 @@ def _fire(module: Any, shape: Shape) -> dict[str, Array]:
 
 
 def _with_reset(node: nir.NIRNode, module: Any, *, late_zero: bool) -> nir.NIRNode:
-    late = bool(module.reset_delay)
-    known: dict[str, Reset] = {
-        "subtract": "subtract-next" if late else "subtract-raised",
-        "zero": "zero-next" if late and late_zero else "zero",
-        "none": "none",
-    }
-    set_reset(node, known[str(module.reset_mechanism)])
+    kind: Reset = module.reset_mechanism
+    set_reset(node, reset_of(kind, delayed=bool(module.reset_delay), late_zero=late_zero))
     return node
 
 
@@ -82,20 +70,12 @@ def _leaky_node(module: Any, shape: Shape, dt: float, *, late_zero: bool) -> nir
     if bool((module.beta >= 1).all()):
         return _with_reset(nir.IF(r=np.full(shape, 1 / dt), **fire), module, late_zero=late_zero)
     steps = _steps(module, "beta", shape)
-    node = nir.LIF(tau=steps * dt, r=steps, v_leak=np.zeros(shape), **fire)
-    return _with_reset(node, module, late_zero=late_zero)
+    return _with_reset(lif(steps, dt, np.zeros(shape), fire), module, late_zero=late_zero)
 
 
 def _synaptic_node(module: Any, shape: Shape, dt: float) -> nir.NIRNode:
     synapse, membrane = _steps(module, "alpha", shape), _steps(module, "beta", shape)
-    node = nir.CubaLIF(
-        tau_syn=synapse * dt,
-        tau_mem=membrane * dt,
-        r=membrane,
-        v_leak=np.zeros(shape),
-        w_in=synapse,
-        **_fire(module, shape),
-    )
+    node = cuba_lif(synapse, membrane, dt, np.zeros(shape), _fire(module, shape))
     return _with_reset(node, module, late_zero=True)
 
 

@@ -2,8 +2,7 @@
 
 With tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane,
 else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``. IF:
-``r = 1 / dt``. CUBA-LIF with decays c, d: ``tau_syn = dt / (1 - c)``, ``w_in = tau_syn / dt``,
-``tau_mem = dt / (1 - d)``, ``r = tau_mem / dt``.
+``r = 1 / dt``. CUBA-LIF: :mod:`snn_deploy.graph.readers.unit_gain` with alpha = c_decay, beta = v_decay.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from snn_deploy.graph.readers.torch_modules.conversion import (
     ModuleError,
     Neurons,
 )
+from snn_deploy.graph.readers.unit_gain import cuba_lif
 from snn_deploy.graph.shapes import Shape
 
 if TYPE_CHECKING:
@@ -78,15 +78,8 @@ def _cuba_lif(module: neuron.CUBALIFNode, shape: Shape, dt: float) -> nir.NIRNod
         raise ModuleError(
             f"decays {module.c_decay} and {module.v_decay}; they must be in [0, 1)", "decays in [0, 1)"
         )
-    syn, mem = 1.0 / (1.0 - module.c_decay), 1.0 / (1.0 - module.v_decay)
-    return nir.CubaLIF(
-        tau_syn=np.full(shape, syn * dt),
-        tau_mem=np.full(shape, mem * dt),
-        r=np.full(shape, mem),
-        v_leak=np.zeros(shape),
-        w_in=np.full(shape, syn),
-        **_fire(module, shape),
-    )
+    syn, mem = (np.full(shape, 1.0 / (1.0 - decay)) for decay in (module.c_decay, module.v_decay))
+    return cuba_lif(syn, mem, dt, np.zeros(shape), _fire(module, shape))
 
 
 LAYERS: dict[str, Convert] = {"spikingjelly.Delay": _delay, "spikingjelly.VoltageScaler": _scale}
