@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import nir
 import numpy as np
 
-from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine
+from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, bias_of, with_weights
 from snn_deploy.graph.shapes import NEURON_FIELDS, Shape
+from snn_deploy.graph.types import WEIGHT_NODES
 
 POOLS = (nir.SumPool2d, nir.AvgPool2d)
 
 
 def joins(node: nir.NIRNode) -> bool:
     """Whether ``node`` is a linear map, whose parts add."""
-    return isinstance(node, nir.Linear | nir.Affine | nir.Conv1d | nir.Conv2d)
+    return isinstance(node, WEIGHT_NODES)
 
 
 def parts_of(node: nir.NIRNode, shapes: Sequence[Shape]) -> list[nir.NIRNode] | None:
@@ -48,19 +48,5 @@ def parts_of(node: nir.NIRNode, shapes: Sequence[Shape]) -> list[nir.NIRNode] | 
     return None
 
 
-def _columns(node: Any, start: int, stop: int, *, first: bool) -> nir.NIRNode:
-    weight = node.weight[:, start:stop].copy()
-    if isinstance(node, nir.Linear):
-        return nir.Linear(weight)
-    if isinstance(node, nir.Affine):
-        return nir.Affine(weight, node.bias) if first else nir.Linear(weight)
-    bias = node.bias if first else np.zeros_like(node.bias)
-    return type(node)(
-        input_shape=node.input_shape,
-        weight=weight,
-        stride=node.stride,
-        padding=node.padding,
-        dilation=node.dilation,
-        groups=1,
-        bias=bias,
-    )
+def _columns(node: nir.NIRNode, start: int, stop: int, *, first: bool) -> nir.NIRNode:
+    return with_weights(node, node.weight[:, start:stop], bias_of(node) if first else None)
