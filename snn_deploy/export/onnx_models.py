@@ -29,7 +29,7 @@ from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import Plan
 from snn_deploy.simulate.onnx.info import KEY, OnnxInfo, StateValue, Value, at_step
 from snn_deploy.simulate.onnx.models import Kind
-from snn_deploy.simulate.onnx.part import scan_body
+from snn_deploy.simulate.onnx.part import body_of
 
 OPSET = 18
 """What common runtimes of the last years read; 17 would do for all operators of these models."""
@@ -165,7 +165,7 @@ def _model(
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=_IR_VERSIONS[opset],
     )
-    inner = scan_body(model.graph.node[-1]) if kind == "scan" else model.graph
+    inner = body_of(model)
     inner.initializer.extend(step.constants)  # not earlier, as each step from part to model copies them
     suffix = "" if kind == "step" else SEQ
     info = OnnxInfo(

@@ -32,9 +32,9 @@ def keep_part(
     states that are carried on. Nothing is copied, since weights are large.
     """
     wanted, known = tensors(info, record), set(tensors(info, given))
-    scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
+    scan = scan_of(model)
     if scan is not None:
-        _keep_of_scan(model.graph, scan, info, wanted, known, output=output)
+        _keep_of_scan(model, scan, info, wanted, known, output=output)
         return
     carried = {state.input: state.output for state in info.states} if info.kind == "step" else {}
     ends = [info.output.name] if output else []
@@ -42,7 +42,7 @@ def keep_part(
 
 
 def _keep_of_scan(
-    graph: onnx.GraphProto,
+    model: onnx.ModelProto,
     scan: onnx.NodeProto,
     info: OnnxInfo,
     wanted: Sequence[str],
@@ -50,7 +50,7 @@ def _keep_of_scan(
     *,
     output: bool,
 ) -> None:
-    body = scan_body(scan)
+    body = body_of(model)
     states = len(scan.input) - next(a.i for a in scan.attribute if a.name == "num_scan_inputs")
     before = [value.name for value in body.input]
     carried = {before[i]: body.output[i].name for i in range(states)}
@@ -62,18 +62,25 @@ def _keep_of_scan(
     inputs = [*(scan.input[i] for i in kept), *scan.input[states:]]
     outputs = [*(scan.output[i] for i in kept), *([scan.output[number]] if output else [])]
     scan.input[:], scan.output[:] = inputs, outputs
-    _keep(graph, inputs, (), {}, {info.input.name}, [info.output.name] if output else [])
+    _keep(model.graph, inputs, (), {}, {info.input.name}, [info.output.name] if output else [])
 
 
-def scan_body(scan: onnx.NodeProto) -> onnx.GraphProto:
-    """What a Scan does in every step."""
+def scan_of(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    """The Scan of a sequence model."""
+    return next((node for node in model.graph.node if node.op_type == "Scan"), None)
+
+
+def body_of(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph that computes the nodes of the network: of a Scan what it does in every step."""
+    scan = scan_of(model)
+    if scan is None:
+        return model.graph
     return next(attribute.g for attribute in scan.attribute if attribute.name == "body")
 
 
 def constants_of(model: onnx.ModelProto, info: OnnxInfo, name: str) -> list[npt.NDArray[np.float32]]:
     """The float32 constants that the operator of a node reads; where it is unrolled, at every step."""
-    scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
-    graph = model.graph if scan is None else scan_body(scan)
+    graph = body_of(model)
     makers = [node for node in graph.node if not set(tensors(info, [name])).isdisjoint(node.output)]
     read = set.intersection(*(set(node.input) for node in makers)) if makers else set[str]()
     return [

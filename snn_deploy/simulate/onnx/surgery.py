@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from snn_deploy.core.errors import DataError
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.simulate.onnx.info import OnnxInfo, Value, at_step
-from snn_deploy.simulate.onnx.part import keep_part, scan_body, tensors
+from snn_deploy.simulate.onnx.part import body_of, keep_part, scan_of, tensors
 
 FORCED = ".forced"
 SEQ = "_seq"
@@ -47,16 +47,14 @@ def open_part(
     ``shape`` that is given for them."""
     _check_nodes(model, info, [*(layer.name for layer in info.layers), *record, *forced])
     keep_part(model, info, list(record), list(forced), output=output)
-    scan = _scan(model)
-    read = {name for node in (model.graph if scan is None else scan_body(scan)).node for name in node.input}
+    read = {name for node in body_of(model).node for name in node.input}
     met = [name for name in forced if not read.isdisjoint(tensors(info, [name]))]
     recorded = [Value(name=name, shape=found) for name, found in record.items()]
     _open(model, info, recorded, [Value(name=name, shape=shape(name)) for name in met])
 
 
 def _open(model: onnx.ModelProto, info: OnnxInfo, record: Sequence[Value], forced: Sequence[Value]) -> None:
-    scan = _scan(model)
-    body = model.graph if scan is None else scan_body(scan)
+    scan, body = scan_of(model), body_of(model)
     if info.kind == "unrolled":
         _open_unrolled(model.graph, int(info.timesteps or 0), forced, record)
         return
@@ -73,15 +71,10 @@ def _open(model: onnx.ModelProto, info: OnnxInfo, record: Sequence[Value], force
         model.graph.output.extend(_like(layer, layer.name + SEQ, "time") for layer in record)
 
 
-def _scan(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    return next((node for node in model.graph.node if node.op_type == "Scan"), None)
-
-
 def _check_nodes(model: onnx.ModelProto, info: OnnxInfo, nodes: Sequence[str]) -> None:
-    scan = _scan(model)
-    if (scan is not None) != (info.kind == "scan"):
+    if (scan_of(model) is not None) != (info.kind == "scan"):
         raise DataError(f"The metadata call the model a '{info.kind}'; its operators say otherwise.")
-    made = {name for node in (model.graph if scan is None else scan_body(scan)).node for name in node.output}
+    made = {name for node in body_of(model).node for name in node.output}
     if missing := [name for name in dict.fromkeys(nodes) if not made.issuperset(tensors(info, [name]))]:
         raise DataError(f"The model has no tensors for the layers {', '.join(missing)}.")
 
