@@ -28,6 +28,7 @@ import numpy.typing as npt
 import torch
 
 from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.later import later
 from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.types import WEIGHT_NODES, Plan
@@ -196,9 +197,7 @@ def _calibrate(plan: Plan, x: torch.Tensor) -> dict[str, _Range]:
 
 def _input_of(plan: Plan, name: str, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     terms = [outputs[source] for source in plan.sources[name]]
-    for source in plan.feedback.get(name, ()):
-        late = outputs[source]
-        terms.append(torch.cat([torch.zeros_like(late[:1]), late[:-1]]))
+    terms += [later(outputs[source]) for source in plan.feedback.get(name, ())]
     return torch.stack(terms).sum(0) if len(terms) > 1 else terms[0]
 
 

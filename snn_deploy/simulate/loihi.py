@@ -20,6 +20,7 @@ import torch
 from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import BACKENDS
+from snn_deploy.graph.later import later
 from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.lava.net import STATE_LIMIT, Dense, Input, LavaNet, Pair, Population, neuron_of
 from snn_deploy.graph.lava.rules import simulation_problems
@@ -143,7 +144,7 @@ class Loihi:
         x, input_range = units, _range_of(self.net, units)
         for position, (name, layer) in enumerate(zip(self.net.names, self.net.populations, strict=True)):
             if pipelined and not isinstance(layer, Input):
-                x = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
+                x = later(x)
             is_readout = self.net.readout is not None and name == self.net.names[-1]
             resets = _reset_steps(len(x), reset[0], reset[1] + position)
             returned = None

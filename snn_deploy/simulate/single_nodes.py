@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from snn_deploy.graph.later import later
 from snn_deploy.graph.types import Plan
 
 Given = Callable[[str], torch.Tensor | None]
@@ -48,7 +49,7 @@ class _Walk:
 
     def late(self, name: str) -> torch.Tensor | None:
         y = self.visible(name)
-        return None if y is None else torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+        return None if y is None else later(y)
 
 
 def _sum(terms: list[torch.Tensor | None]) -> torch.Tensor | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from snn_deploy.graph.later import later
 from snn_deploy.graph.lava.net import NEVER_FIRES, IntArray, Pair
 from snn_deploy.graph.lava.rules import BIAS_MAX, SUM_MAX
 from snn_deploy.graph.passes.quantize.candidates import LayerTask
@@ -109,9 +110,7 @@ def _beside(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     """``given [T, B, *shape]`` and the spikes ``own`` of the step before, ``[T, B, inputs]``, on the samples
     that are known of both."""
     common = min(given.shape[1], own.shape[1])
-    before = torch.zeros_like(own)
-    before[1:] = own[:-1]
-    return torch.cat([given.flatten(2)[:, :common], before.flatten(2)[:, :common].to(given)], 2)
+    return torch.cat([given.flatten(2)[:, :common], later(own).flatten(2)[:, :common].to(given)], 2)
 
 
 def _waited(given: torch.Tensor, delay: IntArray) -> torch.Tensor:
@@ -120,15 +119,7 @@ def _waited(given: torch.Tensor, delay: IntArray) -> torch.Tensor:
     arrived = given.flatten(2)
     if (delay != delay[0]).any():
         return arrived
-    return torch.stack([_late(arrived[:, :, i], int(steps)) for i, steps in enumerate(delay[0])], 2)
-
-
-def _late(x: torch.Tensor, steps: int) -> torch.Tensor:
-    """``x [T, ...]`` so many steps later, zero before."""
-    late = torch.zeros_like(x)
-    if steps < len(x):
-        late[steps:] = x[: len(x) - steps]
-    return late
+    return torch.stack([later(arrived[:, :, i], int(steps)) for i, steps in enumerate(delay[0])], 2)
 
 
 def _currents(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> torch.Tensor:
@@ -140,7 +131,7 @@ def _currents(layer: ChipLayer, linear: Window | Matrix, seen: torch.Tensor) -> 
     if layer.delay is None:
         return arriving(linear)
     waiting = {steps: np.where(layer.delay == steps, linear.weight, 0) for steps in np.unique(layer.delay)}
-    parts = [_late(arriving(replace(linear, weight=w)), int(steps)) for steps, w in waiting.items()]
+    parts = [later(arriving(replace(linear, weight=w)), int(steps)) for steps, w in waiting.items()]
     return torch.stack(parts).sum(0)
 
 
