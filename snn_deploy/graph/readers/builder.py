@@ -25,7 +25,7 @@ from snn_deploy.graph.readers.torch_modules.known import (
     NEURONS,
     is_known,
 )
-from snn_deploy.graph.readers.tracing import flatten_arguments, function_name, is_sum
+from snn_deploy.graph.readers.tracing import flatten_arguments, function_name, is_sum, made_name
 from snn_deploy.graph.shapes import Shape, ShapeError, flatten_range, output_shape
 from snn_deploy.graph.types import SPIKING_NODES
 
@@ -201,8 +201,7 @@ class Builder:
             )
 
     def _operation(self, node: fx.Node, operands: list[Terms]) -> Terms:
-        path = node.meta.get("path", "")
-        where = path or "forward"
+        where = node.meta.get("path", "") or "forward"
         name = function_name(node)
         if is_sum(node) and len(operands) == 2:
             return self._added(where, operands[0], operands[1])
@@ -210,9 +209,7 @@ class Builder:
             return operands[0]
         if name == "flatten":
             start, end = flatten_arguments(node)
-            return self._flatten(
-                f"{path}.flatten" if path else "flatten", operands[0], start, end, self.leading
-            )
+            return self._flatten(made_name(node, "flatten"), operands[0], start, end, self.leading)
         if name in CONCATENATIONS and isinstance(node.args[0], tuple | list):
             values = [self.values[part] for part in node.args[0] if isinstance(part, fx.Node)]
             rank = self.leading + len(self._shape(where, values[0][:1]))

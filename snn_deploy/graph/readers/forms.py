@@ -15,6 +15,8 @@ Form = Literal["sequence", "folded", "samples", "rows", "still", "step", "part",
 TRANSPOSED: dict[str, Form] = {"sequence": "samples", "samples": "sequence"}
 FOLDED: dict[str, Form] = {"sequence": "folded", "samples": "rows"}
 TIME_AXIS = {"sequence": 0, "samples": 1}
+REDUCED = ("part", "mean", "sum")
+"""Forms of what was made of several steps."""
 LAID_OUT = {
     "sequence": "[T, B, ...]",
     "folded": "[T B, ...]",

@@ -6,8 +6,9 @@ Every operation is looked at with the values of an example. Where the steps of a
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import fx, nn
 from snn_deploy.graph.readers.builder import CONCATENATIONS, Builder, RefusalError, Terms
 from snn_deploy.graph.readers.forms import (
     FOLDED,
+    REDUCED,
     TIME_AXIS,
     TRANSPOSED,
     Form,
@@ -34,7 +36,7 @@ from snn_deploy.graph.readers.forms import (
     unfolded,
 )
 from snn_deploy.graph.readers.shaped import EXAMPLE
-from snn_deploy.graph.readers.tracing import function_name, is_sum
+from snn_deploy.graph.readers.tracing import function_name, is_sum, made_name
 from snn_deploy.graph.shapes import Shape
 
 _SAME = {"contiguous", "clone", "detach", "float", "to"}
@@ -81,7 +83,6 @@ class OverTime(Builder):
         self.steps, self.batch = example
         self._known = known
         self._repeats = False
-        self._calls: dict[str, int] = {}
         self._placed: dict[tuple[str, Terms], Terms] = {}
         self._bases: dict[Terms, torch.Tensor] = {}
 
@@ -133,8 +134,7 @@ class OverTime(Builder):
         if name in ("truediv", "div", "mul") and len(node.args) > 1:
             return self._scaled(where, name, value, node.args[1])
         if name in _SHAPING:
-            path = node.meta.get("path", "")
-            return self._shaped(where, f"{path}.flatten" if path else "flatten", node, value)
+            return self._shaped(where, made_name(node, "flatten"), node, value)
         if name in _TRANSPOSING:
             return self._transposed(where, node, value)
         if name in _POOLS:
@@ -210,7 +210,7 @@ class OverTime(Builder):
         if not argument(node, 2, "keepdim", False):
             if over == (TIME_AXIS.get(value.form),):
                 return Value(value.terms, "mean" if name == "mean" else "sum")
-            if len(shape) == 3 and sorted(over) == [rank - 2, rank - 1] and value.form not in _REDUCED:
+            if len(shape) == 3 and sorted(over) == [rank - 2, rank - 1] and value.form not in REDUCED:
                 kernel = np.array(shape[1:], dtype=np.int64)
                 pool = nir.AvgPool2d if name == "mean" else nir.SumPool2d
                 return replace(
@@ -221,29 +221,30 @@ class OverTime(Builder):
         raise RefusalError(where, what, "over time, or over whole maps, without keepdim", way)
 
     def _pooled(self, node: fx.Node, pool: nir.NIRNode, value: Value) -> Terms:
-        path = ".".join(filter(None, (node.meta.get("path", ""), function_name(node))))
-        if (path, value.terms) not in self._placed:
-            placed = self._place(path, pool, value.terms)
-            self._placed[path, value.terms] = self._flatten(f"{path}.flatten", placed, 1, -1, 1)
-        found: Terms = self._placed[path, value.terms]
-        return found
+        path = made_name(node, function_name(node))
+
+        def place(terms: Terms) -> Terms:
+            return self._flatten(f"{path}.flatten", self._place(path, pool, terms), 1, -1, 1)
+
+        return self._once(path, value.terms, place)
+
+    def _once(self, key: str, terms: Terms, place: Callable[[Terms], Terms]) -> Terms:
+        """What ``place`` makes of ``terms``; every step that asks for ``key`` gets the same."""
+        if (key, terms) not in self._placed:
+            self._placed[key, terms] = place(terms)
+        return self._placed[key, terms]
 
     def _functional(self, where: str, node: fx.Node, name: str, value: Value) -> Value:
         """Pooling by a function: as the module with the same arguments."""
         module = _POOLS[name](*node.args[1:], **{k: v for k, v in node.kwargs.items() if k != "input"})
-        place = ".".join(
-            filter(None, (node.meta.get("path", ""), name.replace("boolean_dispatch", "max_pool2d")))
-        )
-        key = f"{place} {module}", value.terms
-        if key not in self._placed:
-            largest = isinstance(module, nn.MaxPool2d)
-            node_of = None if largest else self._converted(where, module, value.terms)
-            self._placed[key] = (
-                self._maximum(place, module, value.terms)
-                if largest
-                else self._place(place, node_of, value.terms)
-            )
-        return replace(value, terms=self._placed[key])
+        path = made_name(node, name.replace("boolean_dispatch", "max_pool2d"))
+
+        def place(terms: Terms) -> Terms:
+            if isinstance(module, nn.MaxPool2d):
+                return self._maximum(path, module, terms)
+            return self._place(path, self._converted(where, module, terms), terms)
+
+        return replace(value, terms=self._once(f"{path} {module}", value.terms, place))
 
     def _scaled(self, where: str, name: str, value: Value, number: Any) -> Value:
         whole = value.form == "sum" or (value.form == "part" and value.count == self._total())
@@ -269,7 +270,7 @@ class OverTime(Builder):
         """The forms that reshaping can give ``value``."""
         if value.form in ("still", "step"):
             yield from (replace(value, axis=axis) for axis in (None, 0, 1))
-        elif value.form in _REDUCED:
+        elif value.form in REDUCED:
             yield value
         else:
             wide = unfolded(value)
@@ -287,10 +288,8 @@ class OverTime(Builder):
             if rest == shape:
                 return layout
             if (span := merged(shape, rest)) is not None:
-                key = f"{path} {span}", value.terms
-                if key not in self._placed:
-                    self._placed[key] = self._flatten(path, value.terms, *span, 0)
-                return replace(layout, terms=self._placed[key])
+                flatten = functools.partial(self._flatten, path, start=span[0], end=span[1], leading=0)
+                return replace(layout, terms=self._once(f"{path} {span}", value.terms, flatten))
         if value.form == "still" and (found := repeated(given, self._bases[value.terms])) is not None:
             return self._repeated(where, value, *found)
         raise RefusalError(
@@ -299,9 +298,6 @@ class OverTime(Builder):
             "time and batch axes stay apart, or are folded as one; the rest whole or with axes made one",
             "flatten(2) of [T, B, ...], flatten(1) of one step",
         )
-
-
-_REDUCED = ("part", "mean", "sum")
 
 
 def _flat(values: Any) -> Iterator[Any]:

@@ -147,6 +147,12 @@ def function_name(node: fx.Node) -> str:
     return str(node.target) if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
 
 
+def made_name(node: fx.Node, name: str) -> str:
+    """What ``name`` is called that the module makes which asks for the traced ``node``."""
+    path = node.meta.get("path", "")
+    return f"{path}.{name}" if path else name
+
+
 def flatten_arguments(node: fx.Node) -> tuple[int, int]:
     """First and last axis of a traced ``torch.flatten`` or ``Tensor.flatten``."""
 

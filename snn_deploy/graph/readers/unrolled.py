@@ -7,6 +7,7 @@ left.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from torch import fx, nn
 from snn_deploy.core.errors import Problem
 from snn_deploy.graph.readers.builder import RefusalError, Terms
 from snn_deploy.graph.readers.calling import Calling, Layout, Result
-from snn_deploy.graph.readers.forms import LAID_OUT, Form, State, Value, called, unfolded
+from snn_deploy.graph.readers.forms import LAID_OUT, REDUCED, Form, State, Value, called, unfolded
 from snn_deploy.graph.readers.kinds import kind
 from snn_deploy.graph.readers.over_time import RECURRENT, OverTime
 from snn_deploy.graph.readers.shaped import EXAMPLE
@@ -56,6 +57,7 @@ class Unrolled(OverTime):
         super().__init__(module, in_shape, dt, example, known=known)
         self._form, self._carries = form, carries
         self._found: dict[fx.Node, Any] = {}
+        self._calls: dict[str, int] = {}
         self._fed: dict[str, tuple[Terms, Terms]] = {}
         self._stepped: set[str] = set()
         self._anew: set[str] = set()
@@ -121,7 +123,7 @@ class Unrolled(OverTime):
             return self._sum(path, value, args[1])
         if len(args) > 1 or kwargs:
             raise RefusalError(path, "a layer with more than one argument", "layer(x)", "leave the rest out")
-        if value.form in ("part", "mean", "sum"):
+        if value.form in REDUCED:
             rule, way = "layers work in every step", "the layer in front of the sum or mean"
             raise RefusalError(path, f"works on {value.words}", rule, way)
         if name in (*FLATTENS, *FOLDS):
@@ -140,12 +142,10 @@ class Unrolled(OverTime):
         ):
             way = "x.flatten(0, 1) in front, and unflatten behind it"
             raise RefusalError(path, f"batch norm of {value.words}", "time is folded into the batch", way)
-        key = path, value.terms
-        if key not in self._placed:
-            self._placed[key] = self._module(path, node, value.terms)
+        terms = self._once(path, value.terms, functools.partial(self._module, path, node))
         if value.form in ("samples", "rows"):
             self._by_sample.add(path)
-        return replace(value, terms=self._placed[key])
+        return replace(value, terms=terms)
 
     def _neuron(self, path: str, node: fx.Node, value: Value, state: dict[str, Any]) -> Any:
         module, inside = self.modules[path], node.meta["inside"]
