@@ -20,7 +20,7 @@ from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts,
 from snn_deploy.energy.fanout import fan_out
 from snn_deploy.energy.touched import Touched
 from snn_deploy.graph.plan import observed_layers
-from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
+from snn_deploy.graph.types import NEURON_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
 from snn_deploy.simulate.reference import Record, Reference
 from snn_deploy.synapses.events import Activity, classify, flat_rows, mask
 from snn_deploy.synapses.rows import Reduced, count_rows, join, reduce
@@ -220,7 +220,7 @@ def layer_of(plan: Plan) -> dict[str, str]:
         seen, queue, found = {name}, list(follow[name]), name
         while queue:
             here = queue.pop(0)
-            if isinstance(plan.node(here), (*SPIKING_NODES, *INTEGRATOR_NODES)):
+            if isinstance(plan.node(here), NEURON_NODES):
                 found = here
                 break
             if here not in seen and not isinstance(plan.node(here), WEIGHT_NODES):

@@ -19,7 +19,7 @@ from snn_deploy.graph.loops import AlgebraicLoopError, Edge, execution_groups, f
 from snn_deploy.graph.reach import unreached
 from snn_deploy.graph.semantics import Semantics, read_semantics
 from snn_deploy.graph.shapes import Shape, ShapeError, declared_shape, intrinsic_shape, output_shape
-from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, STATEFUL_NODES, WEIGHT_NODES, Plan
+from snn_deploy.graph.types import NEURON_NODES, SPIKING_NODES, STATEFUL_NODES, WEIGHT_NODES, Plan
 
 SHAPING_NODES = (nir.AvgPool2d, nir.SumPool2d, nir.Flatten, nir.Scale)
 NODES = (nir.Input, nir.Output, *WEIGHT_NODES, *SHAPING_NODES, *STATEFUL_NODES, nir.Threshold)
@@ -105,7 +105,7 @@ def input_shapes(plan: Plan) -> dict[str, Shape]:
 
 def observed_layers(plan: Plan) -> tuple[str, ...]:
     """The spiking and integrating layers in execution order: what traces and parity tables list."""
-    return plan.of_type(*SPIKING_NODES, *INTEGRATOR_NODES)
+    return plan.of_type(*NEURON_NODES)
 
 
 def _check_nodes(nodes: Mapping[str, nir.NIRNode], faults: Faults) -> None:

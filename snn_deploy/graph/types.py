@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WEIGHT_NODES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d)
 SPIKING_NODES = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)
 INTEGRATOR_NODES = (nir.I, nir.LI, nir.CubaLI)
+NEURON_NODES = (*SPIKING_NODES, *INTEGRATOR_NODES)
 STATEFUL_NODES = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI, nir.Delay)
 
 

@@ -18,9 +18,9 @@ import torch
 from torch.nn import functional
 
 from snn_deploy.graph.shapes import axes, flatten_axes, pads
-from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES, WEIGHT_NODES, Plan
+from snn_deploy.graph.types import NEURON_NODES, WEIGHT_NODES, Plan
 
-POPULATIONS = (*SPIKING_NODES, *INTEGRATOR_NODES)
+POPULATIONS = NEURON_NODES
 POOLS = (nir.AvgPool2d, nir.SumPool2d)
 
 

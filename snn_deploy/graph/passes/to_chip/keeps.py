@@ -14,9 +14,7 @@ from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member, hel
 from snn_deploy.graph.passes.to_chip.waits import largest_weights
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.shapes import shapes_from_input
-from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
-
-NEURONS = (*SPIKING_NODES, *INTEGRATOR_NODES)
+from snn_deploy.graph.types import NEURON_NODES
 
 _ROUNDING = 1e-12
 """Relative, of the float64 in which thresholds are computed."""
@@ -32,7 +30,7 @@ def populations_placed(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
                 placed.setdefault(member.name, []).append((layer, member))
     rule = "every population is in one layer with its neurons"
     for name, node in graph.nodes.items():
-        if not isinstance(node, NEURONS):
+        if not isinstance(node, NEURON_NODES):
             continue
         found = placed.get(name, [])
         if len(found) != 1:
@@ -70,7 +68,7 @@ def _same_neurons(
 def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     """A population is fed by those that fed it, and by no others."""
     before: dict[str, dict[str, int]] = {}
-    for ((source,), (target,)), ways in paths(graph, lambda name: (name,), NEURONS).items():
+    for ((source,), (target,)), ways in paths(graph, lambda name: (name,), NEURON_NODES).items():
         before.setdefault(target, {})[source] = ways
     (output,) = (name for name, node in graph.nodes.items() if isinstance(node, nir.Output))
     dead = {name for name, node in graph.nodes.items() if _zeroes(node)}
@@ -79,7 +77,7 @@ def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
     for layer in chain.layers:
         blocks = largest_weights(layer, channels)
         for member in (m for m in held_by(layer) if not m.relay):
-            population = isinstance(graph.nodes.get(member.name), NEURONS)
+            population = isinstance(graph.nodes.get(member.name), NEURON_NODES)
             wanted = before.get(member.name if population else output, {})
             own = member.rows
             fed = {source for source, columns in layout.items() if blocks[own, columns].any()}

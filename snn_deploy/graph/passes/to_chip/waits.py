@@ -13,10 +13,10 @@ from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member, hel
 from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, with_groups
 from snn_deploy.graph.plan import execution_order
 from snn_deploy.graph.semantics import Semantics
-from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
+from snn_deploy.graph.types import NEURON_NODES
 
 Span = tuple[int, int]
-ENDS = (nir.Input, *SPIKING_NODES, *INTEGRATOR_NODES)
+ENDS = (nir.Input, *NEURON_NODES)
 
 
 def waits(graph: nir.NIRGraph, semantics: Semantics) -> dict[str, dict[str, Span]]:
