@@ -51,15 +51,16 @@ class ModuleExecutable:
                 time or has another number of steps.
             ParityError: what it returns is not what its last layers gave.
         """
-        self._check(x, forced or {})
+        given = given_spikes(forced, self._calling.layers)
+        self._check(x)
         size = self._calling.batch
         if size is None:
-            return self._run(x, record, forced or {})
+            return self._run(x, record, given)
         batch, traces = int(x.shape[1]), []
         for start in range(0, batch, size):
             chosen = [min(start + i, batch - 1) for i in range(size)]
-            given = {path: value[:, chosen] for path, value in (forced or {}).items()}
-            traces.append(self._run(x[:, chosen], record, given))
+            part = {path: value[:, chosen] for path, value in given.items()}
+            traces.append(self._run(x[:, chosen], record, part))
         return Trace(
             output=torch.cat([trace.output for trace in traces], 1)[:, :batch],
             records={
@@ -100,12 +101,13 @@ class ModuleExecutable:
                 state = tuple(result[1:]) if self._calling.carries else ()
                 results.append(_first(result))
             return results
-        whole = {"samples": lambda: x.transpose(0, 1), "rows": lambda: x.transpose(0, 1).flatten(0, 1)}
-        taken = whole[time]() if time in whole else x if time == "sequence" else x[0]
-        return [_first(module(taken))]
+        if time == "repeats":
+            x = x[0]
+        elif time != "sequence":
+            x = x.transpose(0, 1)
+        return [_first(module(x.flatten(0, 1) if time == "rows" else x))]
 
-    def _check(self, x: torch.Tensor, forced: Mapping[str, torch.Tensor]) -> None:
-        given_spikes(forced, self._calling.layers)
+    def _check(self, x: torch.Tensor) -> None:
         own = self._calling.timesteps
         if own is not None and own != x.shape[0]:
             raise ConfigError(f"The module runs {own} steps by itself; the data have {x.shape[0]}.")
