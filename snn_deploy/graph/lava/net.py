@@ -235,12 +235,6 @@ def row_bounds(weight: npt.NDArray[Any], input_range: Pair = (0, 1)) -> npt.NDAr
     return bounds
 
 
-def largest_sum(weight: IntArray, input_range: Pair = (0, 1)) -> int:
-    """Largest ``|sum|`` that any row of ``weight [N, ...]``, or any part of a row, can reach for inputs in
-    ``input_range`` and 0."""
-    return int(row_bounds(weight, input_range).max(initial=0))
-
-
 def layer_bound(layer: Conv | Dense, input_range: Pair) -> int:
     """Largest ``|sum|`` of a layer, its own recurrent spikes included."""
     bounds = row_bounds(layer.weight, input_range)

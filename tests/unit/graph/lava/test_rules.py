@@ -23,8 +23,8 @@ from snn_deploy.graph.lava.net import (
     Input,
     LavaNet,
     Layer,
-    largest_sum,
     layer_bound,
+    row_bounds,
 )
 from snn_deploy.graph.lava.rules import chip_problems, lossless_dense, simulation_problems
 from snn_deploy.simulate.lava.environment import lava_environment
@@ -148,7 +148,7 @@ def test_largest_sum_is_reached_and_never_exceeded(seed: int, low: int, high: in
     rng = np.random.default_rng(seed)
     weight = rng.integers(-9, 10, (3, 4))
     grids = np.stack(np.meshgrid(*[np.arange(low, high + 1)] * 4), -1).reshape(-1, 4)
-    assert np.abs(grids @ weight.T).max() == largest_sum(weight, (low, high))
+    assert np.abs(grids @ weight.T).max() == row_bounds(weight, (low, high)).max()
 
 
 _LAVA_CHECK = """

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn_deploy.graph.lava.net import largest_sum
+from snn_deploy.graph.lava.net import row_bounds
 from snn_deploy.graph.lava.rules import SUM_MAX
 from snn_deploy.graph.passes.quantize.rounding import round_to_grid, weight_range, within_sums
 
@@ -41,10 +41,10 @@ def test_no_row_overflows_and_sound_rows_stay(
     weight = round_to_grid(torch.from_numpy(np.abs(rng.normal(size=(4, inputs))) * sizes), bits).float()
     found = within_sums(weight, span, bits)
     for before, after in zip(weight.numpy().astype(int), found.numpy().astype(int), strict=True):
-        assert largest_sum(after[None], span) <= SUM_MAX
+        assert row_bounds(after[None], span)[0] <= SUM_MAX
         assert (after % step == 0).all() and (np.abs(after) <= np.abs(before)).all()
-        if largest_sum(before[None], span) <= SUM_MAX:
+        if row_bounds(before[None], span)[0] <= SUM_MAX:
             np.testing.assert_array_equal(after, before)
         else:  # not shrunk by more than the bound asks, and a step
-            share = SUM_MAX / largest_sum(before[None], span)
+            share = SUM_MAX / row_bounds(before[None], span)[0]
             assert (np.abs(after) >= np.abs(before) * share - step - 1e-6).all()
