@@ -28,7 +28,8 @@ def measure(timesteps: int, recompute: bool) -> tuple[float, float]:
     from snn_deploy.data.loading.arrays import ArraySplit
     from snn_deploy.data.types import DataSet
     from snn_deploy.distill.batches import Batches
-    from snn_deploy.distill.methods.method import Setting, build_method
+    from snn_deploy.distill.methods.combined import build_method
+    from snn_deploy.distill.methods.method import Setting
     from snn_deploy.distill.objective import DistillObjective
     from snn_deploy.distill.step import GradientStep
     from snn_deploy.models.load import build_student

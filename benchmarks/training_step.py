@@ -31,7 +31,8 @@ from torch import nn
 
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import STUDENTS, TEACHERS
-from snn_deploy.distill.methods.method import Setting, build_method
+from snn_deploy.distill.methods.combined import build_method
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.recipes.recipe import Recipe, load_recipe
 

@@ -40,7 +40,8 @@ from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Report
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
-from snn_deploy.distill.methods.method import Setting, build_method
+from snn_deploy.distill.methods.combined import build_method
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher

@@ -113,9 +113,19 @@ class TeacherSpec(Component):
 
 
 class MethodSpec(Component):
-    """A distillation method and the ``weight`` of its loss in the sum."""
+    """A distillation method and the ``weight`` of its loss in the sum.
+
+    With ``every_t`` its loss is the mean of its losses, had the student been stopped after each step
+    (:mod:`snn_deploy.distill.methods.every_t`).
+    """
 
     weight: float = Field(default=1.0, gt=0)
+    every_t: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name in reports."""
+        return f"{self.name} at every T" if self.every_t else self.name
 
 
 class TargetSpec(Frozen):
@@ -288,7 +298,7 @@ _COMPONENTS: tuple[tuple[str, Registry[Any], frozenset[str]], ...] = (
     ("data", DATASETS, frozenset({"name"})),
     ("teacher", TEACHERS, frozenset({"name", "checkpoint", "train"})),
     ("student", STUDENTS, frozenset({"name"})),
-    ("method", METHODS, frozenset({"name", "weight"})),
+    ("method", METHODS, frozenset({"name", "weight", "every_t"})),
 )
 
 

@@ -6,7 +6,8 @@ import torch
 
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.declared import ANY_CLASSES, declared
-from snn_deploy.distill.methods.method import Setting, build_method
+from snn_deploy.distill.methods.combined import build_method
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes.recipe import Recipe

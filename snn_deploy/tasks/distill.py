@@ -79,7 +79,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "data": f"{data.name} {data.shape}, {len(data.classes)} classes",
         "samples": f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test",
         "student": f"{recipe.student.name}, {_parameters(student):,} parameters, T = {recipe.timesteps}",
-        "method": " + ".join(f"{part.weight:g} {part.name}" for part in recipe.method),
+        "method": " + ".join(f"{part.weight:g} {part.title}" for part in recipe.method),
         "epochs": f"{recipe.train.epochs}, {-(-len(data.train) // recipe.train.batch_size)} steps each",
         "digest": recipe.digest(),
     }

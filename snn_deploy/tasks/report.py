@@ -189,7 +189,7 @@ def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any]
         "dt": f"{semantics.dt:g} s",
     }
     if source.recipe is not None:
-        methods = " + ".join(method.name for method in source.recipe.method)
+        methods = " + ".join(method.title for method in source.recipe.method)
         settings = {
             "method": methods,
             "student": source.recipe.student.name,

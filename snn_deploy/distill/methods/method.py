@@ -7,16 +7,14 @@ the student to run, and turns what the trainer then hands it into named loss ter
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.core.registry import METHODS
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.processes.share import Share, share_of
-from snn_deploy.recipes.recipe import MethodSpec
 
 Terms = dict[str, torch.Tensor]
 """Named scalar loss terms; their sum is the loss."""
@@ -134,57 +132,4 @@ def need_teacher(name: str, setting: Setting) -> None:
         raise ConfigError(
             f"The method '{name}' needs a teacher, and the recipe has none.",
             hint="Add a 'teacher' section, or use the method 'none'.",
-        )
-
-
-class WeightedSum(Method):
-    """``Σ_i weight_i loss_i``. Terms are called ``method.term``, at a second use ``method#2.term``."""
-
-    def __init__(self, setting: Setting, parts: Sequence[tuple[str, float, Method]]) -> None:
-        super().__init__(setting)
-        names: list[str] = []
-        for name, _, _ in parts:
-            uses = sum(used.partition("#")[0] == name for used in names)
-            names.append(name if not uses else f"{name}#{uses + 1}")
-        self._names = names
-        self._weights = [weight for _, weight, _ in parts]
-        self.parts = nn.ModuleList(method for _, _, method in parts)
-        methods = [method for _, _, method in parts]
-        self.student_taps = tuple(dict.fromkeys(tap for m in methods for tap in m.student_taps))
-        self.teacher_taps = tuple(dict.fromkeys(tap for m in methods for tap in m.teacher_taps))
-        self.teacher_gradients = any(m.teacher_gradients for m in methods)
-        self.whole_batch = any(m.whole_batch for m in methods)
-        self.passes = tuple(sorted({steps for m in methods for steps in m.passes}))
-
-    def losses(self, batch: DistillBatch) -> Terms:
-        """The weighted terms of all parts."""
-        terms: Terms = {}
-        for name, weight, method in zip(self._names, self._weights, self.parts, strict=True):
-            assert isinstance(method, Method)
-            for term, value in method.losses(batch).items():
-                terms[f"{name}.{term}"] = weight * value
-        return terms
-
-
-def build_method(specs: Sequence[MethodSpec], setting: Setting) -> WeightedSum:
-    """The weighted sum of a recipe's methods.
-
-    Raises:
-        ConfigError: a method cannot be built (no teacher, an unfit tap, ...), or two bring a cross entropy.
-    """
-    parts = []
-    for spec in specs:
-        method: Method = METHODS.get(spec.name).factory(spec.resolve(METHODS), setting)
-        parts.append((spec.name, spec.weight, method))
-    _refuse_second_cross_entropy(parts)
-    return WeightedSum(setting, parts)
-
-
-def _refuse_second_cross_entropy(parts: Sequence[tuple[str, float, Method]]) -> None:
-    bringing = [(number, name) for number, (name, _, method) in enumerate(parts) if method.label_loss]
-    if len(bringing) > 1:
-        raise ConfigError(
-            f"{len(bringing)} methods of the recipe bring a cross entropy with the labels; one may.",
-            hint="Set 'ce: 0' in all but one of them.",
-            problems=[Problem(f"method.{number}", f"'{name}' brings one") for number, name in bringing],
         )

@@ -21,7 +21,7 @@ from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.distill.activity import ActivityMeter, active
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.interrupt import StopRequest
-from snn_deploy.distill.methods.method import build_method
+from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.objective import DistillObjective, LabelObjective, Objective
 from snn_deploy.distill.trainer import Phase, fit
 from snn_deploy.energy.count import count

@@ -6,7 +6,8 @@ from spikingjelly.activation_based import neuron
 from support.toy import CLASSES, SHAPE, toy_data, toy_recipe
 from torch import nn
 
-from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms, build_method
+from snn_deploy.distill.methods.combined import build_method
+from snn_deploy.distill.methods.method import DistillBatch, Method, Setting, Terms
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.models.load import build_student, build_teacher
 

@@ -14,7 +14,8 @@ from torch import nn
 
 from snn_deploy.core.assets import asset_names
 from snn_deploy.core.registry import DATASETS
-from snn_deploy.distill.methods.method import Setting, build_method
+from snn_deploy.distill.methods.combined import build_method
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.models.neurons import spiking_layers

@@ -20,7 +20,8 @@ from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.registry import METHODS
 from snn_deploy.data.types import Split
 from snn_deploy.distill.interrupt import StopRequest
-from snn_deploy.distill.methods.method import Setting, WeightedSum, build_method
+from snn_deploy.distill.methods.combined import WeightedSum, build_method
+from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.trainer import Fit, Phase, fit
 from snn_deploy.models.load import build_student, build_teacher

@@ -10,9 +10,10 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from snn_deploy.core.errors import ConfigError
+from snn_deploy.distill.methods.combined import WeightedSum, build_method
 from snn_deploy.distill.methods.kd import kd_terms
 from snn_deploy.distill.methods.losses import divergence
-from snn_deploy.distill.methods.method import DistillBatch, Setting, StudentPass, WeightedSum, build_method
+from snn_deploy.distill.methods.method import DistillBatch, Setting, StudentPass
 from snn_deploy.distill.methods.options import KdOptions, TserOptions
 from snn_deploy.distill.methods.tser import tser_terms
 from snn_deploy.recipes.recipe import MethodSpec

@@ -13,7 +13,7 @@ from support.toy import SHAPE, toy_data
 from torch import nn
 
 from snn_deploy.core.registry import FORMATS, METHODS
-from snn_deploy.distill.methods.method import build_method
+from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.energy.count import count
 from snn_deploy.export.base import Calibration
 from snn_deploy.graph.readers.from_torch import from_torch
