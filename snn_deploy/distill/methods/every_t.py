@@ -6,7 +6,7 @@
 
 ``z(t) [B, K]`` student logits and ``F(t)`` tapped features at step t; ``L_method`` is the whole loss of the
 method, whatever it makes of the steps it is given. One that acts on the mean over time acts on the mean of
-every prefix: with ``kd``, ``CE(sigma((1/T') Σ_{t <= T'} z(t)), y)`` for all T', and KL to the teacher likewise. A
+every prefix: with ``kd``, ``CE(sigma((1/T') Σ_{t <= T'} z(t)), y)`` for all T', and the same of KL. A
 state depends on earlier steps alone, so a prefix is what the student computes when it is stopped there; only
 the batch statistics in training are those of the whole run. With T = 1 this is the method itself. A term that
 a method does not have for a short prefix (``time`` of ``seal`` at one step) counts as 0 there.
