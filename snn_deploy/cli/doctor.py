@@ -51,7 +51,7 @@ def _rows() -> list[dict[str, str]]:
     for name, remark in _OPTIONAL.items():
         found = package_version(name)
         rows.append(_row(name, found or "not installed", "" if found else remark))
-    return [*rows, _cuda_row(), _lava_row(), _cache_row()]
+    return [*rows, _cuda_row(), _neurons_row(), _lava_row(), _cache_row()]
 
 
 def _row(part: str, state: str, remark: str = "") -> dict[str, str]:
@@ -64,6 +64,19 @@ def _cuda_row() -> dict[str, str]:
     if torch.cuda.is_available():
         return _row("CUDA", torch.cuda.get_device_name(0), f"torch built for CUDA {torch.version.cuda}")
     return _row("CUDA", "no device", f"torch {torch.__version__} runs on the CPU")
+
+
+def _neurons_row() -> dict[str, str]:
+    from snn_deploy.recipes.run_folder import package_version
+
+    if package_version("spikingjelly") is None:
+        return _row("neurons in training", "none", "they are spikingjelly's")
+    import torch
+
+    from snn_deploy.distill.neurons.choice import choice, described
+
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return _row("neurons in training", described(device), choice(device).reason)
 
 
 def _lava_row() -> dict[str, str]:

@@ -12,8 +12,8 @@ from torch import nn
 
 from snn_deploy.distill.methods.losses import cross_entropy
 from snn_deploy.distill.methods.method import DistillBatch, Method, StudentPass, Terms
+from snn_deploy.distill.neurons.choice import scanned
 from snn_deploy.distill.recompute import recomputed
-from snn_deploy.distill.scan import scanned
 from snn_deploy.distill.taps import tap
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -157,15 +157,16 @@ class DistillObjective:
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over time of the student's logits."""
         functional.reset_net(self.network)
-        logits: torch.Tensor = self.network(x)
+        with scanned(self.network):
+            logits: torch.Tensor = self.network(x)
         functional.reset_net(self.network)
         return logits.mean(0)
 
     def _run_student(self, x: torch.Tensor, *, decides: bool) -> StudentPass:
         functional.reset_net(self.network)
         statistics = contextlib.nullcontext() if decides else frozen_statistics(self.network)
-        whole = x.device.type == "cpu" and not self._recompute  # a recomputed pass carries its state along
-        neurons = scanned(self.network) if whole else contextlib.nullcontext()
+        # Where activations are computed again, each block sees to its neurons, then and now.
+        neurons = contextlib.nullcontext() if self._recompute else scanned(self.network)
         with statistics, neurons, tap(self.network, self._method.student_taps) as feats:
             logits = (recomputed(self.network, x) if self._recompute else self.network(x)) * self._scale
         functional.reset_net(self.network)
@@ -177,10 +178,11 @@ class DistillObjective:
         gradients = self._method.teacher_gradients
         functional.reset_net(self._teacher)
         if self.wants_logits_only:
-            with torch.inference_mode():
+            with torch.inference_mode(), scanned(self._teacher):
                 logits = self._teacher(time_mean(x)).float()
             return logits.clone(), {}  # a copy may take part in what has gradients
-        with torch.set_grad_enabled(gradients), tap(self._teacher, self._method.teacher_taps) as feats:
+        tapped = tap(self._teacher, self._method.teacher_taps)
+        with torch.set_grad_enabled(gradients), scanned(self._teacher), tapped as feats:
             logits = self._teacher(time_mean(x).requires_grad_(gradients))
         return logits.float(), feats
 

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from snn_deploy.core.errors import ConfigError
+from snn_deploy.distill.neurons.choice import scanned
 
 
 def recomputed(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -40,7 +41,8 @@ def recomputed(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def _from_rest(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     functional.reset_net(block)
-    y: torch.Tensor = block(x)
+    with scanned(block):  # in the backward pass too
+        y: torch.Tensor = block(x)
     return y
 
 

@@ -42,6 +42,7 @@ from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Repo
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
+from snn_deploy.distill.neurons.choice import described, slow_paths
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher
@@ -156,6 +157,8 @@ def _distill(
         recipe.train.label_smoothing,
         data.steady,
     )
+    for slow in slow_paths(student, device):
+        report(Note(slow))
     method = build_method(recipe.method, setting).to(device)
     if method.whole_batch and recipe.train.accumulate > 1:
         raise ConfigError(
@@ -236,6 +239,7 @@ def _record_inputs(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "processes": world.size,
+        "neurons": described(device),
     }
     if other := [name for name in now if before[name] not in {None, now[name]}]:
         was, is_now = (", ".join(f"{name} {facts[name]}" for name in other) for facts in (before, now))

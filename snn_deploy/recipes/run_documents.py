@@ -27,6 +27,7 @@ class Environment(Document):
     device: str | None = None
     threads: int | None = None
     processes: int | None = None
+    neurons: str | None = None
     data_digest: str | None = None
     teacher_sha256: Sha256 | None = None
 
