@@ -2,10 +2,10 @@
 
     python benchmarks/gradient_shares.py
 
-The student of ``methods.py`` is trained with TSER at its defaults on the part of digits-dvs that the students
-get there. At each moment the gradient of every term with respect to all weights is taken on the whole of it,
-with ``lam`` 1; that of the entropy is in proportion to ``lam``, so one measurement gives the whole grid. A
-share is the norm of the entropy's gradient over that of the other two terms' sum.
+The student of the setting ``digits`` of ``methods.py`` is trained with TSER at its defaults on what the
+students get there. At each moment the gradient of every term with respect to all weights is taken on the
+whole of it, with ``lam`` 1; that of the entropy is in proportion to ``lam``, so one measurement gives the
+whole grid. A share is the norm of the entropy's gradient over that of the other two terms' sum.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from methods import Bench
+from methods_settings import SETTINGS
 from spikingjelly.activation_based import functional
 from torch import nn
 
@@ -45,15 +46,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/defaults"), help="where the teacher lies")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
-    given.data, given.root, given.override = "digits-dvs", None, []
-    bench = Bench(given, "cpu")
-    bench.train_teacher(0, lambda event: None)
-    recipe = bench.recipe("tser", 0)
+    bench = Bench("digits", SETTINGS["digits"], given.runs, "cpu")
+    bench.train_teacher(lambda event: None)
+    recipe = bench.recipe({"name": "tser"}, 0)
     data = load_data(recipe)
     torch.manual_seed(0)
     student = build_student(recipe, data.shape, len(data.classes))
     teacher = build_teacher(recipe, data.shape, len(data.classes)).eval()
-    load_weights(teacher, bench.folder("teacher", 0) / "teacher.safetensors")
+    load_weights(teacher, bench.teacher_file)
     x, y = data.train.batch(torch.arange(len(data.train))), data.train.labels
     with torch.no_grad():
         u = teacher(x.mean(0))

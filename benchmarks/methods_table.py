@@ -1,115 +1,168 @@
-"""Table and curves of ``methods.py``."""
+"""Table, verdict and curves of ``methods.py``.
+
+Differences ``d_i`` are taken seed by seed; the interval of their mean over ``n`` seeds is Student's::
+
+    mean(d) ± t(0.975, n - 1) s / sqrt(n)        s^2 = Σ (d_i - mean(d))^2 / (n - 1)
+
+Each is a 95 % interval by itself; with m of them about m / 20 miss by chance.
+"""
 
 from __future__ import annotations
 
 import datetime
-import os
-import platform
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+from bench import conditions
+from methods_settings import Section, Setting
+from scipy import stats
 
-from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.report.format import si
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run's ``result.json``, its validation accuracy by epoch, and the seconds of its epochs."""
+    """A run's ``result.json``, and its validation accuracy by epoch."""
 
     result: dict[str, Any]
     curve: Sequence[float]
-    seconds: Sequence[float]
+
+    @property
+    def accuracy(self) -> float:
+        """On the test samples, in percent."""
+        return 100 * float(self.result["student"]["test_accuracy"])
 
 
-def spread(values: Sequence[float], decimals: int = 1, sign: str = "") -> str:
-    """Mean and standard deviation (over ``n - 1``)."""
-    mean = f"{statistics.mean(values):{sign}.{decimals}f}"
-    return f"{mean} ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else mean
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and half of its 95 % interval, infinite for one value."""
+
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """That of independent ``values``."""
+        count = len(values)
+        if count < 2:
+            return cls(statistics.mean(values), math.inf)
+        half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+        return cls(statistics.mean(values), half)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} ± {self.half:.2f}"
 
 
-def table(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
-    """Lines of the Markdown table; differences are taken seed by seed."""
-    lines = [
-        "| method | test accuracy, % | against none | firing rate, % | SOPs per sample | s per epoch |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What came out of the setting ``name``: the options that were chosen, and the runs of each row."""
+
+    name: str
+    setting: Setting
+    chosen: Mapping[str, Section]
+    outcomes: Mapping[str, Sequence[Outcome]]
+
+    def difference(self, row: str, reference: str) -> Interval:
+        """Points of test accuracy of ``row`` over ``reference``."""
+        pairs = zip(self.outcomes[row], self.outcomes[reference], strict=True)
+        return Interval.of([one.accuracy - other.accuracy for one, other in pairs])
+
+    def lines(self) -> Iterator[str]:
+        """Of the Markdown table."""
+        against = self.setting.against
+        titles = ["method", "test accuracy, %", *(f"against {name}" for name in against)]
+        yield f"| {' | '.join([*titles, 'firing rate, %', 'SOPs per sample'])} |"
+        yield f"| --- |{' ---: |' * (len(titles) + 1)}"
+        for name, done in self.outcomes.items():
+            students = [one.result["student"] for one in done]
+            accuracy = [one.accuracy for one in done]
+            spread = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
+            cells = (
+                name,
+                f"{statistics.mean(accuracy):.2f}{spread}",
+                *("-" if name == other else str(self.difference(name, other)) for other in against),
+                f"{statistics.mean(100 * s['firing_rate'] for s in students):.1f}",
+                si(statistics.mean(s["sops_per_sample"] for s in students)),
+            )
+            yield f"| {' | '.join(cells)} |"
+
+    def verdict(self) -> Iterator[str]:
+        """Which rows are better, no better and worse than each reference, by more than the interval."""
+        for reference in self.setting.against:
+            found: dict[str, list[str]] = {"better": [], "not told apart": [], "worse": []}
+            for name in self.outcomes:
+                if name != reference:
+                    found[_judged(self.difference(name, reference))].append(name)
+            told = (f"{word}: {', '.join(names)}" for word, names in found.items() if names)
+            yield f"Against {reference}, by more than the interval: {'; '.join(told)}."
+
+    def constants(self) -> Iterator[str]:
+        """What was chosen where there was a choice."""
+        for name, options in self.chosen.items():
+            choices = self.setting.rows[name].choices
+            if len(choices) > 1:
+                yield f"{name} {_told(options, choices)}"
+
+
+def _judged(difference: Interval) -> str:
+    if abs(difference.mean) <= difference.half:
+        return "not told apart"
+    return "better" if difference.mean > 0 else "worse"
+
+
+def _told(options: Section, choices: Sequence[Section]) -> str:
+    """The options in which ``choices`` differ."""
+    keys = [
+        key for key in {k: None for c in choices for k in c} if len({str(c.get(key)) for c in choices}) > 1
     ]
-    baseline = [100 * done.result["student"]["test_accuracy"] for done in outcomes["none"]]
-    for name, done in outcomes.items():
-        students = [one.result["student"] for one in done]
-        accuracy = [100 * s["test_accuracy"] for s in students]
-        difference = [a - b for a, b in zip(accuracy, baseline, strict=True)]
-        rate = [100 * s["firing_rate"] for s in students]
-        sops = statistics.mean(s["sops_per_sample"] for s in students)
-        seconds = [value for one in done for value in one.seconds]
-        cells = (
-            name,
-            spread(accuracy),
-            "-" if name == "none" else spread(difference, sign="+"),
-            spread(rate),
-            si(sops),
-            f"{statistics.median(seconds):.2f}" if seconds else "?",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return ", ".join(f"`{key}: {options[key]}`" for key in keys if key in options) or "at its defaults"
 
 
-def circumstances(
-    data: str, recipe: Recipe, outcomes: Mapping[str, Sequence[Outcome]], device: str
-) -> list[str]:
+def circumstances(table: Table, device: str) -> Iterator[str]:
     """What one must know to read the table."""
-    described = outcomes["none"][0].result["data"]
-    samples, seeds = described["samples"], len(outcomes["none"])
-    teachers = {
-        one.result["seed"]: 100 * one.result["teacher"]["test_accuracy"]
-        for done in outcomes.values()
-        for one in done
-        if one.result["teacher"]
-    }
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    if device.startswith("cuda"):
-        machine = torch.cuda.get_device_name()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "spikingjelly"))
-    readout = (recipe.student.model_extra or {}).get("readout", "default")
-    teacher = f" Teachers: {spread(list(teachers.values()))} % on the same test samples." if teachers else ""
-    clock = "processor time" if device == "cpu" else "time"
-    return [
-        f"{today()}, {data}, {machine}, {packages}; {seeds} {'seeds' if seeds > 1 else 'seed'}.",
-        "",
-        f"Student `{recipe.student.name}` with a {readout} readout (decisions by the mean over time), "
-        f"T = {recipe.timesteps}, {recipe.train.epochs} epochs of {samples['train']} samples; "
-        f"{samples['validation']} others choose the epoch, {samples['test']} are tested.{teacher}",
-        *described["notes"],
-        "",
-        "Mean ± standard deviation over the seeds; `against none`: points of accuracy over the baseline of "
-        f"the same seed. Firing rate: spikes per neuron and step. Seconds: median {clock} of an epoch, "
-        "validation included.",
-    ]
+    setting, recipe = table.setting, table.setting.recipe
+    done = [one for some in table.outcomes.values() for one in some]
+    described = next(iter(table.outcomes.values()))[0].result["data"]
+    samples, seeds = described["samples"], len(next(iter(table.outcomes.values())))
+    yield conditions("torch", "spikingjelly", threads=1)[:-1] + f"; {device}; {seeds} seeds."
+    yield ""
+    yield f"{setting.says}"
+    yield (
+        f"Student `{recipe['student']['name']}`, T = {recipe['timesteps']}, decisions by the mean over time, "
+        f"{recipe['train']['epochs']} epochs of {samples['train']} samples; {samples['test']} are tested, "
+        f"once; {samples['validation']} others are for choices."
+    )
+    teachers = {100 * one.result["teacher"]["test_accuracy"] for one in done if one.result["teacher"]}
+    if teachers:
+        of = "-".join(f"{value:.2f}" for value in sorted({min(teachers), max(teachers)}))
+        yield f"One teacher for all seeds: {of} % on the same test samples."
+    yield from described["notes"]
+    if told := list(table.constants()):
+        yield f"Chosen on validation samples, with other seeds: {'; '.join(told)}."
+    yield ""
+    yield (
+        "Accuracy: mean ± standard deviation over the seeds. Differences: points, taken seed by seed, with "
+        "their 95 % interval (Student's t). Firing rate: spikes per neuron and step."
+    )
 
 
-def today() -> str:
-    """The day, UTC."""
-    return str(datetime.datetime.now(datetime.UTC).date())
-
-
-def write_results(
-    folder: Path, data: str, recipe: Recipe, outcomes: Mapping[str, Sequence[Outcome]], device: str
-) -> None:
+def write_results(folder: Path, table: Table, device: str) -> None:
     """Print the table, write it and the curves into ``folder``."""
-    name = f"{today()}-methods-{data}"
-    lines = [*circumstances(data, recipe, outcomes, device), "", *table(outcomes)]
+    name = f"{datetime.datetime.now(datetime.UTC).date()}-methods-{table.name}"
+    command = f"python benchmarks/methods.py {table.name}"
+    lines = [f"# Methods: {table.name}", "", f"`{command}`", "", *circumstances(table, device)]
+    lines += ["", *table.lines(), "", *table.verdict()]
     print("\n".join(lines))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join([*lines, "", f"![Curves]({name}.svg)", ""]))
-    draw(folder / f"{name}.svg", data, outcomes)
+    draw(folder / f"{name}.svg", table)
 
 
-def draw(path: Path, data: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
+def draw(path: Path, table: Table) -> None:
     """Validation accuracy by epoch, mean over the seeds; test accuracy over synaptic operations."""
     import matplotlib
 
@@ -118,17 +171,17 @@ def draw(path: Path, data: str, outcomes: Mapping[str, Sequence[Outcome]]) -> No
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
-    for number, (name, done) in enumerate(outcomes.items()):
-        colour = "black" if name == "none" else f"C{number}"
+    greys = dict(zip(table.setting.against, ("black", "grey"), strict=False))
+    for number, (name, done) in enumerate(table.outcomes.items()):
+        colour = greys.get(name, f"C{number}")
         curves = [[100 * value for value in one.curve] for one in done]
         mean = [statistics.mean(values) for values in zip(*curves, strict=True)]
         left.plot(range(1, len(mean) + 1), mean, color=colour, label=name, linewidth=1.5)
-        students = [one.result["student"] for one in done]
-        x = [s["sops_per_sample"] / 1000 for s in students]
-        y = [100 * s["test_accuracy"] for s in students]
+        x = [one.result["student"]["sops_per_sample"] / 1000 for one in done]
+        y = [one.accuracy for one in done]
         right.scatter(x, y, color=colour, s=12, alpha=0.5)
         right.scatter(statistics.mean(x), statistics.mean(y), color=colour, s=60, label=name)
-    left.set(xlabel="epoch", ylabel="validation accuracy, %", title=f"{data}: mean over the seeds")
+    left.set(xlabel="epoch", ylabel="validation accuracy, %", title=f"{table.name}: mean over the seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
     right.set(
         xlabel="thousand synaptic operations per sample", ylabel="test accuracy, %", title="what it costs"
