@@ -158,4 +158,4 @@ def test_a_row_is_better_only_by_more_than_its_interval(bench):
     assert list(table.verdict()) == [
         "Against none, by more than the interval: better: kd; not told apart: tser; worse: s2w."
     ]
-    assert list(table.lines())[3] == "| kd | 60.05 ± 7.14 | +5.05 ± 0.64 | 10.0 | 80.0 k |"
+    assert list(table.lines())[3] == "| kd | 60.05 ± 7.14 | +5.05 ± 0.64 | 10.0 | 80.0\u202fk |"
