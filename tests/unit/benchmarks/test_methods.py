@@ -25,6 +25,7 @@ DIGITS = {"of": {"name": "digits-dvs"}, "teacher": 100, "tested": 50, "labelled"
 def bench() -> Iterator[SimpleNamespace]:
     """The modules of the benchmark; what they register is taken back afterwards."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
+    import defaults
     import methods
     import methods_pairs
     import methods_part
@@ -32,7 +33,12 @@ def bench() -> Iterator[SimpleNamespace]:
     import methods_table
 
     yield SimpleNamespace(
-        main=methods, pairs=methods_pairs, part=methods_part, settings=methods_settings, table=methods_table
+        defaults=defaults,
+        main=methods,
+        pairs=methods_pairs,
+        part=methods_part,
+        settings=methods_settings,
+        table=methods_table,
     )
     sys.path.remove(str(ROOT / "benchmarks"))
     ours = ((DATASETS, "part"), (DATASETS, "pairs"), (STUDENTS, "recording-cnn"), (TEACHERS, "image-cnn"))
@@ -128,7 +134,9 @@ def test_no_student_sees_the_image_and_no_teacher_the_events(bench):
 
 
 def test_every_row_of_every_setting_is_a_valid_recipe(bench, tmp_path: Path):
-    for name, setting in bench.settings.SETTINGS.items():
+    digits = bench.settings.SETTINGS["digits"]
+    trials = {option: bench.defaults.trial(option, digits) for option in ("norm", "lam")}
+    for name, setting in {**bench.settings.SETTINGS, **trials}.items():
         runs = bench.main.Bench(name, setting, tmp_path, "cpu")
         runs.runs.mkdir()
         (runs.runs / "guesses-0.npy").touch()
