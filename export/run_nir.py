@@ -12,6 +12,7 @@ What NIR leaves open about discrete time it reads from the graph's metadata entr
     CUBA       i' = (1 - k_syn) i + k_syn w_in x,  h = v + k_mem (v_leak - v + r i')
     spike      s = [h > v_threshold] (or >=), then v' = v_reset where s, or v' = h - s (v_threshold - v_reset)
     many       s = max(0, ceil(h / v_threshold) - 1) (or floor(h / v_threshold))
+    rounded    s = min(levels, max(0, ceil(h / v_threshold + 1/2) - 1)) (or floor(h / v_threshold + 1/2))
     late       resets that come a step later look at the membrane before its input
     bound      v' = max(v', v_min)
 
@@ -36,7 +37,7 @@ from own_frames import fail, read_example, read_frames
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
 DEFAULTS = {"dt": 1e-4, "integrator": "euler", "fires_at": ">", "reset": "zero", "spikes": "one"}
-DEFAULTS |= {"v_min": None, "decode": "mean", "classes": []}
+DEFAULTS |= {"levels": None, "v_min": None, "decode": "mean", "classes": []}
 
 
 def read(path):
@@ -251,14 +252,16 @@ class Neuron:
             h = h - fires(before) * drop
         decisive = h - fires(before) * drop if reset == "subtract-raised" else h
         spikes = fires(decisive).astype(float)
-        if self.semantics["spikes"] == "many" and self.kind != "Threshold":
-            ratio = h / threshold
+        several = self.semantics["spikes"] != "one" and self.kind != "Threshold"
+        half = 0.5 if self.semantics["spikes"] == "rounded" else 0.0
+        if several:
+            ratio, most = h / threshold + half, self.semantics["levels"] or np.inf
             whole = np.ceil(ratio) - 1 if self.semantics["fires_at"] == ">" else np.floor(ratio)
-            spikes = np.maximum(whole, 0)
-            decisive = h - threshold * (np.maximum(np.rint(ratio), 1) - 1)
+            spikes = np.clip(whole, 0, most)
+            decisive = h - threshold * (np.clip(np.rint(ratio), 1, most) - half - 1)
         width = self.e + (self.e > 0) * rounds(1, (threshold,))
-        if self.semantics["spikes"] == "many":
-            width = width + (decisive != threshold) * 2 * UNIT * np.abs(h)
+        if several:
+            width = width + (decisive != threshold) * 2 * UNIT * (np.abs(h) + half * threshold)
         self.near |= ((width > 0) & (np.abs(decisive - threshold) <= width)).reshape(len(h), -1).any(1)
         if reset in ("subtract", "subtract-raised"):
             h = h - spikes * drop

@@ -87,7 +87,7 @@ def stated(**options: Any) -> Reading:
     known: list[tuple[str, str | None, Any]] = [
         ("--integrator", options["integrator"], semantics.Integrator),
         ("--fires-at", options["fires_at"], semantics.Comparison),
-        ("--spikes", options["spikes"], semantics.Spikes),
+        ("--spikes", options["spikes"], semantics.StatedSpikes),
         *(("--reset", kind, semantics.Reset) for kind in (options["reset"], *(kind for _, kind in resets))),
     ]
     for name, value, literal in known:

@@ -20,6 +20,7 @@ from snn_deploy.energy.counts import Counts, EdgeCounts, IntArray, NeuronCounts,
 from snn_deploy.energy.fanout import fan_out
 from snn_deploy.energy.touched import Touched
 from snn_deploy.graph.plan import observed_layers
+from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import NEURON_NODES, SPIKING_NODES, WEIGHT_NODES, Plan, Trace
 from snn_deploy.simulate.reference import Record, Reference
 from snn_deploy.synapses.events import Activity, classify, flat_rows, mask
@@ -231,7 +232,10 @@ def layer_of(plan: Plan) -> dict[str, str]:
 
 
 def _masks(plan: Plan) -> frozenset[str]:
-    """Spiking nodes, and flattening and delays behind one of them: our simulators give 0 or 1 there."""
+    """Spiking nodes, and flattening and delays behind one of them: our simulators give 0 or 1 there. None
+    where neurons may spike several times in a step."""
+    if read_semantics(plan.graph).spikes != "one":
+        return frozenset()
     found: set[str] = set()
     for name in plan.order:
         sources = plan.sources[name]

@@ -142,6 +142,7 @@ def build_manifest(
             "reset": semantics.reset,
             "start": semantics.start,
             "spikes": semantics.spikes,
+            "levels": semantics.levels,
             "v_min": semantics.v_min,
             "decode": semantics.decode,
             "assumed": list(semantics.assumed),

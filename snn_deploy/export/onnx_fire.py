@@ -29,7 +29,7 @@ def add_fire(step: Step, name: str, fire: Fire, h: str, v: StateValue, output: s
             if fire.reset == "zero-next"
             else _lowered(step, name, fire, h, _as_number(step, owed, f"{name}/owed_spikes"), f"{name}/late")
         )
-    if fire.spikes == "many":
+    if fire.several:
         _several(step, name, fire, h, output, after)
     else:
         fired = step.op(compare, [deciding, threshold], f"{name}/fired")
@@ -45,14 +45,18 @@ def add_fire(step: Step, name: str, fire: Fire, h: str, v: StateValue, output: s
 
 
 def _several(step: Step, name: str, fire: Fire, h: str, output: str, after: str) -> None:
-    """As many spikes as the membrane holds thresholds; v_reset is zero."""
+    """As many spikes as the membrane holds thresholds, or the next whole number; v_reset is zero."""
     ratio = step.op("Div", [h, f"{name}.v_threshold"], f"{name}/ratio")
+    if fire.spikes == "rounded":
+        ratio = step.op("Add", [ratio, step.constant(f"{name}.half", 0.5)], f"{name}/raised")
     if fire.fires_at == ">=":
         whole = step.op("Floor", [ratio], f"{name}/whole")
     else:
         above = step.op("Ceil", [ratio], f"{name}/above")
         whole = step.op("Sub", [above, step.constant(f"{name}.one", 1.0)], f"{name}/whole")
     zero = step.constant(f"{name}.none", 0.0)
+    if fire.levels is not None:
+        whole = step.op("Min", [whole, step.constant(f"{name}.levels", float(fire.levels))], f"{name}/bounded")
     count = step.op("Max", [whole, zero], f"{name}/count")
     step.op("Identity", [count], output)
     if fire.reset == "subtract":

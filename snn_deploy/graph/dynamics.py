@@ -10,7 +10,9 @@ LI, LIF          h = v + k (r x - (v - v_leak)), and when r k = 1
 CubaLI, CubaLIF  i' = (1 - k_syn) i + (k_syn w_in) x
                  h  = (1 - k_mem) v + (k_mem r) i' + k_mem v_leak
 spike            s = [h >= v_threshold] or [h > v_threshold]; with ``many`` spikes
-                 s = max(0, floor(h / v_threshold)) or s = max(0, ceil(h / v_threshold) - 1)
+                 s = max(0, floor(h / v_threshold)) or s = max(0, ceil(h / v_threshold) - 1);
+                 with ``rounded`` ones s = min(levels, max(0, floor(h / v_threshold + 1/2)))
+                 or s = min(levels, max(0, ceil(h / v_threshold + 1/2) - 1))
 reset            v' = v_reset where s (``zero``), v' = h - s (v_threshold - v_reset) (``subtract``);
                  for the others see :mod:`snn_deploy.graph.semantics`
 bound            v' = max(v', v_min)
@@ -94,6 +96,12 @@ class Fire:
     reset: Reset
     spikes: Spikes = "one"
     v_min: float | None = None
+    levels: int | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether a neuron may give more than one spike in a step."""
+        return self.spikes != "one"
 
     @property
     def plain(self) -> bool:
@@ -103,7 +111,8 @@ class Fire:
     @property
     def words(self) -> str:
         """How the neurons reset, for texts."""
-        several = ", several spikes per step" if self.spikes == "many" else ""
+        most = "" if self.levels is None else f", at most {self.levels}"
+        several = f", several spikes per step{most}" if self.several else ""
         bound = "" if self.v_min is None else f", membrane at least {self.v_min:g}"
         return f"{self.reset}{several}{bound}"
 
@@ -215,14 +224,14 @@ def _fire(node: nir.NIRNode, threshold: Array, v_reset: Array, semantics: Semant
     reset = reset_of(node, semantics)
     if reset.startswith("subtract") and not (threshold > v_reset).all():
         raise DynamicsError("a subtractive reset needs v_threshold > v_reset")
-    if semantics.spikes == "many":
+    if semantics.spikes != "one":
         if v_reset.any() or not (threshold > 0).all():
             raise DynamicsError("several spikes per step need v_reset = 0 and v_threshold > 0")
         if reset not in {"zero", "subtract"}:
             raise DynamicsError(f"several spikes per step go with reset zero or subtract, not {reset}")
     if semantics.v_min is not None and not (semantics.v_min < threshold).all():
         raise DynamicsError(f"the lower bound {semantics.v_min:g} is not below v_threshold")
-    return Fire(threshold, v_reset, semantics.fires_at, reset, semantics.spikes, semantics.v_min)
+    return Fire(threshold, v_reset, semantics.fires_at, reset, semantics.spikes, semantics.v_min, semantics.levels)
 
 
 def delay_steps(node: nir.Delay, semantics: Semantics) -> npt.NDArray[np.int64]:

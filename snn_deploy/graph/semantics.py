@@ -11,7 +11,9 @@ integrator ``euler``: v += (dt / tau) (v_leak - v + r x); ``exponential``: a = e
 fires_at   ``>=``: a neuron spikes when v >= v_threshold; ``>``: when v > v_threshold (the NIR text)
 reset      what a spike does to the membrane; see below. A node may have its own in its metadata
 start      membranes of spiking neurons before the first step: ``reset``: at v_reset; ``zero``: at 0
-spikes     ``one`` per neuron and step, or ``many``: as many as the membrane holds thresholds
+spikes     ``one`` per neuron and step; ``many``: as many as the membrane holds thresholds; ``rounded``: the
+           whole number of thresholds next to the membrane (halves up with ``>=``), at most ``levels``
+levels     see there
 v_min      lower bound of the membranes of spiking neurons after every step; None: no bound
 decode     class scores of a network: ``mean`` over time of the output node, or its ``last`` value
 ========== ======================================================================================
@@ -47,17 +49,20 @@ from snn_deploy.core.errors import DataError
 
 KEY = "snn_deploy"
 RESET_KEY = "snn_deploy_reset"
-VERSION = 3
-"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes, version 2 no ``start``; both are
-still read."""
+VERSION = 4
+"""Version 1 had no ``spikes``, no ``v_min``, no resets of single nodes, version 2 no ``start``, version 3 no
+``levels``; all are still read."""
 MAX_DT = 1e3
 MAX_TIMESTEPS = 1_000_000
+MAX_LEVELS = 255
 
 Integrator = Literal["euler", "exponential"]
 Comparison = Literal[">=", ">"]
 Reset = Literal["zero", "subtract", "none", "zero-next", "subtract-next", "subtract-raised"]
 Start = Literal["reset", "zero"]
-Spikes = Literal["one", "many"]
+Spikes = Literal["one", "many", "rounded"]
+StatedSpikes = Literal["one", "many"]
+"""What files of other writers may mean; only ours say how many spikes are the most."""
 Decode = Literal["mean", "last"]
 
 
@@ -71,6 +76,7 @@ class Semantics:
     reset: Reset = "zero"
     start: Start = "reset"
     spikes: Spikes = "one"
+    levels: int | None = None
     v_min: float | None = None
     timesteps: int | None = None
     decode: Decode = "mean"
@@ -98,7 +104,7 @@ def read_semantics(graph: nir.NIRGraph) -> Semantics:
     try:
         content = json.loads(raw.decode() if isinstance(raw, bytes) else str(raw))
         stored_version = content.pop("version")
-        if stored_version not in (1, 2, VERSION):
+        if stored_version not in range(1, VERSION + 1):
             raise DataError(
                 f"The graph's semantics are version {stored_version}; this release reads version {VERSION}."
             )
@@ -159,10 +165,20 @@ def _check(semantics: Semantics) -> None:
     bound = semantics.v_min
     if bound is not None and not (isinstance(bound, float | int) and math.isfinite(bound)):
         raise DataError(f"Semantics field 'v_min' is {bound!r}; it must be a number.")
+    levels, rounds = semantics.levels, semantics.spikes == "rounded"
+    if rounds != (levels is not None) or not (levels is None or _whole(levels, MAX_LEVELS)):
+        raise DataError(
+            f"Semantics field 'levels' is {levels!r} with {semantics.spikes} spikes; rounded spikes have a "
+            f"bound of 1 to {MAX_LEVELS}, others none."
+        )
     steps = semantics.timesteps
-    if steps is not None and not (isinstance(steps, int) and 0 < steps <= MAX_TIMESTEPS):
+    if steps is not None and not _whole(steps, MAX_TIMESTEPS):
         raise DataError(f"Semantics field 'timesteps' is {steps!r}; it must be 1 to {MAX_TIMESTEPS}.")
     if not isinstance(semantics.classes, tuple) or not all(isinstance(c, str) for c in semantics.classes):
         raise DataError("Semantics field 'classes' is damaged; it must be a list of names.")
     if not isinstance(semantics.assumed, tuple) or not set(semantics.assumed) <= set(_ASSUMABLE):
         raise DataError(f"Semantics field 'assumed' is damaged; it must be a list of some of {_ASSUMABLE}.")
+
+
+def _whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and 0 < value <= most

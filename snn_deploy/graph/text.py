@@ -112,7 +112,8 @@ def _semantics(semantics: Semantics) -> str:
     if semantics.start != "reset":
         parts.append(f"start at {semantics.start}")
     if semantics.spikes != "one":
-        parts.append(f"{semantics.spikes} spikes per step")
+        most = "" if semantics.levels is None else f", at most {semantics.levels}"
+        parts.append(f"{semantics.spikes} spikes per step{most}")
     if semantics.v_min is not None:
         parts.append(f"membranes at least {_number(np.float64(semantics.v_min))}")
     if semantics.timesteps is not None:

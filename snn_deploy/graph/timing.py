@@ -31,7 +31,7 @@ from snn_deploy.graph.semantics import (
     Integrator,
     Reset,
     Semantics,
-    Spikes,
+    StatedSpikes,
     read_semantics,
 )
 from snn_deploy.graph.types import INTEGRATOR_NODES, SPIKING_NODES
@@ -60,7 +60,7 @@ class Reading:
     fires_at: Comparison | None = None
     reset: Reset | None = None
     resets: tuple[tuple[str, Reset], ...] = ()
-    spikes: Spikes | None = None
+    spikes: StatedSpikes | None = None
     v_min: float | None = None
     writer: str | None = None
     reset_delay: bool | None = None

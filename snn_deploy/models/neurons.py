@@ -9,10 +9,12 @@ With input ``x(t)``, membrane ``v(t)``, threshold ``theta`` and ``dv = v(t-1) - 
     hard reset                      v(t) = v_reset where s(t) = 1, else h(t)
     soft reset (v_reset null)       v(t) = h(t) - theta s(t)
 
+Those of I-LIF, which fire several spikes in a step: :mod:`snn_deploy.models.integer_neurons`.
+
 The state starts at ``v_reset`` (0 with soft reset). PLIF learns ``1 / tau = sigmoid(w)``, one ``w`` per
 layer (Fang et al., ICCV 2021, "Incorporating learnable membrane time constant to enhance learning of
 spiking neural networks").
-Neurons are spikingjelly's, in multi-step mode: ``[T, B, ...] -> [T, B, ...]``.
+The others are spikingjelly's; all are in multi-step mode: ``[T, B, ...] -> [T, B, ...]``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 from spikingjelly.activation_based import base, neuron, surrogate
 from torch import nn
 
+from snn_deploy.models.integer_neurons import IntegerNode
 from snn_deploy.models.options import NeuronOptions
 
 _SURROGATES = {
@@ -32,6 +35,15 @@ _SURROGATES = {
 
 def make_neuron(options: NeuronOptions) -> nn.Module:
     """One layer of neurons; see the module's equations."""
+    if options.levels is not None:
+        return IntegerNode(
+            options.levels,
+            options.tau,
+            decay_input=options.decay_input,
+            v_threshold=options.v_threshold,
+            detach_reset=options.detach_reset,
+            step_mode="m",
+        )
     shared = {
         "v_threshold": options.v_threshold,
         "v_reset": options.v_reset,

@@ -36,22 +36,36 @@ class NeuronOptions(Options):
     """A kind of neuron.
 
     Attributes:
-        kind: integrate-and-fire, leaky, or leaky with a trained time constant (PLIF).
-        tau: membrane time constant in steps; of ``plif`` the value before training; ``if`` does not leak.
+        kind: integrate-and-fire, leaky, leaky with a trained time constant (PLIF), or with whole numbers of
+            spikes (I-LIF).
+        tau: membrane time constant in steps; of ``plif`` the value before training; ``if`` does not leak, nor
+            does ``ilif`` with null.
         decay_input: the input is divided by ``tau`` too; means nothing to ``if``.
         v_threshold: membrane potential at which the neuron fires.
         v_reset: membrane potential after a spike; null subtracts the threshold (soft reset).
         surrogate: derivative of the spike in training.
         detach_reset: no gradient passes through the reset.
+        levels: most spikes of an ``ilif`` neuron in a step; other kinds have none.
     """
 
-    kind: Literal["if", "lif", "plif"] = "lif"
-    tau: float = Field(default=2.0, gt=1, allow_inf_nan=False)
+    kind: Literal["if", "lif", "plif", "ilif"] = "lif"
+    tau: float | None = Field(default=2.0, gt=1, allow_inf_nan=False)
     decay_input: bool = True
     v_threshold: float = Field(default=1.0, allow_inf_nan=False)
     v_reset: float | None = Field(default=0.0, allow_inf_nan=False)
     surrogate: SurrogateOptions = SurrogateOptions()
     detach_reset: bool = True
+    levels: int | None = Field(default=None, ge=1, le=255)
+
+    @model_validator(mode="after")
+    def _whole_numbers(self) -> Self:
+        if (self.kind == "ilif") != (self.levels is not None):
+            raise ValueError("levels go with kind ilif, which needs them")
+        if self.kind == "ilif" and self.v_reset is not None:
+            raise ValueError("ilif neurons subtract what they fired: v_reset must be null")
+        if self.kind != "ilif" and self.tau is None:
+            raise ValueError("tau null, no leak, is for kind ilif; if neurons do not leak either")
+        return self
 
     @model_validator(mode="after")
     def _threshold_above_rest(self) -> Self:

@@ -28,7 +28,8 @@ class Firing:
         self._v_reset = prepare(fire.v_reset) if fire.v_reset.any() else None
         self._compare = torch.gt if fire.fires_at == ">" else torch.ge
         self._strict = fire.fires_at == ">"
-        self._reset, self._many, self._v_min = fire.reset, fire.spikes == "many", fire.v_min
+        self._reset, self._several, self._v_min = fire.reset, fire.several, fire.v_min
+        self._rounds, self._levels = fire.spikes == "rounded", fire.levels
         self._late = fire.reset in {"zero-next", "subtract-next", "subtract-raised"}
 
     def owed(self, v: torch.Tensor, spikes: torch.Tensor | None = None) -> torch.Tensor | None:
@@ -56,8 +57,10 @@ class Firing:
         """
         self._reset_late(v, owed)
         deciding = self._deciding(v, owed).clone()
-        if self._many:
-            deciding -= self._threshold * ((deciding / self._threshold).round().clamp(min=1) - 1)
+        if self._several:
+            half = 0.5 if self._rounds else 0.0
+            nearest = (deciding / self._threshold + half).round().clamp(1, self._levels)
+            deciding -= self._threshold * (nearest - half - 1)
         self._reset_now(v, spikes)
         return deciding
 
@@ -73,21 +76,23 @@ class Firing:
         return v - owed * self._drop if owed is not None and self._reset == "subtract-raised" else v
 
     def _spikes(self, h: torch.Tensor, y: torch.Tensor) -> None:
-        if not self._many:
+        if not self._several:
             self._compare(h, self._threshold, out=y)
             return
         torch.div(h, self._threshold, out=y)
+        if self._rounds:
+            y.add_(0.5)
         if self._strict:
             y.ceil_().sub_(1.0)
         else:
             y.floor_()
-        y.clamp_(min=0.0)
+        y.clamp_(min=0.0, max=self._levels)
 
     def _reset_now(self, v: torch.Tensor, spikes: torch.Tensor) -> None:
         if self._reset in {"subtract", "subtract-raised"}:
             _add_product(v, spikes, self._drop, -1.0)
         elif self._reset == "zero":
-            self._to_v_reset(v, spikes.clamp(max=1.0) if self._many else spikes)
+            self._to_v_reset(v, spikes.clamp(max=1.0) if self._several else spikes)
         if self._v_min is not None:
             v.clamp_(min=self._v_min)
 

@@ -22,6 +22,7 @@ from snn_deploy.energy.price import price
 from snn_deploy.energy.store import save_counts
 from snn_deploy.export.accuracy import before_use
 from snn_deploy.export.verify import CHUNK, Samples
+from snn_deploy.graph.semantics import Semantics
 from snn_deploy.hardware.fit import Fit, fit
 from snn_deploy.hardware.profile import load_profile
 from snn_deploy.recipes.run_documents import read_metrics
@@ -176,6 +177,10 @@ def measured(reference: Reference, samples: Samples) -> tuple[Measurement, ...]:
     )
 
 
+def _several(semantics: Semantics) -> str:
+    return "several" if semantics.levels is None else f"0 to {semantics.levels}"
+
+
 def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> Header:
     facts = environment()
     semantics = source.semantics
@@ -184,7 +189,7 @@ def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any]
         "fires at": f"v {semantics.fires_at} threshold",
         "reset": semantics.reset,
         **({"start": "at 0, not at v_reset"} if semantics.start == "zero" else {}),
-        **({"spikes per step": "several"} if semantics.spikes == "many" else {}),
+        **({} if semantics.spikes == "one" else {"spikes per step": _several(semantics)}),
         **({} if semantics.v_min is None else {"lower bound": f"{semantics.v_min:g}"}),
         "dt": f"{semantics.dt:g} s",
     }

@@ -21,9 +21,10 @@ def fire(
     beta: float,
     strict: bool,
     many: bool = False,
+    levels: int | None = None,
     v_min: float | None = None,
 ) -> tuple[list[float], list[float]]:
-    """Spikes and membranes after each step of ``v := beta v + x`` from v_reset."""
+    """Spikes and membranes after each step of ``v := beta v + x`` from v_reset; ``levels``: rounded spikes."""
     v, spikes, membranes = v_reset, [], []
     for x in xs:
         was_above = above(v, threshold, strict)
@@ -35,7 +36,9 @@ def fire(
         bar = threshold
         if reset == "subtract-raised" and was_above:
             bar += threshold - v_reset
-        if many:
+        if levels is not None:
+            count = sum(above(h, (k - 0.5) * threshold, strict) for k in range(1, levels + 1))
+        elif many:
             count = 0
             while above(h, (count + 1) * threshold, strict):
                 count += 1

@@ -112,7 +112,7 @@ def _fire(lines: _Lines, fire: Fire) -> None:
         lines.say(f"v = owed ? v - {drop} : v;")
     elif fire.reset == "subtract-raised":
         deciding = f"(owed ? v - {drop} : v)"
-    if fire.spikes == "many":
+    if fire.several:
         lines.say(f"const float s = {_several(threshold, fire)};")
     else:
         lines.say(f"const float s = {deciding} {fire.fires_at} {threshold} ? 1.0f : 0.0f;")
@@ -127,5 +127,7 @@ def _fire(lines: _Lines, fire: Fire) -> None:
 
 
 def _several(threshold: str, fire: Fire) -> str:
-    rounded = "whole_below" if fire.fires_at == ">=" else "whole_below_strictly"
-    return f"{rounded}(v / {threshold})"
+    below = "whole_below" if fire.fires_at == ">=" else "whole_below_strictly"
+    half = " + 0.5f" if fire.spikes == "rounded" else ""
+    count = f"{below}(v / {threshold}{half})"
+    return count if fire.levels is None else f"at_most({count}, {number(float(fire.levels))})"

@@ -36,6 +36,7 @@ def _render(template: str, program: FloatProgram) -> str:
         program=program,
         reads=reads,
         adds=any(node.kind in {"dense", "conv"} for node in nodes),
+        bounds="at_most(" in said,
         several=[(name, less) for name, less in _SEVERAL.items() if f"{name}(" in said],
         comment=comment,
         size=size,

@@ -93,7 +93,7 @@ class NeuronStep:
         """How much higher the threshold stands after the last membrane, and the bound on it."""
         fire = self._neuron.fire
         assert fire is not None
-        last = Decision(Rounded(self.v, self.e), float32(fire.threshold), fire.fires_at)
+        last = Decision.of(fire, Rounded(self.v, self.e))
         drop = float32(fire.threshold - fire.v_reset)
         return last.fires() * drop, last.undecided() * drop
 

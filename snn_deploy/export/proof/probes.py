@@ -188,7 +188,7 @@ def _follow(
     for targets in zip(*patterns, strict=True):
         x = _solve(state, targets, threshold, size)
         h, error = state.charge(x, torch.zeros_like(x))
-        met = Decision(Rounded(h, error), threshold, fire.fires_at, fire.spikes == "many")
+        met = Decision.of(fire, Rounded(h, error))
         state.reset(met.fires() * ~met.undecided())
         currents.append(x.float())
     return torch.stack(currents)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+
+from snn_deploy.graph.dynamics import Fire
+from snn_deploy.graph.semantics import Spikes
 
 UNIT = 2.0**-24
 MANTISSA = 2.0**24
@@ -44,29 +47,42 @@ class Rounded:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a spiking layer compares with its float32 ``threshold``; ``many``: with multiples of it too."""
+    """What a spiking layer compares with its float32 ``threshold``; ``many``: with multiples of it too;
+    ``rounded``: with the points half-way between ``levels + 1`` multiples."""
 
     membrane: Rounded
     threshold: torch.Tensor
     fires_at: str
-    many: bool = False
+    spikes: Spikes = "one"
+    levels: int | None = None
+
+    @classmethod
+    def of(cls, fire: Fire, membrane: Rounded) -> Self:
+        """What neurons that ``fire`` so compare."""
+        return cls(membrane, float32(fire.threshold), fire.fires_at, fire.spikes, fire.levels)
 
     def fires(self) -> torch.Tensor:
         """Spikes of exact arithmetic."""
         h = self.membrane.value
-        if self.many:
-            ratio = h / self.threshold
-            return (torch.ceil(ratio) - 1.0 if self.fires_at == ">" else torch.floor(ratio)).clamp(min=0.0)
+        if self.spikes != "one":
+            ratio = h / self.threshold + self._half
+            whole = torch.ceil(ratio) - 1.0 if self.fires_at == ">" else torch.floor(ratio)
+            return whole.clamp(0.0, self.levels)
         return (h > self.threshold if self.fires_at == ">" else h >= self.threshold).double()
 
     def undecided(self) -> torch.Tensor:
         """Where float32 executions may differ."""
         h, error = self.membrane.value, self.membrane.error
         nearest = self.threshold
-        if self.many:  # the quotient rounds, except where it is a whole number
-            nearest = nearest * (h / nearest).round().clamp(min=1.0)
-            error = error + torch.where(h == nearest, 0.0, 2 * UNIT * h.abs())
+        if self.spikes != "one":  # the quotient rounds, except where it is a whole number, or a half
+            step, half = self.threshold, self._half
+            nearest = step * ((h / step + half).round().clamp(1.0, self.levels) - half)
+            error = error + torch.where(h == nearest, 0.0, 2 * UNIT * (h.abs() + half * step.abs()))
         return (error > 0) & ((h - nearest).abs() <= error)
+
+    @property
+    def _half(self) -> float:
+        return 0.5 if self.spikes == "rounded" else 0.0
 
 
 def exact(value: torch.Tensor) -> Rounded:

@@ -113,7 +113,7 @@ class Rounding:
         fire = self.neuron(name).fire
         assert fire is not None
         membrane = self._membranes(name, x, spikes)
-        return Decision(membrane, float32(fire.threshold), fire.fires_at, fire.spikes == "many")
+        return Decision.of(fire, membrane)
 
     def neuron(self, name: str) -> Neuron:
         """Discrete-time form of a neuron node."""

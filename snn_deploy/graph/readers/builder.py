@@ -170,7 +170,7 @@ class Builder:
         """The largest of a window of spikes is 1 where their total is at least 1."""
         alone = [part for term in terms for part in self._joined.get(term, ((term,),))]
         spikes = all(len(part) == 1 and isinstance(self.nodes[part[0]], SPIKING_NODES) for part in alone)
-        if not spikes or len(terms) > 1 or (self.law and self.law.spikes == "many"):
+        if not spikes or len(terms) > 1 or (self.law and self.law.spikes != "one"):
             raise RefusalError(
                 path,
                 f"MaxPool2d of {' + '.join(terms)}, which are not the spikes of one layer",

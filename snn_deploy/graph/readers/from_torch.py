@@ -170,6 +170,7 @@ def _finished(builder: Builder, calling: Calling, semantics: Semantics) -> ReadM
         reset="subtract" if builder.soft else "zero",
         dt=semantics.dt,
         spikes=law.spikes,
+        levels=law.levels,
         v_min=law.v_min,
     )
     write_semantics(graph, stated)

@@ -22,8 +22,8 @@ _INTEGER = {"Shape", "Slice", "Concat", "Expand", "QuantizeLinear"}
 
 OPERATORS = {
     "Add", "AveragePool", "Cast", "Ceil", "ConstantOfShape", "Conv", "DequantizeLinear", "Div", "Flatten",
-    "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Max", "Mul", "Not",
-    "Reshape", "Scan", "Squeeze", "Sub", "Unsqueeze", "Where", *_INTEGER,
+    "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity", "Max", "Min", "Mul",
+    "Not", "Reshape", "Scan", "Squeeze", "Sub", "Unsqueeze", "Where", *_INTEGER,
 }  # fmt: skip
 
 _FREE_AXES = 2

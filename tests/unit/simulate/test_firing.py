@@ -31,7 +31,13 @@ RESETS = get_args(Reset)
 STEPS, BATCH, NEURONS = 12, 3, 4
 BETA = 0.75
 MODES = [(reset, "one", bound) for reset in RESETS for bound in (None, -0.5)]
-MODES += [(reset, "many", bound) for reset in ("zero", "subtract") for bound in (None, -0.5)]
+MODES += [
+    (reset, spikes, bound)
+    for reset in ("zero", "subtract")
+    for spikes in ("many", "rounded")
+    for bound in (None, -0.5)
+]
+LEVELS = {"rounded": 3}
 
 
 def network(reset, spikes, v_min, fires_at, v_reset=0.0, own=False) -> nir.NIRGraph:
@@ -42,7 +48,12 @@ def network(reset, spikes, v_min, fires_at, v_reset=0.0, own=False) -> nir.NIRGr
     if own:
         set_reset(node, reset)
     stated = Semantics(
-        fires_at=fires_at, reset="zero" if own else reset, spikes=spikes, v_min=v_min, timesteps=STEPS
+        fires_at=fires_at,
+        reset="zero" if own else reset,
+        spikes=spikes,
+        levels=LEVELS.get(spikes),
+        v_min=v_min,
+        timesteps=STEPS,
     )
     write_semantics(net, stated)
     return net
@@ -64,6 +75,7 @@ def expected(x, reset, spikes, v_min, fires_at, v_reset=0.0):
             beta=BETA,
             strict=fires_at == ">",
             many=spikes == "many",
+            levels=LEVELS.get(spikes),
             v_min=v_min,
         )
     return torch.from_numpy(out), torch.from_numpy(membranes)
@@ -78,7 +90,8 @@ def test_spikes_and_membranes_are_those_of_plain_loops(reset, spikes, v_min, fir
     assert torch.equal(trace.output, want)
     assert torch.equal(trace.state["n"].v, membranes[-1])
     assert want.mean() > 0.05
-    assert bool((want > 1).any()) == (spikes == "many")
+    assert bool((want > 1).any()) == (spikes != "one")
+    assert want.max() <= LEVELS.get(spikes, 9)
 
 
 @pytest.mark.parametrize("reset", RESETS)
@@ -131,6 +144,13 @@ def test_what_has_no_meaning_is_refused():
         write_semantics(net, Semantics(**stated))
         with pytest.raises(DataError, match=text):
             make_plan(net)
+    for stated, text in (
+        ({"spikes": "rounded"}, "rounded spikes have a bound"),
+        ({"spikes": "many", "levels": 3}, "others none"),
+        ({"spikes": "rounded", "levels": 256}, "1 to 255"),
+    ):
+        with pytest.raises(DataError, match=text):
+            write_semantics(net, Semantics(**stated))
     net = network("zero", "many", None, ">", v_reset=0.5)
     with pytest.raises(DataError, match="several spikes per step need v_reset = 0"):
         make_plan(net)

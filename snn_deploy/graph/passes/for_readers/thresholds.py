@@ -37,7 +37,7 @@ class ThresholdBelow(GraphPass):
         semantics = read_semantics(before)
         layers = make_plan(before).of_type(*SPIKING_NODES)
         resets = {reset_of(before.nodes[name], semantics) for name in layers}
-        if semantics.fires_at == ">" or semantics.spikes == "many" or not resets <= {"zero", "none"}:
+        if semantics.fires_at == ">" or semantics.spikes != "one" or not resets <= {"zero", "none"}:
             return Made(before)
         nodes = {name: _lowered(node) if name in layers else node for name, node in before.nodes.items()}
         graph = nir.NIRGraph(nodes, list(before.edges), metadata=dict(before.metadata), type_check=False)

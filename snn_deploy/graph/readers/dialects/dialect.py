@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn_deploy.core.errors import ConfigError, Problem
-from snn_deploy.graph.semantics import Comparison, Integrator, Reset, Spikes
+from snn_deploy.graph.semantics import Comparison, Integrator, Reset, StatedSpikes
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.timing import Reading
 
@@ -34,7 +34,7 @@ class Meaning:
     fires_at: Comparison
     reset: Reset
     dt: float | None = None
-    spikes: Spikes = "one"
+    spikes: StatedSpikes = "one"
     v_min: float | None = None
     notes: tuple[str, ...] = ()
 

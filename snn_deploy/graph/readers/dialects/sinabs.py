@@ -23,7 +23,7 @@ import nir
 import numpy as np
 
 from snn_deploy.graph.readers.dialects.dialect import Dialect, Meaning, neurons, numbers
-from snn_deploy.graph.semantics import Reset, Spikes, set_reset
+from snn_deploy.graph.semantics import Reset, StatedSpikes, set_reset
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.timing import Reading
 
@@ -49,14 +49,14 @@ def read(graph: nir.NIRGraph, reading: Reading, _shapes: Mapping[str, Shape]) ->
             place.put(type(node)(tau=numbers(node.tau), r=r, v_leak=node.v_leak, **fire))
         if place.name in kinds:
             set_reset(place.node, kinds[place.name])
-    spikes: Spikes = reading.spikes or "many"
+    spikes: StatedSpikes = reading.spikes or "many"
     reset: Reset = reading.reset or "subtract"
     return Meaning(
         "exponential", ">=", reset, DT, spikes, reading.v_min, tuple(_notes(reading, spikes, reset, leaks))
     )
 
 
-def _notes(reading: Reading, spikes: Spikes, reset: Reset, leaks: bool) -> list[str]:
+def _notes(reading: Reading, spikes: StatedSpikes, reset: Reset, leaks: bool) -> list[str]:
     open_fields = [
         ("spikes", f"{'several spikes' if spikes == 'many' else 'one spike'} per step (--spikes)"),
         ("reset", f"reset '{reset}' (--reset)"),

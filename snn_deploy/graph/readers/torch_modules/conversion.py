@@ -35,12 +35,14 @@ class Law:
     fires_at: Comparison = ">="
     spikes: Spikes = "one"
     v_min: float | None = None
+    levels: int | None = None
 
     @property
     def words(self) -> str:
         """For messages."""
         bound = "" if self.v_min is None else f", membranes from {self.v_min:g}"
-        return f"{self.integrator} steps, spikes at {self.fires_at}, {self.spikes} per step{bound}"
+        most = "" if self.levels is None else f", at most {self.levels}"
+        return f"{self.integrator} steps, spikes at {self.fires_at}, {self.spikes} per step{most}{bound}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ RULES: list[dict] = [
     {"reset": "subtract", "v_min": -0.5},
     {"reset": "zero", "spikes": "many"},
     {"reset": "subtract", "spikes": "many"},
+    {"reset": "subtract", "spikes": "rounded", "levels": 2},
+    {"reset": "zero", "spikes": "rounded", "levels": 3},
 ]
 
 
