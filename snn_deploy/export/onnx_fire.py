@@ -56,7 +56,9 @@ def _several(step: Step, name: str, fire: Fire, h: str, output: str, after: str)
         whole = step.op("Sub", [above, step.constant(f"{name}.one", 1.0)], f"{name}/whole")
     zero = step.constant(f"{name}.none", 0.0)
     if fire.levels is not None:
-        whole = step.op("Min", [whole, step.constant(f"{name}.levels", float(fire.levels))], f"{name}/bounded")
+        whole = step.op(
+            "Min", [whole, step.constant(f"{name}.levels", float(fire.levels))], f"{name}/bounded"
+        )
     count = step.op("Max", [whole, zero], f"{name}/count")
     step.op("Identity", [count], output)
     if fire.reset == "subtract":

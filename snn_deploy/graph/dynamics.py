@@ -231,7 +231,9 @@ def _fire(node: nir.NIRNode, threshold: Array, v_reset: Array, semantics: Semant
             raise DynamicsError(f"several spikes per step go with reset zero or subtract, not {reset}")
     if semantics.v_min is not None and not (semantics.v_min < threshold).all():
         raise DynamicsError(f"the lower bound {semantics.v_min:g} is not below v_threshold")
-    return Fire(threshold, v_reset, semantics.fires_at, reset, semantics.spikes, semantics.v_min, semantics.levels)
+    return Fire(
+        threshold, v_reset, semantics.fires_at, reset, semantics.spikes, semantics.v_min, semantics.levels
+    )
 
 
 def delay_steps(node: nir.Delay, semantics: Semantics) -> npt.NDArray[np.int64]:
