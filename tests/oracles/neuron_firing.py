@@ -24,7 +24,7 @@ def fire(
     levels: int | None = None,
     v_min: float | None = None,
 ) -> tuple[list[float], list[float]]:
-    """Spikes and membranes after each step of ``v := beta v + x`` from v_reset; ``levels``: rounded spikes."""
+    """Spikes and membranes after each step of ``v := beta v + x`` from v_reset; ``levels``: rounded."""
     v, spikes, membranes = v_reset, [], []
     for x in xs:
         was_above = above(v, threshold, strict)

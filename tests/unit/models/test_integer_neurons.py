@@ -1,4 +1,4 @@
-"""Neurons that fire whole numbers: against plain loops, their gradient by hand, and the graph that is read."""
+"""Neurons that fire whole numbers: against plain loops, their gradient by hand, the graph that is read."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def is_known(module: nn.Module) -> bool:
 
 
 def handles_time(module: nn.Module) -> bool:
-    """Whether ``module`` is a neuron of a library that has no step modes: its network goes over time itself."""
+    """Whether ``module`` is a neuron without step modes: its network goes over time itself."""
     name = kind(type(module))
     return name in NEURONS and name not in {**spikingjelly.NEURONS, **integer.NEURONS}
 
