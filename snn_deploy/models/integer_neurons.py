@@ -46,6 +46,7 @@ class _Rounded(torch.autograd.Function):
 class IntegerNode(base.MemoryModule):
     """A layer of these neurons; in multi-step mode ``[T, B, ...] -> [T, B, ...]``."""
 
+    v: torch.Tensor | float
     v_reset = None
     surrogate_function = None
 

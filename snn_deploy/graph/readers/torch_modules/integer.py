@@ -1,7 +1,7 @@
 """Our own neurons with whole numbers of spikes (:mod:`snn_deploy.models.integer_neurons`).
 
-With tau_s in steps: ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane, else ``r = tau_s``;
-without leak ``r = 1 / dt``.
+With tau_s in steps: ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane, else
+``r = tau_s``; without leak ``r = 1 / dt``.
 """
 
 from __future__ import annotations
