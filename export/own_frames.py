@@ -48,12 +48,33 @@ def read_example(*names):
         fail(path.name, f"is damaged: {error!r}")
 
 
-def read_contract():
-    """`input` of manifest.json, or nothing where there is none."""
+def read_contract(part="input"):
+    """`input`, or another part, of manifest.json, or nothing where there is none."""
     try:
-        return json.loads((HERE / "manifest.json").read_text())["input"]
+        return json.loads((HERE / "manifest.json").read_text())[part]
     except BROKEN:
         return {}
+
+
+def decisions(outputs, decode, classes):
+    """A line per sample of `outputs [T, samples, ...]`: its class and scores, had it been stopped after the
+    step with which the bundle's early exit ends it; see README.md."""
+    flat = outputs.reshape(*outputs.shape[:2], -1).astype(float)
+    steps = np.arange(1, len(flat) + 1)[:, None, None]
+    scores = flat.cumsum(0) / steps if decode == "mean" else flat
+    ends = np.full(flat.shape[1], len(flat) - 1)
+    rule = read_contract("exit")
+    if rule:
+        scaled = rule["scale"] * scores
+        sure = 1 / np.exp(scaled - scaled.max(-1, keepdims=True)).sum(-1) >= rule["at"]
+        sure[-1] = True
+        ends = sure.argmax(0)
+    for sample, end in enumerate(ends):
+        row = scores[end, sample]
+        best = int(row.argmax())
+        label = classes[best] if best < len(classes) else best
+        after = f" (after {end + 1} of {len(flat)} steps)" if rule else ""
+        yield f"{label}: {' '.join(f'{value:.4g}' for value in row)}{after}"
 
 
 def read_frames(path, shape):

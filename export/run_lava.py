@@ -16,7 +16,7 @@ import h5py
 import lava_shims
 import lava_worker
 import numpy as np
-from own_frames import fail, read_contract, read_example, read_frames
+from own_frames import decisions, fail, read_contract, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 
@@ -51,11 +51,8 @@ def main(arguments):
         contract = read_contract() or fail("manifest.json", "is missing or damaged")
         frames = read_frames(arguments[0], contract["shape"])
         outputs, about = run(HERE / "model.net", frames)
-        found = outputs.mean(0) if about["decode"] == "mean" else outputs[-1]
-        for row in found.reshape(len(found), -1):
-            best = int(row.argmax())
-            label = about["classes"][best] if best < len(about["classes"]) else best
-            print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
+        for line in decisions(outputs, about["decode"], about["classes"]):
+            print(line)
         return 0
     frames, expected = read_example("x", "lava_out")
     outputs, _ = run(HERE / "model.net", frames)

@@ -32,7 +32,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from float32_rounding import UNIT, bound, grid, rounds
-from own_frames import fail, read_example, read_frames
+from own_frames import decisions, fail, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
@@ -320,11 +320,8 @@ def main(arguments):
         fail(path.name, "there is no such file beside this script")
     if arguments:
         outputs, _, semantics = run(path, read_frames(arguments[0], input_shape(path)))
-        found = outputs.mean(0) if semantics["decode"] == "mean" else outputs[-1]
-        for row in found.reshape(len(found), -1):
-            best = int(row.argmax())
-            label = semantics["classes"][best] if best < len(semantics["classes"]) else best
-            print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
+        for line in decisions(outputs, semantics["decode"], semantics["classes"]):
+            print(line)
         return 0
     frames, expected = read_example("x", "nir_out")
     outputs, near, _ = run(path, frames)

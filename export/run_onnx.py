@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from own_frames import read_example, read_frames
+from own_frames import decisions, read_example, read_frames
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-4
@@ -71,11 +71,6 @@ def run(session, info, frames):
     return (run_step if info["kind"] == "step" else run_sequence)(session, info, frames)
 
 
-def scores(info, outputs):
-    """Class scores `[B, K]` from outputs `[T, B, K]`, as the network decodes them."""
-    return outputs.mean(0) if info["decode"] == "mean" else outputs[-1]
-
-
 def compare(name, outputs, expected):
     """Print one line; True when every output is equal (spikes) or within the tolerance (real values)."""
     if outputs.shape != expected.shape:
@@ -105,11 +100,8 @@ def main(arguments):
     if arguments:
         session, info = next(iter(models.values()))
         frames = read_frames(arguments[0], info["input"]["shape"])
-        found = scores(info, run(session, info, frames))
-        for row in found.reshape(len(found), -1):
-            best = int(row.argmax())
-            label = info["classes"][best] if best < len(info["classes"]) else best
-            print(f"{label}: {' '.join(f'{value:.4g}' for value in row)}")
+        for line in decisions(run(session, info, frames), info["decode"], info["classes"]):
+            print(line)
         return 0
     frames, shared, *own = read_example("x", "onnx_out", *(f"onnx_{name}_out" for name in models))
     expected = {name: shared if found is None else found for name, found in zip(models, own, strict=True)}

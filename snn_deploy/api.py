@@ -22,6 +22,7 @@ from snn_deploy.graph.timing import Reading
 from snn_deploy.processes.world import joined
 from snn_deploy.report.build import DEFAULT_FORMATS
 from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, resolve
+from snn_deploy.tasks.early_exit import ExitAt, chosen_exit
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.own import NOTHING_OWN, Own
 from snn_deploy.tasks.own_data import given_data
@@ -78,6 +79,7 @@ def export_bundle(
     data: AnyData = None,
     profiles: Sequence[str] | None = None,
     lava_budget: float = 120.0,
+    exit_at: float | Literal["auto"] | None = None,
     reading: Reading = NOTHING_STATED,
     own: Own = NOTHING_OWN,
     report: Report = lambda line: None,
@@ -86,11 +88,13 @@ def export_bundle(
 
     ``bits``, ``scales``, ``models``, ``opset``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
     :class:`snn_deploy.export.bundle.BundleOptions`. ``own``: what a module, or ``FILE.py:NAME``, does
-    not say itself; every file is then held against that module.
+    not say itself; every file is then held against that module. ``exit_at``: the confidence with
+    which a sample may end early (:mod:`snn_deploy.core.early_exit`), or ``"auto"`` to choose it on validation
+    samples.
 
     Raises:
-        ConfigError: an unknown reader, version or rule; ``out`` holds anything but an unchanged bundle, or
-            another process writes there.
+        ConfigError: an unknown reader, version, rule or confidence; ``out`` holds anything but an unchanged
+            bundle, or another process writes there.
         UnsupportedError: a format cannot express the network.
         ParityError: a proof failed; the bundle is there, marked ``failed``.
     """
@@ -115,7 +119,10 @@ def export_bundle(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
         )
     network = network_of(opened, shown, samples)
-    _say(opened, report, int(network.samples.x.shape[0]))
+    steps = int(network.samples.x.shape[0])
+    _say(opened, report, steps)
+    if exit_at is not None:
+        network = replace(network, exit=chosen_exit(opened, exit_at, shown, steps))
     with new_bundle(target, report) as folder:
 
         def explain(manifest: dict[str, Any]) -> None:
@@ -241,6 +248,7 @@ def open_stream(
     window: int | None = None,
     sensor: tuple[int, int] | None = None,
     overrides: Sequence[str] = (),
+    exit_at: ExitAt = None,
     reading: Reading = NOTHING_STATED,
     own: Own = NOTHING_OWN,
 ) -> Session:
@@ -248,13 +256,14 @@ def open_stream(
 
     ``window`` is the length of a frame in microseconds, or in events where frames are of equal count, and
     ``sensor`` the camera's height and width; by default both are those that the network was trained with.
-    ``overrides``: ``data.KEY=VALUE`` of :class:`snn_deploy.tasks.stream_data.StreamOptions`.
+    ``overrides``: ``data.KEY=VALUE`` of :class:`snn_deploy.tasks.stream_data.StreamOptions`. ``exit_at``: the
+    confidence with which a sample ends early, ``"off"``, or None for what the bundle says.
 
     Raises:
         ConfigError: ``backend`` cannot take one frame at a time, or ``window`` or ``sensor`` must be stated.
     """
     opened = _opened(source, reading, own)
-    return open_session(opened, backend, window=window, sensor=sensor, overrides=overrides)
+    return open_session(opened, backend, window=window, sensor=sensor, overrides=overrides, exit_at=exit_at)
 
 
 def simulate_network(

@@ -11,6 +11,7 @@ import typer
 from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
+from snn_deploy.core.early_exit import exit_words
 from snn_deploy.core.text import proof_name, runtime_name
 
 
@@ -59,6 +60,12 @@ def export(
     lava_budget: Annotated[
         float, typer.Option(min=1, help="Seconds that Lava, which is slow, may take of the proof.")
     ] = 120,
+    exit_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Confidence with which a sample may end early, as 0.9, or auto: chosen on validation data."
+        ),
+    ] = None,
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Data = None,
     profile: Annotated[
@@ -90,6 +97,7 @@ def export(
             data=data,
             profiles=profile,
             lava_budget=lava_budget,
+            exit_at=confidence_of(exit_at, "auto"),
             reading=reading,
             own=own,
             report=render.note,
@@ -160,6 +168,22 @@ def sample_count(text: str) -> int | None:
     raise ConfigError(f"--samples takes a positive number or 'all', not '{text}'.")
 
 
+def confidence_of(text: str | None, word: Literal["auto", "off"]) -> Any:
+    """A number, or the ``word``; None is None.
+
+    Raises:
+        ConfigError: neither.
+    """
+    from snn_deploy.core.errors import ConfigError
+
+    if text is None or text == word:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--exit-at takes a confidence such as 0.9, or {word}, not '{text}'.") from None
+
+
 def _show(bundle: Any, json: bool) -> None:
     from snn_deploy.cli import render
 
@@ -177,6 +201,8 @@ def _show(bundle: Any, json: bool) -> None:
             render.say(f"{p['format']} in {p['runtime']} was not run: {p['reason']}")
         elif p["runtime"] == "lava" and p["reason"]:
             render.say(f"{p['format']} in {p['runtime']}: {p['reason']}")
+    if stated := bundle.manifest.get("exit"):
+        render.say(exit_words(stated, bundle.manifest["timesteps"]))
     if bundle.manifest["verdict"] == "not verified":
         render.say(f"not verified: {bundle.manifest['reason']}")
     for sentence in bundle.manifest["provenance"].get("before_use", ()):

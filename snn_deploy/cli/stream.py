@@ -44,6 +44,12 @@ def stream(
     every: Annotated[
         bool, typer.Option("--every-step", help="Also print the steps within a sample.")
     ] = False,
+    exit_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Confidence with which a sample ends early, such as 0.9, or off. Default: as exported."
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Keep the session in this file: a killed stream of a recording goes on there."),
@@ -63,27 +69,45 @@ def stream(
     """Feed events to a network as they come, and print its decisions and how long its steps take."""
     from snn_deploy import api
     from snn_deploy.cli import render
+    from snn_deploy.cli.export import confidence_of
     from snn_deploy.cli.stream_view import Lines, Live, Records, latency
     from snn_deploy.data.formats.cameras import PREFIX, open_camera
 
     camera = open_camera(events) if events.startswith(PREFIX) else None
     size = _size(sensor) or (None if camera is None else (camera.height, camera.width))
-    session = api.open_stream(source, backend, window=window, sensor=size, overrides=override or (), own=own)
+    session = api.open_stream(
+        source,
+        backend,
+        window=window,
+        sensor=size,
+        overrides=override or (),
+        exit_at=confidence_of(exit_at, "off"),
+        own=own,
+    )
     if state is not None and state.exists():
         session.restore(state)
         render.note(f"going on after {session.events} events, from {state}")
     live = render.out.is_terminal and not json and not every
+    early = session.rule is not None
     seconds: list[float] = []
-    with Records() if json else Live() if live else Lines(every) as view:
+    ended: list[int] = []
+    with Records() if json else Live() if live else Lines(every, early) as view:
         parts = None if camera is None else _until_stopped(camera.parts)
         for result in _results(session, _pushed(session, events, form, parts), state):
             seconds.append(result.seconds)
+            ended += [result.step + 1] * result.final
             view.show(result)
     if state is not None:
         session.save(state)
     if not json:
         for line in latency(seconds):
             render.say(line)
+        if ended and session.rule is not None:
+            mean = sum(ended) / len(ended)
+            render.say(
+                f"samples ended after {mean:.1f} of {session.timesteps} steps on average "
+                f"(confidence {session.rule.at:g})"
+            )
         if session.late:
             render.say(f"{session.late} events came after their frame was complete, and were left out")
 

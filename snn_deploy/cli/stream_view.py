@@ -20,10 +20,10 @@ _SHADES = " ░▒▓█"
 
 
 class Lines:
-    """A line per decision; with ``every`` also one per step."""
+    """A line per decision; with ``every`` also one per step, with ``early`` how many steps it took."""
 
-    def __init__(self, every: bool) -> None:
-        self._every = every
+    def __init__(self, every: bool, early: bool = False) -> None:
+        self._every, self._early = every, early
 
     def __enter__(self) -> Lines:
         return self
@@ -35,7 +35,8 @@ class Lines:
         if result.final or self._every:
             kind = "decision" if result.final else f"step {result.step}"
             score = f"{result.scores[result.decision]:.3g}"
-            render.say(f"sample {result.sample}  {kind}  {result.label}  (score {score})")
+            steps = f", {result.step + 1} steps" if result.final and self._early else ""
+            render.say(f"sample {result.sample}  {kind}  {result.label}  (score {score}{steps})")
 
 
 class Records:
@@ -54,6 +55,7 @@ class Records:
             "final": result.final,
             "decision": result.decision,
             "label": result.label,
+            "confidence": result.confidence,
             "scores": [float(score) for score in result.scores],
             "microseconds": round(1e6 * result.seconds, 1),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from snn_deploy.core.early_exit import exit_words
 from snn_deploy.core.text import markdown, visible
 
 _RUN = {
@@ -44,6 +45,8 @@ def model_card(manifest: dict[str, Any]) -> str:
     if said := [*provenance.get("assumed", ()), *filter(None, [provenance.get("reading")])]:
         lines += ["Of the file that it was made from:", "", *(f"- {markdown(line)}" for line in said), ""]
     lines += ["## Input", "", *(f"- {sentence}" for sentence in manifest["input"]["words"]), ""]
+    if stated := manifest.get("exit"):
+        lines += ["## Early exit", "", exit_words(stated, manifest["timesteps"]), ""]
     for name, content in manifest["formats"].items():
         lines += [f"## {name}", "", f"Files: {', '.join(f'`{f}`' for f in content['files'].values())}", ""]
         if content["approximations"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from snn_deploy.core.contract import Contract
 from snn_deploy.core.damage import plain_json, read_bytes, reading
+from snn_deploy.core.early_exit import ChosenExit
 from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.text import csv_text
 from snn_deploy.core.version import __version__
@@ -38,7 +39,7 @@ class Network:
 
     ``student`` is the network in the arithmetic of a chip, when it was trained in it; ``proof`` the check of
     a reading against its source; ``judge`` what judges, in words; ``contract`` what it is fed with, by
-    default what the samples show.
+    default what the samples show; ``exit`` when a sample may end before its last step.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Network:
     proof: Parity | None = None
     judge: str = "the trained student"
     contract: Contract | None = None
+    exit: ChosenExit | None = None
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
@@ -147,6 +149,7 @@ def build_manifest(
             "decode": semantics.decode,
             "assumed": list(semantics.assumed),
         },
+        **({} if network.exit is None else {"exit": asdict(network.exit)}),
         "tolerance": {"rounding_unit": UNIT, **asdict(limits)},
         "formats": {
             name: {

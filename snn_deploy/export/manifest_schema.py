@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from snn_deploy.core.contract import Contract, words
 from snn_deploy.core.damage import Document, Finite, Sha256
+from snn_deploy.core.early_exit import ChosenExit, ExitRule
+from snn_deploy.core.errors import ConfigError
 from snn_deploy.export.parity import Parity
 
 MANIFEST_VERSION = 1
@@ -39,6 +41,15 @@ def _worded(contract: Contract) -> Contract:
     if not all(map(isfinite, (values.low, values.high))) or tuple(words(contract)) != contract.words:
         raise ValueError("the words are not those of the data")
     return contract
+
+
+def _reachable(stated: ChosenExit) -> ChosenExit:
+    """A threshold that some confidence reaches."""
+    try:
+        ExitRule(stated.at, stated.scale)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+    return stated
 
 
 def _counts(counted: Any) -> list[int]:
@@ -98,6 +109,7 @@ class Manifest(Document):
     timesteps: Size
     classes: tuple[str, ...]
     semantics: DiscreteTime
+    exit: Annotated[ChosenExit, AfterValidator(_reachable)] | None = None
     tolerance: Tolerance
     formats: dict[str, Format]
     parity: tuple[Row, ...]

@@ -25,6 +25,7 @@ from snn_deploy.report.view.comparison import comparison_view
 from snn_deploy.report.view.conversion import conversion_view
 from snn_deploy.report.view.decisions import decisions_view
 from snn_deploy.report.view.difference import difference_view
+from snn_deploy.report.view.early_exit import exit_view
 from snn_deploy.report.view.energy import energy_view
 from snn_deploy.report.view.fit import fit_view
 from snn_deploy.report.view.layers import layer_panels
@@ -95,6 +96,7 @@ def render_html(data: ReportData) -> str:
         recording=recording_view(data),
         difference=difference_view(data),
         decisions=decisions_view(data),
+        exits=exit_view(data),
         activity=activity_view(data.activity),
         energy=energy_view(data.energy, data.activity),
         measured=measured_view(data.measured),

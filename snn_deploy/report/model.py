@@ -22,7 +22,7 @@ from snn_deploy.report.blocks import (
     Measurement,
     NeuroBench,
 )
-from snn_deploy.report.shown import Decisions, NetworkNode, Recording
+from snn_deploy.report.shown import Decisions, EarlyExit, NetworkNode, Recording
 
 SCHEMA_VERSION = 1
 
@@ -331,6 +331,7 @@ class ReportData(Block):
     network: tuple[NetworkNode, ...] = ()
     activity: Activity | None = None
     decisions: Decisions | None = None
+    early_exit: EarlyExit | None = None
     recording: Recording | None = None
     neurobench: NeuroBench | None = None
     energy: tuple[ProfilePrice, ...] = ()

@@ -53,6 +53,29 @@ class Decisions(Block):
     confused_in_all: int = 0
 
 
+class ExitPoint(Block):
+    """Stopping with the first step whose confidence is ``at`` or more: means over the samples.
+
+    ``steps`` run, ``sops`` synaptic operations, ``accuracy`` (none without labels), and ``settled``: the
+    share of samples decided as after the last step.
+    """
+
+    at: Fraction
+    steps: Finite
+    sops: Finite
+    accuracy: Fraction | None = None
+    settled: Fraction
+
+
+class EarlyExit(Block):
+    """Stopping by confidence (:mod:`snn_deploy.core.early_exit`) at rising thresholds; ``at`` is the
+    network's own one, ``scale`` the factor of its scores."""
+
+    scale: Finite
+    at: Fraction | None = None
+    points: tuple[ExitPoint, ...]
+
+
 class ShownSample(Block):
     """One sample: its number, its class where known, and the class decided after each step shown."""
 

@@ -1,12 +1,16 @@
-"""What a network decides after every step, gathered while it runs."""
+"""What a network decides after every step, and how sure it is, gathered while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from snn_deploy.report.shown import Decisions
+from snn_deploy.core.early_exit import Confidences, candidates, confidence, exit_steps
+from snn_deploy.energy.counts import IntArray
+from snn_deploy.report.shown import Decisions, EarlyExit, ExitPoint
 
 STEPS = 128
 """At most so many steps are looked at, evenly spread; our choice."""
@@ -14,17 +18,28 @@ PAIRS = 1024
 """At most so many pairs of confused classes are listed; our choice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """After each step of each sample: the class ``[T, N]`` and the confidence ``[T, N]`` in it."""
+
+    classes: torch.Tensor
+    confidences: Confidences
+
+
 class Deciding:
     """Turns outputs of successive blocks of time into decisions.
 
     With the scores o_t [B, K] of step t, the decision after t steps is argmax over K of the mean of
     o_1 .. o_t, or of o_t alone where the network is decoded by its ``last`` value. Sums are in float64.
+    Confidences are those of :mod:`snn_deploy.core.early_exit`, with its ``scale``.
     """
 
-    def __init__(self, decode: str) -> None:
-        self._last = decode == "last"
+    def __init__(self, decode: str, scale: float = 1.0) -> None:
+        self._last, self._scale = decode == "last", scale
         self._sum: torch.Tensor | None = None
+        self._steps = 0
         self._found: list[torch.Tensor] = []
+        self._sure: list[Confidences] = []
 
     def see(self, output: torch.Tensor) -> None:
         """The next block of outputs, ``[T, B, *shape]``."""
@@ -35,10 +50,48 @@ class Deciding:
                 scores += self._sum
             self._sum = scores[-1].clone()
         self._found.append(scores.argmax(2).int())
+        if not self._last:
+            seen = torch.arange(self._steps + 1, self._steps + len(scores) + 1)
+            self._steps += len(scores)
+            scores = scores / seen.view(-1, 1, 1)
+        self._sure.append(confidence(scores.numpy(), self._scale))
 
-    def decided(self) -> torch.Tensor:
-        """Class decided after each step, ``[T, B]``."""
-        return torch.cat(self._found)
+    def decided(self) -> Decided:
+        """What was decided after each step, and how surely."""
+        return Decided(torch.cat(self._found), np.concatenate(self._sure))
+
+
+def join(parts: Sequence[Decided]) -> Decided:
+    """The decisions of successive samples."""
+    return Decided(
+        torch.cat([part.classes for part in parts], 1),
+        np.concatenate([part.confidences for part in parts], 1),
+    )
+
+
+def early_exit(
+    decided: Decided, labels: torch.Tensor | None, sops: IntArray, scale: float, at: float | None
+) -> EarlyExit | None:
+    """What stopping by confidence gives at each threshold, for synaptic operations ``sops [T, N]``; None
+    where there is one class or one step. ``at`` is the network's own threshold, if it has one."""
+    classes = decided.classes.numpy()
+    if len(classes) < 2 or bool((decided.confidences == 1).all()):
+        return None
+    samples, spent = np.arange(classes.shape[1]), sops.cumsum(0)
+    wanted = sorted({*candidates(decided.confidences), *([] if at is None else [at])})
+
+    def point(threshold: float) -> ExitPoint:
+        stopped = exit_steps(decided.confidences, threshold)
+        found = classes[stopped, samples]
+        return ExitPoint(
+            at=threshold,
+            steps=float(stopped.mean() + 1),
+            sops=float(spent[stopped, samples].mean()),
+            accuracy=None if labels is None else float((found == labels.cpu().numpy()).mean()),
+            settled=float((found == classes[-1]).mean()),
+        )
+
+    return EarlyExit(scale=scale, at=at, points=tuple(point(threshold) for threshold in wanted))
 
 
 def steps_shown(steps: int, at_most: int = STEPS) -> tuple[int, ...]:

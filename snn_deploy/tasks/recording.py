@@ -52,7 +52,7 @@ def record(
         for name, taken in rows.items():
             fired[name].append((records[name].flatten(2)[:, :, taken] != 0).cpu())
         deciding.see(records[plan.output])
-    decided = deciding.decided()
+    decided = deciding.decided().classes
     return Recording(
         steps=steps,
         steps_in_all=len(x),

@@ -39,7 +39,8 @@ from snn_deploy.report.shown import Recording
 from snn_deploy.report.view.difference import first_difference
 from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.decisions import Deciding, decisions
+from snn_deploy.tasks.decisions import Decided, Deciding, decisions, early_exit, join
+from snn_deploy.tasks.early_exit import scale_of
 from snn_deploy.tasks.recording import SAMPLES, record
 from snn_deploy.tasks.source import Source
 
@@ -55,18 +56,20 @@ def count_source(source: Source, samples: Samples) -> Counts:
     return count_and_decide(source, samples)[0]
 
 
-def count_and_decide(source: Source, samples: Samples) -> tuple[Counts, torch.Tensor]:
-    """The counts of :func:`count_source`, and the class decided after every step, ``[T, N]``."""
+def count_and_decide(source: Source, samples: Samples) -> tuple[Counts, Decided]:
+    """The counts of :func:`count_source`, and what was decided after every step."""
     reference, counter = Reference(source.plan), Counter(source.plan)
     at_once = samples_at_once(block_bytes(source.plan), at_most=CHUNK)
 
-    def run(part: slice) -> tuple[Counts, torch.Tensor]:
-        deciding = Deciding(samples.decode)
+    scale = scale_of(source)
+
+    def run(part: slice) -> tuple[Counts, Decided]:
+        deciding = Deciding(samples.decode, scale)
         counts = counter.run(reference, samples.x[:, part], deciding.see)
         return counts, deciding.decided()
 
     found = [result for _, result in in_chunks(len(samples), at_once, run)]
-    return concatenate([counts for counts, _ in found]), torch.cat([decided for _, decided in found], 1)
+    return concatenate([counts for counts, _ in found]), join([decided for _, decided in found])
 
 
 def report_source(
@@ -87,7 +90,8 @@ def report_source(
     named = profiles or dict.fromkeys(filter(None, [*DEFAULT_PROFILES, target]))
     loaded = [load_profile(name) for name in named]
     fits = {profile.id: fit(source.plan, profile) for profile in loaded if profile.kind == "chip"}
-    counts, decided = count_and_decide(source, samples)
+    counts, stopped = count_and_decide(source, samples)
+    decided = stopped.classes
     proofs = assemble.parity(manifest["parity"]) if manifest else ()
     folder.mkdir(parents=True, exist_ok=True)
     save_counts(counts, folder / "counts.npz")
@@ -101,6 +105,7 @@ def report_source(
         decisions=decisions(
             decided, samples.labels, prod(source.plan.shapes[source.plan.output]), source.semantics.classes
         ),
+        early_exit=early_exit(stopped, samples.labels, counts.sops(), scale_of(source), _exit_at(manifest)),
         recording=_recording(source, samples, decided, proofs if _same_data(manifest, data) else ()),
         neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
@@ -114,6 +119,12 @@ def report_source(
     if other is not None:
         content = content.model_copy(update={"comparison": compare(other, content)})
     return build_report(content, folder, tuple(dict.fromkeys(["json", *formats])))
+
+
+def _exit_at(manifest: Mapping[str, Any] | None) -> float | None:
+    """The confidence with which samples of a bundle end early."""
+    stated = (manifest or {}).get("exit")
+    return None if stated is None else float(stated["at"])
 
 
 def _target(source: Source) -> str:

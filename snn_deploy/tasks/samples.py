@@ -134,9 +134,31 @@ def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
     return dataset
 
 
-def _dataset_samples(
-    source: Source, data: DataSet | str | None, count: int | None, overrides: Sequence[str]
-) -> LoadedSamples:
+def validation_samples(source: Source, data: DataSet | str | None, count: int) -> Samples:
+    """At most ``count`` labelled samples of the validation split, on which something may be chosen.
+
+    Raises:
+        ConfigError: the data have no such split.
+    """
+    if isinstance(data, str) and data.endswith(".npz"):
+        raise ConfigError(
+            f"'{data}' has no validation split, on which to choose a threshold.",
+            hint="State it: --exit-at 0.9",
+        )
+    dataset, _ = _dataset(source, data, ())
+    chosen = spread(len(dataset.validation), count)
+    x = dataset.validation.batch(chosen)
+    if source.still and x.shape[0] == 1:
+        x = x.expand(int(source.semantics.timesteps or 1), *x.shape[1:])
+    return Samples(x, dataset.validation.labels[chosen], source.semantics.decode)
+
+
+def _dataset(source: Source, data: DataSet | str | None, overrides: Sequence[str]) -> tuple[DataSet, str]:
+    """The data set and how its frames are made.
+
+    Raises:
+        ConfigError: nobody says which one, or it has more classes than the network has outputs.
+    """
     recipe = source.recipe
     stated = source.shown if recipe is None else recipe.data
     if data is None and stated is not None:
@@ -158,6 +180,13 @@ def _dataset_samples(
         raise ConfigError(
             f"'{source.name}' has {outputs} outputs; '{dataset.name}' has {len(dataset.classes)} classes."
         )
+    return dataset, how
+
+
+def _dataset_samples(
+    source: Source, data: DataSet | str | None, count: int | None, overrides: Sequence[str]
+) -> LoadedSamples:
+    dataset, how = _dataset(source, data, overrides)
     total = len(dataset.test)
     chosen = spread(total, count)
     calibration = spread(len(dataset.train), CALIBRATION_SAMPLES)

@@ -6,10 +6,7 @@ the same as of the whole recording; see :mod:`snn_deploy.data.events.clock` for 
 
 from __future__ import annotations
 
-import json
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snn_deploy.core.early_exit import ExitRule, confidence
 from snn_deploy.core.errors import ConfigError, DataError
-from snn_deploy.core.files import atomic_path
 from snn_deploy.data.events.clock import FrameClock
 from snn_deploy.data.events.recording import Events, Sensor, make_events
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.simulate.stepping import Frame, OnnxStepper, ReferenceStepper, Saved, Stepper
+from snn_deploy.tasks.early_exit import ExitAt, rule_of, scale_of
 from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream_data import StreamOptions, recorded, stream_options
-
-STATE_VERSION = 1
-MAX_STATE_BYTES = 1 << 30
+from snn_deploy.tasks.stream_state import read_state, write_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,7 @@ class StepResult:
         scores: per class, decoded from the steps of the sample so far, ``[K]``.
         decision: number of the class with the largest score.
         label: its name.
+        confidence: in the decision (:mod:`snn_deploy.core.early_exit`).
         final: whether the sample is complete with this step.
         seconds: that the network took.
     """
@@ -55,6 +52,7 @@ class StepResult:
     scores: Frame
     decision: int
     label: str
+    confidence: float
     final: bool
     seconds: float
 
@@ -67,13 +65,23 @@ class Session:
         stepper: what runs it.
         clock: makes its frames of events; None for a session that is given frames.
         timesteps: steps of a sample; the state is forgotten after them.
+        rule: when a sample ends earlier; None for never. The next frame is then the first of the next sample.
 
     Attributes:
+        timesteps, rule: as given.
         events: pushed so far, over all sessions that this one went on from.
     """
 
-    def __init__(self, source: Source, stepper: Stepper, clock: FrameClock | None, timesteps: int) -> None:
-        self._stepper, self._clock, self._timesteps = stepper, clock, timesteps
+    def __init__(
+        self,
+        source: Source,
+        stepper: Stepper,
+        clock: FrameClock | None,
+        timesteps: int,
+        rule: ExitRule | None = None,
+    ) -> None:
+        self._stepper, self._clock, self.timesteps, self.rule = stepper, clock, timesteps, rule
+        self._scale = rule.scale if rule else scale_of(source)
         self._shape = source.plan.shapes[source.plan.input]
         self._classes, self._last = source.semantics.classes, source.semantics.decode == "last"
         self._sample = self._step = self.events = 0
@@ -168,10 +176,8 @@ class Session:
             arrays |= {f"clock/{name}": array for name, array in self._clock.state().items()}
         if self._scores is not None:
             arrays["scores"] = self._scores
-        head = {"version": STATE_VERSION, "sample": self._sample, "step": self._step, "events": self.events}
-        arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        head = {"sample": self._sample, "step": self._step, "events": self.events}
+        write_state(path, arrays, head)
 
     def restore(self, path: Path) -> None:
         """Go on from what :meth:`save` wrote.
@@ -179,8 +185,7 @@ class Session:
         Raises:
             DataError: the file is missing, damaged, or of another network, backend or kind of frames.
         """
-        arrays = _read_state(path)
-        head = _head(arrays.pop("head", None), path)
+        arrays, head = read_state(path)
         scores = arrays.pop("scores", None)
         part = {
             kind: {k.removeprefix(kind): v for k, v in arrays.items() if k.startswith(kind)}
@@ -212,11 +217,14 @@ class Session:
         known = np.zeros_like(flat) if self._scores is None or self._last else self._scores
         self._scores = known + flat
         self._step += 1
-        final = self._step == self._timesteps
         best = int(self._scores.argmax())
         label = self._classes[best] if best < len(self._classes) else str(best)
         scores = self._scores if self._last else self._scores / np.float32(self._step)
-        result = StepResult(self._sample, self._step - 1, frame, output, scores, best, label, final, seconds)
+        final = self._step == self.timesteps or (self.rule is not None and self.rule.met(scores))
+        sure = float(confidence(scores, self._scale))
+        result = StepResult(
+            self._sample, self._step - 1, frame, output, scores, best, label, sure, final, seconds
+        )
         if final:
             self.reset()
         return result
@@ -230,6 +238,7 @@ def open_session(
     sensor: tuple[int, int] | None = None,
     frames: FrameOptions | None = None,
     overrides: Sequence[str] = (),
+    exit_at: ExitAt = None,
 ) -> Session:
     """A session of a network.
 
@@ -241,6 +250,7 @@ def open_session(
         sensor: height and width of the camera; by default what the network's input and ``frames`` say.
         frames: how events become frames; by default as the network was trained,
         overrides: but for these, see :func:`~snn_deploy.tasks.stream_data.stream_options`.
+        exit_at: see :func:`~snn_deploy.tasks.early_exit.rule_of`.
 
     Raises:
         ConfigError: a backend that cannot step, no length of frames, or a sensor that must be stated.
@@ -263,7 +273,7 @@ def open_session(
                 f"Frames of this sensor have the shape {clock.shape}; '{source.name}' takes {expected}.",
                 hint="State the camera's height and width: --sensor 128x128",
             )
-    return Session(source, _stepper(source, backend), clock, timesteps)
+    return Session(source, _stepper(source, backend), clock, timesteps, rule_of(source, exit_at))
 
 
 def _sensor(
@@ -311,26 +321,3 @@ def _arriving(
     times = np.asarray(t)
     checked = make_events(np.asarray(x), np.asarray(y), np.sort(times), np.asarray(p), sensor)
     return Events(times.astype(np.int64), checked.address)
-
-
-def _read_state(path: Path) -> Saved:
-    try:
-        if path.stat().st_size > MAX_STATE_BYTES:
-            raise DataError(f"'{path}' has more than {MAX_STATE_BYTES} bytes.")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return dict(content)
-    except FileNotFoundError:
-        raise DataError(f"There is no saved state at '{path}'.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"'{path}' cannot be read as the state of a session: {error}") from None
-
-
-def _head(content: npt.NDArray[np.generic] | None, path: Path) -> dict[str, int]:
-    try:
-        head = json.loads(bytes(np.asarray(content, np.uint8)))
-        numbers = {name: int(head[name]) for name in ("version", "sample", "step", "events")}
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"'{path}' cannot be read as the state of a session: {error}") from None
-    if numbers["version"] != STATE_VERSION or min(numbers.values()) < 0:
-        raise DataError(f"'{path}' is a state of version {numbers['version']}; this reads {STATE_VERSION}.")
-    return numbers

@@ -87,6 +87,18 @@ def test_json_has_a_line_per_step(model, recording, capsys):
     assert len(lines[0]["scores"]) == 10
 
 
+def test_samples_end_early_when_asked_to(model, recording, capsys):
+    command = ["stream", str(model), "--events", str(recording), "--window", "100", "--exit-at"]
+    assert exit_code([*command, "0.05"]) == 0
+    text = capsys.readouterr().out
+    assert len(decisions(text)) == 4 * STEPS
+    assert re.search(r"^sample 0  decision  \w  \(score .*, 1 steps\)$", text, re.MULTILINE)
+    assert "samples ended after 1.0 of 6 steps on average (confidence 0.05)" in text
+    assert exit_code([*command, "off"]) == 0
+    text = capsys.readouterr().out
+    assert len(decisions(text)) == 4 and "on average" not in text
+
+
 def test_a_stream_goes_on_from_its_state(model, columns, recording, tmp_path, capsys, monkeypatch):
     command = ["stream", str(model), "--window", "100", "--every-step", "--events"]
     assert exit_code([*command, str(recording)]) == 0
@@ -114,6 +126,8 @@ def test_a_stream_goes_on_from_its_state(model, columns, recording, tmp_path, ca
         (["--events", "-", "--window", "9"], b"1,500,3,1\n", 7, "damaged"),
         (["--events", "-", "--window", "9", "--format", "bin"], b"12345", 7, "ends within an event"),
         (["--events", "-", "--window", "9", "--backend", "lava"], b"", 2, "cannot take one frame"),
+        (["--events", "-", "--window", "9", "--exit-at", "2"], b"", 2, "cannot be reached"),
+        (["--events", "-", "--window", "9", "--exit-at", "early"], b"", 2, "0.9, or off, not 'early'"),
     ],
 )
 def test_what_is_wrong_is_said(model, arguments, data, code, said, monkeypatch, capsys):

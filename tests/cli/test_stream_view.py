@@ -13,7 +13,7 @@ def result(shape: tuple[int, ...], classes: int = 10) -> StepResult:
     frame = np.zeros(shape, np.uint8)
     frame.reshape(-1)[0] = 1
     scores = np.linspace(0, 1, classes, dtype=np.float32)
-    return StepResult(0, 2, frame, scores, scores, classes - 1, "last", False, 1e-3)
+    return StepResult(0, 2, frame, scores, scores, classes - 1, "last", 0.5, False, 1e-3)
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 16), (1, 34, 34), (2, 128, 128), (2, 480, 640), (700,), (3,)])

@@ -49,6 +49,12 @@ FORMULAS: tuple[tuple[str, str, str], ...] = (
         "network is decoded by its last value), over all samples counted; reference simulator",
     ),
     (
+        "exits",
+        "Early exit",
+        "each sample stopped with the first step whose confidence, the largest softmax of the scaled mean "
+        "outputs so far, reaches the threshold, and counted up to there; means over all samples counted",
+    ),
+    (
         "break-even",
         "Spikes per synapse",
         "synaptic operations per inference over connections; band of break-even points: Dampfhoffer et al., "

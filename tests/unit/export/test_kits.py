@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +92,26 @@ def test_classifies_frames(kit, bundle):
     with np.load(bundle / "example.npz") as example:
         best = example["nir_out"].mean(0).argmax(1)
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["abcdefghij"[b] for b in best]
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_ends_samples_by_the_rule_of_the_manifest(kit, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "b")
+    (tmp_path / "b" / "manifest.json").write_text(json.dumps({"exit": {"at": 0.5, "scale": 8.0}}))
+    done = start(tmp_path / "b", kit, str(bundle / "frames.npy"))
+    assert done.returncode == 0, done.stderr
+    with np.load(bundle / "example.npz") as example:
+        outputs = torch.from_numpy(example["nir_out"]).double()
+    expected = []
+    for sample in outputs.unbind(1):
+        for step in range(len(sample)):
+            scores = sample[: step + 1].mean(0)
+            if float((8 * scores).softmax(0).max()) >= 0.5 or step == len(sample) - 1:
+                expected.append((step + 1, "abcdefghij"[int(scores.argmax())]))
+                break
+    found = [re.fullmatch(r"(\w): .* \(after (\d+) of 6 steps\)", line) for line in done.stdout.splitlines()]
+    assert [(int(match[2]), match[1]) for match in found] == expected
+    assert len({step for step, _ in expected}) > 1
 
 
 def test_requirements_are_what_the_kits_import():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
+from snn_deploy.core.early_exit import ExitRule
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.options.frames import FrameOptions
@@ -146,6 +148,59 @@ def test_frames_instead_of_events(source):
         session.push_frames(np.zeros((1, 3)))
     with pytest.raises(DataError, match="not finite"):
         session.push_frames(np.full((1, *IN_SHAPE), np.nan))
+
+
+def stopped_early(session: Session) -> list[tuple[int, int, bool]]:
+    """Sample, step and whether it is final, of frames without a pause."""
+    frames = spikes_in()[:, 0].numpy()
+    results = [r for _ in range(SAMPLES) for r in session.push_frames(frames)]
+    return [(r.sample, r.step, r.final) for r in results]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sample_ends_with_the_first_sure_step(source, backend):
+    """Against whole runs of what is left of the frames: after an exit the network starts anew."""
+    if backend == "c" and shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    x, y, p, t = recording(4)
+    frames = np.zeros((SAMPLES * STEPS, *IN_SHAPE), np.float32)
+    frames[t // 100, p, y, x] = 1
+    sure = open_session(source, backend, frames=FRAMES, exit_at=0.181)
+    found = [(r.step, r.final, r.decision) for r in sure.push_frames(frames)]
+    runs, begin, expected = Loihi(source.path / "model.net"), 0, []
+    runs = runs if backend == "c" else Reference(source.plan)
+    while begin < len(frames):
+        part = torch.from_numpy(frames[begin : begin + STEPS])[:, None]
+        outputs = runs.run(part).output[:, 0].flatten(1).double()
+        for step in range(len(part)):
+            scores = outputs[: step + 1].mean(0)
+            final = step == STEPS - 1 or float(scores.softmax(0).max()) >= 0.181
+            expected.append((step, final, int(scores.argmax())))
+            if final:
+                break
+        begin += step + 1
+    assert found == expected
+    ends = [step for step, final, _ in found if final]
+    assert min(ends) < STEPS - 1 and max(ends) == STEPS - 1
+
+
+def test_a_confidence_that_is_never_reached_changes_nothing(source):
+    plain = stopped_early(session_of(source))
+    assert stopped_early(open_session(source, frames=FRAMES, exit_at=1.0)) == plain
+    assert stopped_early(open_session(source, frames=FRAMES, exit_at="off")) == plain
+    every = stopped_early(open_session(source, frames=FRAMES, exit_at=0.05))
+    assert every == [(number, 0, True) for number in range(SAMPLES * STEPS)]
+
+
+def test_the_threshold_of_the_bundle_is_used_unless_another_is_given(source):
+    stated = {"at": 0.05, "scale": 8.0, "chosen": "given"}
+    bundle = replace(source, manifest={**source.manifest, "exit": stated})
+    assert open_session(bundle, frames=FRAMES).rule == ExitRule(0.05, 8.0)
+    assert open_session(bundle, frames=FRAMES, exit_at=0.7).rule == ExitRule(0.7, 8.0)
+    assert open_session(bundle, frames=FRAMES, exit_at="off").rule is None
+    assert open_session(source, frames=FRAMES).rule is None
+    with pytest.raises(ConfigError, match="cannot be reached"):
+        open_session(source, frames=FRAMES, exit_at=1.5)
 
 
 def test_reset_begins_the_next_sample(source):
