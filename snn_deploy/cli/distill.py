@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_deploy.cli.network import is_there
 from snn_deploy.cli.trust import Trusting, asked
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ def distill(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; default: the recipe's.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            callback=is_there,
+            help="A conversion or a run: the student begins there. A conversion is the student itself, and "
+            "its ANN the teacher.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show what would be trained.")
     ] = False,
@@ -42,12 +53,15 @@ def distill(
     from snn_deploy.recipes.recipe import load_recipe
 
     overrides = [*(override or []), *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(
-        recipe, overrides, trust=asked(trust)
-    )  # before torch is loaded: a fault is told at once
+    if init is None:
+        loaded = load_recipe(
+            recipe, overrides, trust=asked(trust)
+        )  # before torch is loaded: a fault is told at once
 
-    from snn_deploy.tasks.distill import describe, distill_student
+    from snn_deploy.tasks.distill import describe, distill_student, wanted_recipe
 
+    if init is not None:
+        loaded = wanted_recipe(recipe, overrides, init, trust=asked(trust))
     if dry_run:
         if not render.first_process():
             return

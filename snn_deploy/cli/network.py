@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 
-def is_there(path: Path) -> Path:
-    """Refuse a path at which nothing lies, before anything that opens networks is loaded."""
+def is_there(path: Path | None) -> Path | None:
+    """Refuse a given path at which nothing lies, before anything that opens networks is loaded."""
     from snn_deploy.core.places import kind_at
 
-    if not path.exists():
+    if path is not None and not path.exists():
         kind_at(path)
     return path
 

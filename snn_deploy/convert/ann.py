@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 
 import nir
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from snn_deploy.convert.neuron import quantised
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.simulate.layers import stateless
@@ -20,9 +21,15 @@ from snn_deploy.simulate.layers import stateless
 
 @dataclass(eq=False)
 class Rectifier(nir.NIRNode):
-    """``y = min(max(0, x), ceiling)``; without a ceiling ``y = max(0, x)``. No node of NIR."""
+    """``y = min(max(0, x), ceiling)``; without a ceiling ``y = max(0, x)``. No node of NIR.
+
+    One that was fine-tuned (:mod:`snn_deploy.convert.clip_floor_shift`) has a threshold ``theta [C]`` and a
+    number of ``levels`` L: ``y = theta / L clip(floor(x L / theta + 1/2), 0, L)``.
+    """
 
     ceiling: float | None = None
+    theta: npt.NDArray[np.float32] | None = None
+    levels: int = 0
 
     def __post_init__(self) -> None:
         self.input_type = {"input": None}
@@ -90,6 +97,8 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 def function_of(node: nir.NIRNode, dtype: torch.dtype = torch.float32) -> Function:
     """What ``node`` computes: ``[B, *in] -> [B, *out]``."""
+    if isinstance(node, Rectifier) and node.theta is not None:
+        return partial(quantised, theta=torch.from_numpy(node.theta).to(dtype), timesteps=node.levels)
     if isinstance(node, Rectifier):
         ceiling = node.ceiling
         return lambda x: x.clamp(0.0, ceiling)
@@ -104,20 +113,6 @@ def function_of(node: nir.NIRNode, dtype: torch.dtype = torch.float32) -> Functi
 def added(terms: Iterable[torch.Tensor]) -> torch.Tensor:
     """The sum of at least one term."""
     return reduce(torch.add, terms)
-
-
-def channel_layer(
-    shape: Shape, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64] | None = None
-) -> nir.NIRNode:
-    """``scale x + shift`` per channel of ``x [*shape]`` as a layer of its own."""
-    weight = scale.astype(np.float32)
-    bias = None if shift is None else shift.astype(np.float32)
-    if len(shape) == 1:
-        return nir.Linear(np.diag(weight)) if bias is None else nir.Affine(np.diag(weight), bias)
-    kind, size = (nir.Conv1d, shape[1]) if len(shape) == 2 else (nir.Conv2d, shape[1:])
-    weight = weight.reshape(-1, 1, *[1] * (len(shape) - 1))
-    bias = np.zeros(len(weight), np.float32) if bias is None else bias
-    return kind(size, weight, 1, 0, 1, len(weight), bias)
 
 
 class Runner:

@@ -3,7 +3,7 @@ r"""Choose thresholds, start values and corrected weights on calibration images,
 The layers are taken in order. What a layer sees are the spikes that the layers before it, as converted,
 really send on the calibration images; what it should give are the ANN's activations :math:`a`. Per layer:
 
-1. :math:`\theta` per channel: least squared error of the quantised activations;
+1. :math:`\theta` per channel: least squared error of the quantised activations, or what fine-tuning found;
 2. weights corrected so that the mean current is the ANN's sum (:mod:`snn_deploy.convert.weights`);
 3. in every round: :math:`\theta` and the start per channel by running the neurons with several of each; then
    weights corrected by the residual :math:`a - \theta N / T` of the output;
@@ -24,7 +24,7 @@ from math import prod
 import nir
 import torch
 
-from snn_deploy.convert.ann import Ann
+from snn_deploy.convert.ann import Ann, Rectifier
 from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.neuron import START, fired, output, searched, thinned, thresholds
 from snn_deploy.convert.values import Spikes, Values
@@ -104,7 +104,7 @@ class _Calibration:
     def layer(self, name: str) -> None:
         """Choose everything about the neurons called ``name``."""
         a = torch.cat([self._wanted.of(name, part)[0] for part in self._every])
-        theta = self.even[name] = thresholds(a, self.timesteps, each_channel=self.choices.each_channel)
+        theta = self.even[name] = self._threshold(name, a)
         start = torch.full_like(theta, START)
         if self.choices.rounds and self._seen.leaves(name) != {self.ann.input}:
             theta, start = self._chosen(name, a, theta)
@@ -112,6 +112,14 @@ class _Calibration:
         bits = [fired(self._current(name, part), theta, start) for part in self._every]
         self._wanted.keep(name, a[None])
         self._seen.keep(name, Spikes(torch.cat(bits, 1), theta))
+
+    def _threshold(self, name: str, a: torch.Tensor) -> torch.Tensor:
+        """The one that was trained, or else the best for an even current."""
+        node = self.ann.nodes[name]
+        assert isinstance(node, Rectifier)
+        if node.theta is not None:
+            return torch.from_numpy(node.theta)
+        return thresholds(a, self.timesteps, each_channel=self.choices.each_channel)
 
     def scores(self) -> None:
         """Correct the last weights."""

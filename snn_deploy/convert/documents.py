@@ -68,6 +68,7 @@ class Certificate(Document):
         ann: where it came from: a file, a run, or a module, with hashes.
         timesteps: T of the network in the folder.
         network_sha256: of ``network.nir``.
+        ann_sha256: of ``ann.onnx``; None where there is none.
         accuracy: of the ANN on the test samples; ``correct`` of all.
         samples: test samples; ``data`` says of what.
         calibration: what thresholds, starts and weights were chosen on, and how.
@@ -83,6 +84,7 @@ class Certificate(Document):
     ann: dict[str, Any]
     timesteps: Steps
     network_sha256: Sha256
+    ann_sha256: Sha256 | None = None
     accuracy: Fraction
     correct: Count
     samples: Annotated[int, Field(ge=1)]

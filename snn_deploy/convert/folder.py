@@ -2,6 +2,7 @@
 
 ::
 
+    ann.onnx           the ANN that it came from, batch norm folded
     network.nir        the spiking network: the hub graph with its discrete-time semantics
     certificate.json   what was converted how, and what that kept (:mod:`snn_deploy.convert.documents`)
     certificate.svg    accuracy and synaptic operations against T
@@ -17,8 +18,10 @@ from typing import Any
 
 import nir
 
+from snn_deploy.convert.ann import Ann
 from snn_deploy.convert.chart import chart
 from snn_deploy.convert.documents import Certificate
+from snn_deploy.convert.to_onnx import write_onnx
 from snn_deploy.convert.words import page
 from snn_deploy.core.damage import read_sealed, seal
 from snn_deploy.core.errors import ConfigError, DataError
@@ -27,7 +30,7 @@ from snn_deploy.core.places import CERTIFICATE
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.readers.io import write_nir
 
-NETWORK = "network.nir"
+NETWORK, ANN = "network.nir", "ann.onnx"
 
 
 def require_new(out: Path) -> None:
@@ -40,11 +43,13 @@ def require_new(out: Path) -> None:
         raise ConfigError(f"'{out}' exists; it is not overwritten.", hint="Choose another --out.")
 
 
-def write_conversion(out: Path, graph: nir.NIRGraph, content: Mapping[str, Any]) -> Certificate:
-    """Write a folder: the network, and the certificate with ``content`` and the network's hash."""
+def write_conversion(out: Path, ann: Ann, graph: nir.NIRGraph, content: Mapping[str, Any]) -> Certificate:
+    """Write a folder: ANN, network, and the certificate with ``content`` and the hashes of both."""
     with atomic_dir(out.resolve(), lambda old: require_new(out)) as folder:
         write_nir(PortableEncoding()(graph), folder / NETWORK)
-        whole = {**content, "network_sha256": sha256_file(folder / NETWORK)}
+        write_onnx(ann, folder / ANN)
+        hashes = {"network_sha256": sha256_file(folder / NETWORK), "ann_sha256": sha256_file(folder / ANN)}
+        whole = {**content, **hashes}
         sealed = {**whole, "sha256": seal(whole)}
         certificate = Certificate.model_validate_json(json.dumps(sealed))
         write_json(folder / CERTIFICATE, sealed)

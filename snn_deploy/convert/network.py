@@ -20,10 +20,10 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.convert.ann import MaxPool, Rectifier, channel_layer
+from snn_deploy.convert.ann import MaxPool, Rectifier
 from snn_deploy.convert.calibrate import Converted
 from snn_deploy.convert.values import stand_in
-from snn_deploy.graph.passes.fold_batchnorm import scaled_inputs, scaled_outputs
+from snn_deploy.graph.passes.fold_batchnorm import channel_layer, scaled_inputs, scaled_outputs
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import WEIGHT_NODES

@@ -8,8 +8,8 @@ from dataclasses import replace
 import nir
 import numpy as np
 
-from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, channel_layer
-from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, scaled_outputs
+from snn_deploy.convert.ann import Ann, MaxPool, Rectifier
+from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine, channel_layer, scaled_outputs
 from snn_deploy.graph.shapes import axes
 from snn_deploy.graph.types import WEIGHT_NODES
 

@@ -13,7 +13,7 @@ class Component(NamedTuple):
     """A component that ships.
 
     Attributes:
-        module: registers the factory when it is imported; within the registry's room.
+        module: registers the factory when it is imported; within the registry's room, or relative to it.
         summary: the first line of the factory's docstring, where it has one of its own.
         options: class in the registry's module of options; by default it has none.
     """
@@ -115,6 +115,9 @@ STUDENTS: Mapping[str, Component] = {
         "Spiking transformer in three stages with Q-K attention; to train, not to export.",
         "QkformerOptions",
     ),
+    "converted": Component(
+        "converted", "The network of a conversion, trained on; spiking, deployable.", "ConvertedOptions"
+    ),
 }
 
 TEACHERS: Mapping[str, Component] = {
@@ -157,6 +160,9 @@ TEACHERS: Mapping[str, Component] = {
     ),
     "imagenet-resnet50": Component(
         "public_resnet", "Analogue residual network in the layout of torchvision's checkpoints."
+    ),
+    "onnx": Component(
+        "..convert.teacher", "The trained ANN in an .onnx file, such as that of a conversion.", "OnnxOptions"
     ),
     "timm": Component("foreign", "A network of the package timm, which must be installed.", "ForeignOptions"),
     "torchvision": Component(

@@ -114,7 +114,8 @@ class Registry(Generic[T]):
 
     def _load(self, name: str) -> None:
         if name in self._shipped:
-            importlib.import_module(f"{self._room}.{self._shipped[name].module}")
+            module = self._shipped[name].module
+            importlib.import_module(module if module.startswith(".") else f".{module}", self._room)
         else:
             for point in entry_points(group=self._group, name=name):
                 point.load()

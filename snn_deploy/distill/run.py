@@ -47,7 +47,7 @@ from snn_deploy.distill.objective import DistillObjective, LabelObjective
 from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher
 from snn_deploy.distill.trainer import Fit, Phase, fit
-from snn_deploy.models.load import build_student, save_weights
+from snn_deploy.models.load import begin, build_student, save_weights
 from snn_deploy.processes.world import ALONE, World, choose_device
 from snn_deploy.recipes.recipe import Recipe, TrainSpec
 from snn_deploy.recipes.run_folder import Run, Status
@@ -147,6 +147,9 @@ def _distill(
     world.told(lambda: _record_inputs(run, data, device, teacher, report, world))
     torch.manual_seed(recipe.seed)
     student = build_student(recipe, data.shape, len(data.classes)).to(device)
+    world.told(lambda: begin(student, recipe))
+    if recipe.init is not None:
+        world.level(student.state_dict().values())
     network = None if teacher is None else teacher.network
     setting = Setting(
         student,

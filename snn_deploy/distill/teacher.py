@@ -108,6 +108,9 @@ def _existing(recipe: Recipe, run: Run, network: nn.Module, kept: Path, report: 
             put_weights(network, spec.checkpoint)
         save_weights(network.state_dict(), run.teacher_file)
         return "checkpoint"
+    if spec.train is None and getattr(network, "comes_trained", False):
+        save_weights(network.state_dict(), run.teacher_file)
+        return "checkpoint"
     if spec.train is None:
         raise ConfigError(
             f"The recipe '{recipe.name}' does not say where its teacher comes from.",

@@ -21,6 +21,7 @@ from snn_deploy.core.registry import STUDENTS, TEACHERS
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.models.chip import convert
 from snn_deploy.models.chip_draft import draft
+from snn_deploy.recipes.kept_files import kept_file
 from snn_deploy.recipes.recipe import Recipe
 
 Shape = tuple[int, int, int]
@@ -35,6 +36,25 @@ def build_student(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:
     factory = STUDENTS.get(recipe.student.name).factory
     student: nn.Module = factory(options, in_shape=in_shape, classes=classes, timesteps=recipe.timesteps)
     return student
+
+
+def begin(student: nn.Module, recipe: Recipe) -> None:
+    """Put the weights that ``recipe`` begins with, if any, into its new ``student``.
+
+    Raises:
+        DataError: they are missing, damaged, or of another network.
+    """
+    if recipe.init is None:
+        return
+    try:
+        load_weights(student, kept_file(recipe.init.weights, recipe.init.sha256))
+    except DataError as error:
+        way = "Use the student section of the recipe that made them, or leave --init out."
+        raise DataError(
+            f"The student cannot begin with '{recipe.init.weights}'. {error.message}",
+            problems=error.problems,
+            hint=way if error.problems else error.hint,
+        ) from None
 
 
 def build_teacher(recipe: Recipe, in_shape: Shape, classes: int) -> nn.Module:

@@ -23,7 +23,7 @@ from spikingjelly.activation_based import base, neuron, surrogate
 from torch import nn
 
 from snn_deploy.models.integer_neurons import IntegerNode
-from snn_deploy.models.options import NeuronOptions
+from snn_deploy.models.options import NeuronOptions, SurrogateOptions
 
 _SURROGATES = {
     "atan": surrogate.ATan,
@@ -31,6 +31,11 @@ _SURROGATES = {
     "triangle": surrogate.PiecewiseQuadratic,
     "rectangle": surrogate.Rect,
 }
+
+
+def make_surrogate(options: SurrogateOptions) -> surrogate.SurrogateFunctionBase:
+    """What stands for the derivative of a spike."""
+    return _SURROGATES[options.name](alpha=options.alpha)
 
 
 def make_neuron(options: NeuronOptions) -> nn.Module:
@@ -47,7 +52,7 @@ def make_neuron(options: NeuronOptions) -> nn.Module:
     shared = {
         "v_threshold": options.v_threshold,
         "v_reset": options.v_reset,
-        "surrogate_function": _SURROGATES[options.surrogate.name](alpha=options.surrogate.alpha),
+        "surrogate_function": make_surrogate(options.surrogate),
         "detach_reset": options.detach_reset,
         "step_mode": "m",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -303,3 +304,29 @@ class ForeignOptions(Options):
 
     model: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)
     size: int | None = Field(default=None, ge=8, le=1024)
+
+
+class ConvertedOptions(Options):
+    """Options of ``converted``.
+
+    Attributes:
+        network: ``network.nir`` of a conversion.
+        sha256: of that file; recorded when the recipe is read.
+        neuron: of every layer; integrate-and-fire with reset by subtraction is the conversion's own.
+    """
+
+    network: Path
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    neuron: NeuronOptions = NeuronOptions(kind="if", v_reset=None)
+
+
+class OnnxOptions(Options):
+    """Options of the teacher ``onnx``.
+
+    Attributes:
+        file: the ``.onnx`` file, with its weights.
+        sha256: of that file; recorded when the recipe is read.
+    """
+
+    file: Path
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

@@ -19,6 +19,7 @@ from snn_deploy.core.assets import find_asset
 from snn_deploy.core.documents import parse_yaml, validation_problems
 from snn_deploy.core.errors import ConfigError, Problem, SnnDeployError
 from snn_deploy.core.registry import DATASETS, METHODS, STUDENTS, TEACHERS, Options, Registry
+from snn_deploy.recipes.kept_files import settle_files
 from snn_deploy.recipes.own_parts import Trust, faults, settle
 from snn_deploy.recipes.search_space import Axes
 
@@ -155,6 +156,13 @@ class TargetSpec(Frozen):
         )
 
 
+class InitSpec(Frozen):
+    """Trained ``weights`` (safetensors, of that ``sha256``) that the student begins with."""
+
+    weights: Path
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+
 class Published(Frozen):
     """The published figure that a recipe reproduces, with its source and evidence grade."""
 
@@ -197,6 +205,7 @@ class Recipe(Frozen):
     student: Component
     method: Annotated[tuple[MethodSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
     train: TrainSpec
+    init: InitSpec | None = None
     target: Annotated[TargetSpec | None, BeforeValidator(_as_named)] = None
     published: Published | None = None
     measured: Measured | None = None
@@ -209,6 +218,8 @@ class Recipe(Frozen):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of everything that changes the result."""
         content = {k: v for k, v in self.to_dict().items() if k not in _WORDS}
+        if self.init is None:
+            del content["init"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -241,7 +252,7 @@ def parse_recipe(
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
     problems = [p for o in overrides if (p := apply_override(content, o)) is not None]
-    unsettled = list(settle(content, folder, trust=trust, kept=kept))
+    unsettled = [*settle(content, folder, trust=trust, kept=kept), *settle_files(content, folder, kept)]
     problems += unsettled or _component_problems(content)
     try:
         recipe = Recipe.model_validate(content)

@@ -3,7 +3,7 @@
 ::
 
     recipe.yaml        the resolved recipe
-    code/              copies of the Python files that it names
+    code/              copies of the Python files, networks and weights that it names
     environment.json   versions, device, data and teacher hashes
     metrics.jsonl      one JSON object per training step and per epoch
     tensorboard/       the same curves
@@ -36,6 +36,7 @@ from snn_deploy.core.documents import MAX_DOCUMENT_BYTES, dump_yaml
 from snn_deploy.core.errors import ConfigError, DataError, Problem
 from snn_deploy.core.files import clear_leftovers, sha256_file, write_json, write_text
 from snn_deploy.core.locks import Note, locked
+from snn_deploy.recipes.kept_files import keep_files
 from snn_deploy.recipes.own_parts import UNTRUSTED, keep_code
 from snn_deploy.recipes.recipe import Recipe, parse_recipe
 from snn_deploy.recipes.run_documents import Environment, Result
@@ -74,6 +75,7 @@ class Run:
         write_json(run.environment_file, environment())
         run.set_status("created")
         keep_code(recipe.to_dict(), run.code_folder)
+        keep_files(recipe.to_dict(), run.code_folder)
         write_text(run.recipe_file, dump_yaml(recipe.to_dict()))
         return run
 

@@ -104,7 +104,7 @@ def convert_network(
             chosen = converted, graph
     assert chosen is not None
     content = _content(opened, chosen[0], tuple(rows), decided)
-    return Conversion(target, write_conversion(target, chosen[1], content))
+    return Conversion(target, write_conversion(target, ann, chosen[1], content))
 
 
 def _row(opened: OpenedAnn, converted: Converted, graph: nir.NIRGraph, decided: torch.Tensor) -> SweepRow:

@@ -13,10 +13,12 @@ from snn_deploy.core.errors import ConfigError
 from snn_deploy.distill.events import Note
 from snn_deploy.distill.run import distill
 from snn_deploy.distill.target import check_target
-from snn_deploy.models.load import build_student, build_teacher
+from snn_deploy.models.load import begin, build_student, build_teacher
 from snn_deploy.processes.world import joined
+from snn_deploy.recipes.own_parts import Trust
 from snn_deploy.recipes.recipe import Recipe, load_recipe, require_own_code
 from snn_deploy.recipes.run_folder import Run
+from snn_deploy.tasks.beginning import recipe_from
 from snn_deploy.tasks.samples import load_data
 
 
@@ -27,6 +29,7 @@ def distill_student(
     resume: bool = False,
     device: str = "auto",
     overrides: Sequence[str] = (),
+    init: Path | str | None = None,
     trust: bool = False,
     report: Callable[[Any], None] = lambda event: None,
 ) -> Run:
@@ -35,6 +38,7 @@ def distill_student(
     With ``resume`` an interrupted run continues to the identical loss sequence; a finished one is returned.
     Processes started by ``torchrun`` train together; the first one alone uses ``run_dir``.
 
+    ``init``: a conversion or a run that the student begins at (:mod:`snn_deploy.tasks.beginning`).
     ``trust``: the Python files that the recipe names may be run.
 
     Raises:
@@ -44,13 +48,26 @@ def distill_student(
         InterruptedRunError: stopped by a signal, a lost process or a full disk; the run can be resumed.
     """
     run = Run(Path(run_dir))
-    wanted = load_recipe(recipe, overrides, trust=trust) if isinstance(recipe, str) else recipe
+    wanted = wanted_recipe(recipe, overrides, init, trust=trust)
     require_own_code(wanted)
     with joined(device) as world, contextlib.ExitStack() as held:
         if world.told(lambda: _prepare(run, wanted, resume, held, report)):
             data = world.in_turn(lambda: load_data(wanted))
             distill(wanted, data, run, device=device, resume=resume, report=report, world=world)
     return run
+
+
+def wanted_recipe(
+    recipe: Recipe | str,
+    overrides: Sequence[str] = (),
+    init: Path | str | None = None,
+    *,
+    trust: Trust = False,
+) -> Recipe:
+    """The recipe that is trained; ``overrides`` are for one by name."""
+    if init is not None:
+        return recipe_from(recipe, Path(init), overrides, trust=trust)
+    return load_recipe(recipe, overrides, trust=trust) if isinstance(recipe, str) else recipe
 
 
 def _prepare(
@@ -75,6 +92,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     require_own_code(recipe)
     data = load_data(recipe)
     student = build_student(recipe, data.shape, len(data.classes))
+    begin(student, recipe)
     parts: dict[str, Any] = {
         "data": f"{data.name} {data.shape}, {len(data.classes)} classes",
         "samples": f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test",
@@ -83,6 +101,10 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "epochs": f"{recipe.train.epochs}, {-(-len(data.train) // recipe.train.batch_size)} steps each",
         "digest": recipe.digest(),
     }
+    if recipe.init is not None:
+        parts["begins with"] = f"{recipe.init.weights}, sha256 {recipe.init.sha256[:12]}"
+    elif recipe.student.name == "converted":
+        parts["begins with"] = str((recipe.student.model_extra or {})["network"])
     if recipe.target is not None:
         check_target(recipe, data)
         stage, start = recipe.target.stage(recipe.train), recipe.target.checkpoint

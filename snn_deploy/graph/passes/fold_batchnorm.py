@@ -21,7 +21,7 @@ from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.journal import Names
 from snn_deploy.graph.passes.keeps import GraphChange, GraphPass
 from snn_deploy.graph.passes.protocol import Made
-from snn_deploy.graph.shapes import axes, pads
+from snn_deploy.graph.shapes import Shape, axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES
 
 Array = npt.NDArray[np.float64]
@@ -174,3 +174,15 @@ def scaled_inputs(node: nir.NIRNode, scale: Array, shift: Array) -> nir.NIRNode:
     if bias is None and not moved.any():
         return with_weights(node, scaled, None)
     return with_weights(node, scaled, moved if bias is None else bias + moved)
+
+
+def channel_layer(shape: Shape, scale: Array, shift: Array | None = None) -> nir.NIRNode:
+    """``scale x + shift`` per channel of ``x [*shape]`` as a layer of its own."""
+    weight = scale.astype(np.float32)
+    bias = None if shift is None else shift.astype(np.float32)
+    if len(shape) == 1:
+        return nir.Linear(np.diag(weight)) if bias is None else nir.Affine(np.diag(weight), bias)
+    kind, size = (nir.Conv1d, shape[1]) if len(shape) == 2 else (nir.Conv2d, shape[1:])
+    weight = weight.reshape(-1, 1, *[1] * (len(shape) - 1))
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    return kind(size, weight, 1, 0, 1, len(weight), bias)

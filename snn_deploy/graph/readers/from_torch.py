@@ -172,6 +172,7 @@ def _finished(builder: Builder, calling: Calling, semantics: Semantics) -> ReadM
         spikes=law.spikes,
         levels=law.levels,
         v_min=law.v_min,
+        start=law.start,
     )
     write_semantics(graph, stated)
     folded = Stage.of(graph).then(FoldBatchNorm())

@@ -10,7 +10,7 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.graph.semantics import Comparison, Integrator, Spikes
+from snn_deploy.graph.semantics import Comparison, Integrator, Spikes, Start
 from snn_deploy.graph.shapes import Shape
 
 Array = npt.NDArray[np.float64]
@@ -36,13 +36,17 @@ class Law:
     spikes: Spikes = "one"
     v_min: float | None = None
     levels: int | None = None
+    start: Start = "reset"
 
     @property
     def words(self) -> str:
         """For messages."""
         bound = "" if self.v_min is None else f", membranes from {self.v_min:g}"
         most = "" if self.levels is None else f", at most {self.levels}"
-        return f"{self.integrator} steps, spikes at {self.fires_at}, {self.spikes} per step{most}{bound}"
+        start = "" if self.start == "reset" else ", membranes that start at 0"
+        return (
+            f"{self.integrator} steps, spikes at {self.fires_at}, {self.spikes} per step{most}{bound}{start}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""SpikingJelly's neurons and the layers that only it has.
+"""SpikingJelly's neurons and the layers that only it has, and our neuron of the same kind.
 
 With tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane,
 else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``. IF:
 ``r = 1 / dt``. CUBA-LIF: :mod:`snn_deploy.graph.readers.unit_gain` with alpha = c_decay, beta = v_decay.
+:mod:`snn_deploy.models.started`: IF with ``v_reset = v_threshold - drop``, which starts at 0.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nir
@@ -19,6 +21,7 @@ from snn_deploy.graph.readers.torch_modules.conversion import (
     Law,
     ModuleError,
     Neurons,
+    per_neuron,
 )
 from snn_deploy.graph.readers.unit_gain import cuba_lif
 from snn_deploy.graph.shapes import Shape
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from spikingjelly.activation_based import layer, neuron
 
 LAW = Law("euler", ">=")
+STARTED = "snn_deploy.models.started.StartedIF"
 
 
 def _delay(module: layer.Delay, shape: Shape, dt: float) -> nir.NIRNode:
@@ -55,6 +59,11 @@ def _neurons(convert: Convert) -> ConvertNeurons:
 
 def _if(module: neuron.IFNode, shape: Shape, dt: float) -> nir.NIRNode:
     return nir.IF(r=np.full(shape, 1.0 / dt), **_fire(module, shape))
+
+
+def _started(module: Any, shape: Shape, dt: float) -> Neurons:
+    high, drop = (per_neuron(value, shape) for value in (module.v_threshold, module.drop))
+    return Neurons(nir.IF(np.full(shape, 1.0 / dt), high, high - drop), replace(LAW, start="zero"))
 
 
 def _leaky(module: neuron.BaseNode, shape: Shape, dt: float, tau_steps: float) -> nir.NIRNode:
@@ -88,4 +97,5 @@ NEURONS: dict[str, ConvertNeurons] = {
     "spikingjelly.LIFNode": _neurons(_lif),
     "spikingjelly.ParametricLIFNode": _neurons(_parametric_lif),
     "spikingjelly.CUBALIFNode": _neurons(_cuba_lif),
+    STARTED: _started,
 }
