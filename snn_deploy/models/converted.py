@@ -103,7 +103,7 @@ def _rescaled(plan: Plan, neuron: NeuronOptions) -> tuple[dict[str, nir.NIRNode]
     """Nodes and sources with the weights in front of neurons as the module's text says."""
     readers = [a for found in plan.sources.values() for a in found]
     nodes, sources = dict(plan.graph.nodes), dict(plan.sources)
-    gain = neuron.tau if neuron.kind != "if" and neuron.decay_input else 1.0
+    gain = neuron.tau if neuron.kind != "if" and neuron.decay_input and neuron.tau else 1.0
     ordered: Sources = {}
     for name in plan.order:
         if isinstance(nodes[name], nir.IF):
