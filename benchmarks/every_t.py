@@ -5,9 +5,9 @@
 Recordings of ``digits-dvs`` are cut into eighths; a student for T' steps is trained and tested on the first
 T' of them. The student for every T is trained once, with ``every_t``, and stopped after T' steps, or when it
 is sure. The student for T = 8 is stopped early too: the difference is what ``every_t`` adds. Network,
-schedule and seeds are the same, the last weights count, and the test samples are read here only. The threshold
-``auto`` is chosen on validation samples, seed by seed. Synaptic operations are those of each sample up to its
-end; a figure is the mean of the seeds with their standard deviation.
+schedule and seeds are the same, the last weights count, and the test samples are read here only. The
+threshold ``auto`` is chosen on validation samples, seed by seed. Synaptic operations are those of each sample
+up to its end; a figure is the mean of the seeds with their standard deviation.
 """
 
 from __future__ import annotations
