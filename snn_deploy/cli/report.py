@@ -33,7 +33,8 @@ def report(
         str, typer.Option("--format", help="Of html, json, csv, md, neurobench, separated by commas.")
     ] = "html,json,csv,neurobench",
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also measure this machine's energy (RAPL, NVML) over a second.")
+        bool,
+        typer.Option("--measure", help="Also measure this machine: energy (RAPL, NVML) and time per step."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -131,6 +131,7 @@ def profile_price(price: Price, profile: Profile) -> ProfilePrice:
             basis=static.basis,
         ),
         static_unknown=price.static_unknown,
+        timestep_seconds=profile.timestep_seconds,
         twin=None if twin is None else TwinRow(macs=twin.macs, energy=twin.energy, ratio=twin.ratio),
         constants=tuple(_constant(name, term) for name, term in terms.items()),
         anchors=tuple(_anchor(a, r) for a, r in zip(profile.anchors, reproduce(profile), strict=True)),

@@ -105,6 +105,21 @@ class Comparison(Block):
     refused: tuple[tuple[str, str], ...]
 
 
+class StepLatency(Block):
+    """Time of one step of one sample on one thread of this machine, in one backend, or why it is not known.
+
+    ``p50`` and ``p99`` are the median and the 99th percentile of ``steps``, in seconds.
+    """
+
+    backend: Literal["reference", "onnxruntime", "c"]
+    what: str
+    machine: str
+    p50: Finite | None = None
+    p99: Finite | None = None
+    steps: int = 0
+    reason: str = ""
+
+
 class Measurement(Block):
     """Energy of this very machine while it ran the network, or why there is none.
 

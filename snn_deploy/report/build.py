@@ -28,6 +28,7 @@ from snn_deploy.report.view.difference import difference_view
 from snn_deploy.report.view.early_exit import exit_view
 from snn_deploy.report.view.energy import energy_view
 from snn_deploy.report.view.fit import fit_view
+from snn_deploy.report.view.latency import latency_view
 from snn_deploy.report.view.layers import layer_panels
 from snn_deploy.report.view.measured import measured_view
 from snn_deploy.report.view.network import network_view
@@ -100,6 +101,7 @@ def render_html(data: ReportData) -> str:
         activity=activity_view(data.activity),
         energy=energy_view(data.energy, data.activity),
         measured=measured_view(data.measured),
+        latency=latency_view(data),
         fits=fit_view(data.fits),
         comparison=None if data.comparison is None else comparison_view(data.comparison),
         training=training_view(data.training),

@@ -21,6 +21,7 @@ from snn_deploy.report.blocks import (
     Fraction,
     Measurement,
     NeuroBench,
+    StepLatency,
 )
 from snn_deploy.report.shown import Decisions, EarlyExit, NetworkNode, Recording
 
@@ -219,7 +220,7 @@ class WorkloadRow(Block):
 
 
 class ProfilePrice(Block):
-    """Energy per inference under one profile."""
+    """Energy per inference under one profile; ``timestep_seconds`` is the chip's usual step."""
 
     profile: str
     version: int
@@ -235,6 +236,7 @@ class ProfilePrice(Block):
     layers: tuple[LayerEnergy, ...]
     static: StaticEnergy | None
     static_unknown: str
+    timestep_seconds: Finite | None = None
     twin: TwinRow | None
     constants: tuple[Constant, ...]
     anchors: tuple[AnchorRow, ...] = ()
@@ -336,6 +338,7 @@ class ReportData(Block):
     neurobench: NeuroBench | None = None
     energy: tuple[ProfilePrice, ...] = ()
     measured: tuple[Measurement, ...] = ()
+    latency: tuple[StepLatency, ...] = ()
     fits: tuple[ChipFit, ...] = ()
     comparison: Comparison | None = None
     training: Training | None = None

@@ -13,6 +13,7 @@ from snn_deploy.report.blocks import Comparison
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.view.activity import activity_view
 from snn_deploy.report.view.comparison import comparison_view
+from snn_deploy.report.view.latency import latency_lines
 from snn_deploy.report.view.measured import measured_view
 from snn_deploy.report.view.overview import headline, lede
 from snn_deploy.report.view.parity import parity_view
@@ -28,6 +29,8 @@ def summary(data: ReportData) -> RenderableType:
             parts += [Text(), block]
     if data.measured:
         parts += [Text(), *(Text(f"{meter}: {text}") for meter, text in measured_view(data.measured))]
+    if data.latency:
+        parts += [Text(), *(Text(line) for line in latency_lines(data))]
     if data.comparison is not None:
         parts += [Text(), comparison_tables(data.comparison)]
     if data.warnings:

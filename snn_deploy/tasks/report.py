@@ -41,6 +41,7 @@ from snn_deploy.simulate.footprint import block_bytes
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.decisions import Decided, Deciding, decisions, early_exit, join
 from snn_deploy.tasks.early_exit import scale_of
+from snn_deploy.tasks.latency import step_latencies
 from snn_deploy.tasks.recording import SAMPLES, record
 from snn_deploy.tasks.source import Source
 
@@ -110,6 +111,7 @@ def report_source(
         neurobench=neurobench(counts, source.plan, _measured_accuracy(manifest)),
         energy=tuple(assemble.profile_price(p, profile) for p, profile in prices),
         measured=measured(Reference(source.plan), samples) if measure else (),
+        latency=step_latencies(source, samples.x) if measure else (),
         fits=tuple(assemble.chip_fit(found) for found in fits.values()),
         conversion=_conversion(source),
         training=assemble.training(_metrics(source)),

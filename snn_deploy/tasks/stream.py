@@ -7,7 +7,7 @@ the same as of the whole recording; see :mod:`snn_deploy.data.events.clock` for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events.clock import FrameClock
 from snn_deploy.data.events.recording import Events, Sensor, make_events
 from snn_deploy.data.options.frames import FrameOptions
-from snn_deploy.export.c.stepper import CStepper
-from snn_deploy.simulate.stepping import Frame, OnnxStepper, ReferenceStepper, Saved, Stepper
+from snn_deploy.simulate.stepping import Frame, Saved, Stepper
 from snn_deploy.tasks.early_exit import ExitAt, rule_of, scale_of
 from snn_deploy.tasks.source import Source
+from snn_deploy.tasks.steppers import stepper_of
 from snn_deploy.tasks.stream_data import StreamOptions, recorded, stream_options
 from snn_deploy.tasks.stream_state import read_state, write_state
 
@@ -273,7 +273,7 @@ def open_session(
                 f"Frames of this sensor have the shape {clock.shape}; '{source.name}' takes {expected}.",
                 hint="State the camera's height and width: --sensor 128x128",
             )
-    return Session(source, _stepper(source, backend), clock, timesteps, rule_of(source, exit_at))
+    return Session(source, stepper_of(source, backend), clock, timesteps, rule_of(source, exit_at))
 
 
 def _sensor(
@@ -290,28 +290,6 @@ def _sensor(
         height, width = source.plan.shapes[source.plan.input][-2:]
         given = height * options.downsample, width * options.downsample
     return Sensor(2, *given)
-
-
-def _stepper(source: Source, backend: str) -> Stepper:
-    if backend == "reference":
-        return ReferenceStepper(source.plan)
-    files: dict[str, tuple[str, str, Callable[[Path], Stepper]]] = {
-        "onnxruntime": ("onnx", "step", OnnxStepper),
-        "c": ("c", "net", CStepper),
-    }
-    if backend not in files:
-        raise ConfigError(
-            f"'{backend}' cannot take one frame at a time.",
-            hint="Backends that can: reference, onnxruntime, c",
-        )
-    name, role, opened = files[backend]
-    held = (source.manifest or {"formats": {}})["formats"].get(name, {}).get("files", {})
-    if role not in held:
-        raise ConfigError(
-            f"'{source.path}' holds no {name} file that can be stepped.",
-            hint=f"Export with --to nir,{name} and open the bundle.",
-        )
-    return opened(source.path / Path(held[role]).name)
 
 
 def _arriving(

@@ -52,6 +52,10 @@ class CStepper:
         scale = 1.0 if self._net.readout is None else self._net.readout.scale
         return (output / scale).astype(np.float32)
 
+    def seconds(self) -> float:
+        """How long the last step took in the program itself, without the pipes."""
+        return int.from_bytes(self._ask(b"T", 8), sys.byteorder) * 1e-9
+
     def reset(self) -> None:
         self._ask(b"R", 0)
 

@@ -85,6 +85,13 @@ FORMULAS: tuple[tuple[str, str, str], ...] = (
         "their number; interval: one update of the counter at either end",
     ),
     (
+        "latency",
+        "Time of a step",
+        "samples one after the other, batch 1, on one thread, every step timed alone after two samples of "
+        "warming up; median and 99th percentile. C takes its own time; ONNX Runtime and the reference with "
+        "their call from Python. Of chips the real-time step of the profile, where it has one",
+    ),
+    (
         "fit",
         "Chip fit",
         "the chip's own memory formulas and published limits, each with its source beside it; snn-deploy "
