@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "early_exit.h"
 #include "model.h"
+
+#ifndef MODEL_OUTPUT_SCALE
+#define MODEL_OUTPUT_SCALE 1.0 /* outputs are spikes */
+#endif
 
 static model_t model;
 static model_input_t input[MODEL_INPUTS];
@@ -45,7 +50,21 @@ static void count(void)
         score[k] = MODEL_DECODE_LAST ? output[k] : score[k] + output[k];
 }
 
-static void decide(long sample)
+/* Whether the scores of so many steps suffice. */
+static int ends(long steps)
+{
+#ifdef EXIT_AT
+    static double sums[MODEL_OUTPUTS];
+    for (int k = 0; k < MODEL_OUTPUTS; k++)
+        sums[k] = score[k];
+    return sure(sums, MODEL_OUTPUTS, MODEL_OUTPUT_SCALE * (double)(MODEL_DECODE_LAST ? 1 : steps));
+#else
+    (void)steps;
+    return 0;
+#endif
+}
+
+static void decide(long sample, long steps)
 {
     int best = 0;
     for (int k = 1; k < MODEL_OUTPUTS; k++)
@@ -58,7 +77,13 @@ static void decide(long sample)
 #endif
     for (int k = 0; k < MODEL_OUTPUTS; k++)
         printf("%s%ld", k ? " " : "", (long)score[k]);
-    printf(")\n");
+    printf(")");
+#ifdef EXIT_AT
+    printf(" after %ld steps", steps);
+#else
+    (void)steps;
+#endif
+    printf("\n");
     for (int k = 0; k < MODEL_OUTPUTS; k++)
         score[k] = 0;
 }
@@ -70,7 +95,8 @@ static int own_frames(const char *name, long steps)
         fprintf(stderr, "%s\n", file ? "STEPS, the frames of a sample, is 1 or more" : "FRAMES cannot be opened");
         return 2;
     }
-    long sample = 0, step = 0, left = 0;
+    long sample = 0, step = 0, left = 0, run = 0;
+    int ended = 0;
     model_init(&model);
     size_t found;
     while ((found = frame_of(file)) == MODEL_INPUTS) {
@@ -78,12 +104,15 @@ static int own_frames(const char *name, long steps)
             fclose(file);
             return 2;
         }
-        left |= model_step(&model, input, output);
-        count();
+        if (!ended) {
+            left |= model_step(&model, input, output);
+            count();
+            ended = ends(run = step + 1);
+        }
         if (++step == steps) {
-            decide(sample++);
+            decide(sample++, run);
             model_reset(&model);
-            step = 0;
+            step = ended = 0;
         }
     }
     fclose(file);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "early_exit.h"
 #include "model_float.h"
 
 static model_float_t model;
@@ -43,7 +44,18 @@ static void count(void)
         score[k] = MODEL_FLOAT_DECODE_LAST ? (double)output[k] : score[k] + (double)output[k];
 }
 
-static void decide(long sample)
+/* Whether the scores of so many steps suffice. */
+static int ends(long steps)
+{
+#ifdef EXIT_AT
+    return sure(score, MODEL_FLOAT_OUTPUTS, (double)(MODEL_FLOAT_DECODE_LAST ? 1 : steps));
+#else
+    (void)steps;
+    return 0;
+#endif
+}
+
+static void decide(long sample, long steps)
 {
     int best = 0;
     for (int k = 1; k < MODEL_FLOAT_OUTPUTS; k++)
@@ -56,7 +68,13 @@ static void decide(long sample)
 #endif
     for (int k = 0; k < MODEL_FLOAT_OUTPUTS; k++)
         printf("%s%g", k ? " " : "", score[k]);
-    printf(")\n");
+    printf(")");
+#ifdef EXIT_AT
+    printf(" after %ld steps", steps);
+#else
+    (void)steps;
+#endif
+    printf("\n");
     for (int k = 0; k < MODEL_FLOAT_OUTPUTS; k++)
         score[k] = 0.0;
 }
@@ -68,7 +86,8 @@ static int own_frames(const char *name, long steps)
         fprintf(stderr, "%s\n", file ? "STEPS, the frames of a sample, is 1 or more" : "FRAMES cannot be opened");
         return 2;
     }
-    long sample = 0, step = 0;
+    long sample = 0, step = 0, run = 0;
+    int ended = 0;
     model_float_init(&model);
     size_t found;
     while ((found = frame_of(file)) == MODEL_FLOAT_INPUTS) {
@@ -76,12 +95,15 @@ static int own_frames(const char *name, long steps)
             fclose(file);
             return 2;
         }
-        model_float_step(&model, input, output);
-        count();
+        if (!ended) {
+            model_float_step(&model, input, output);
+            count();
+            ended = ends(run = step + 1);
+        }
         if (++step == steps) {
-            decide(sample++);
+            decide(sample++, run);
             model_float_reset(&model);
-            step = 0;
+            step = ended = 0;
         }
     }
     fclose(file);

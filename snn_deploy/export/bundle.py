@@ -45,8 +45,8 @@ KITS = {
     "nir": ("run_nir.py", "float32_rounding.py", "own_frames.py", "requirements-nir.txt"),
     "onnx": ("run_onnx.py", "own_frames.py", "requirements-onnx.txt"),
     "lava": ("run_lava.py", "own_frames.py"),
-    "c": ("c/run_c.sh", "c/main.c", "c/Makefile", "c/DEVICES.md"),
-    "c-float": ("c_float/run_c_float.sh", "c_float/main_float.c"),
+    "c": ("c/run_c.sh", "c/main.c", "c/early_exit.h", "c/Makefile", "c/DEVICES.md"),
+    "c-float": ("c_float/run_c_float.sh", "c_float/main_float.c", "c/early_exit.h"),
 }
 
 Report = Callable[[str], None]

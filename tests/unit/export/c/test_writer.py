@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +14,9 @@ from embedded.boards import BOARDS, missing_tools, run
 from support.students import IN_SHAPE, NEURONS, spikes_in, student
 
 from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.early_exit import confidence, exit_steps
 from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.files import write_json
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.c.runtime import CProgram
 from snn_deploy.export.c.writer import CWriter
@@ -23,7 +26,7 @@ from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.loihi import Loihi
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-KIT = ("run_c.sh", "main.c", "Makefile")
+KIT = ("run_c.sh", "main.c", "early_exit.h", "Makefile")
 CLASSES = tuple("abcdefghij")
 
 
@@ -93,6 +96,29 @@ def test_the_kit_classifies_frames_and_says_when_they_end_early(bundle, tmp_path
     done = shell(bundle, "sh", "run_c.sh", str(tmp_path / "frames"), str(len(x)))
     assert done.returncode == 2
     assert "ends in the middle of a sample" in done.stderr
+
+
+@pytest.mark.parametrize(("at", "scale"), [(0.18, 1.0), (0.5, 8.0), (1e-3, 2.0)])
+def test_the_kit_ends_samples_by_the_rule_of_the_manifest(bundle, at, scale, tmp_path):
+    """Against the rule in float64 on our simulator's outputs; frames after the end are passed over."""
+    x = spikes_in()
+    frames = x.flatten(2).swapaxes(0, 1).numpy().astype(np.uint8)
+    shutil.copytree(bundle, tmp_path / "b")
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+    write_json(
+        tmp_path / "b" / "manifest.json", {"name": "n", "exit": {"at": at, "scale": scale, "samples": 0}}
+    )
+    done = shell(tmp_path / "b", "sh", "run_c.sh", str(tmp_path / "frames"))
+    assert done.returncode == 0, done.stderr
+    outputs = Loihi(bundle / "model.net").run(x).output.flatten(2).double()
+    scores = outputs.cumsum(0) / torch.arange(1, len(x) + 1).view(-1, 1, 1)
+    ends = exit_steps(confidence(scores.numpy(), scale), at)
+    expected = [(CLASSES[int(scores[end, n].argmax())], int(end) + 1) for n, end in enumerate(ends)]
+    found = [
+        re.fullmatch(r"sample \d+: (\w) \(.*\) after (\d) steps", line) for line in done.stdout.splitlines()
+    ]
+    assert [(match[1], int(match[2])) for match in found] == expected
+    assert shell(tmp_path / "b", "sh", "run_c.sh").stdout.startswith("PASS")
 
 
 def test_the_kit_refuses_what_the_network_does_not_take(bundle, tmp_path):

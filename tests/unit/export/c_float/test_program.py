@@ -17,6 +17,7 @@ from support.random_graphs import Case, exact_case
 
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.errors import ConfigError, DataError, MissingOptionalError, UnsupportedError
+from snn_deploy.core.files import write_json
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.c.compiler import SANITIZERS
 from snn_deploy.export.c_float import program as programs
@@ -170,8 +171,8 @@ def test_too_many_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kit_checks_every_bit(tmp_path: Path) -> None:
     case = exact_case(4)
     FloatCWriter().write(case.graph, tmp_path, Calibration(case.x))
-    for file in ("run_c_float.sh", "main_float.c"):
-        shutil.copy(asset_dir("export") / "c_float" / file, tmp_path)
+    for file in ("c_float/run_c_float.sh", "c_float/main_float.c", "c/early_exit.h"):
+        shutil.copy(asset_dir("export") / file, tmp_path)
     (tmp_path / "model_float.nir").unlink()
 
     def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -185,6 +186,10 @@ def test_the_kit_checks_every_bit(tmp_path: Path) -> None:
     case.x.flatten(2).swapaxes(0, 1).numpy().tofile(tmp_path / "frames")
     done = kit(str(tmp_path / "frames"), str(steps))
     assert done.stdout.count("sample ") == case.x.shape[1]
+    assert "after" not in done.stdout
+    write_json(tmp_path / "manifest.json", {"exit": {"at": 1e-9, "scale": 1.0}})
+    early = kit(str(tmp_path / "frames"), str(steps))
+    assert (early.returncode, early.stdout.count(" after 1 steps")) == (0, case.x.shape[1])
     frames = case.x.flatten(2).swapaxes(0, 1).numpy().copy()
     frames[0, 1, 0] = np.nan
     frames.tofile(tmp_path / "frames")
