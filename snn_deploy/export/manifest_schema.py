@@ -44,11 +44,17 @@ def _worded(contract: Contract) -> Contract:
 
 
 def _reachable(stated: ChosenExit) -> ChosenExit:
-    """A threshold that some confidence reaches."""
+    """A threshold that some confidence reaches; of one that was chosen, with what it gave."""
     try:
         ExitRule(stated.at, stated.scale)
     except ConfigError as error:
         raise ValueError(error.message) from None
+    shares = [value for value in (stated.accuracy, stated.accuracy_at_end) if value is not None]
+    steps = [value for value in (stated.mean_steps,) if value is not None and isfinite(value)]
+    if not all(0 <= share <= 1 for share in shares) or stated.samples < 0:
+        raise ValueError("an accuracy is a fraction, a number of samples not negative")
+    if stated.chosen == "validation" and (len(shares) < 2 or not steps):
+        raise ValueError("a threshold that was chosen comes with what it gave")
     return stated
 
 
