@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from snn_deploy.cli.network import is_there
 from snn_deploy.cli.own import own_options
+from snn_deploy.cli.progress import progress
 
 
 @own_options
@@ -57,6 +59,30 @@ def convert(
     max_pool: Annotated[
         Literal["or", "average"], typer.Option(help="What stands for max pooling; both are approximations.")
     ] = "or",
+    fine_tune: Annotated[
+        int | None,
+        typer.Option(
+            "--fine-tune",
+            metavar="EPOCHS",
+            min=1,
+            max=10_000,
+            help="Train the ANN for T levels per activation first, against its own scores.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the fine-tuning.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a fine-tuning that was stopped.")
+    ] = False,
+    then_distil: Annotated[
+        str | None,
+        typer.Option(
+            "--then-distil",
+            metavar="RECIPE",
+            help="Train the network on by a recipe, in OUT-distilled: distill RECIPE --init OUT.",
+            show_default=False,
+        ),
+    ] = None,
     own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print the certificate as JSON.")] = False,
 ) -> None:
@@ -65,32 +91,60 @@ def convert(
 
     from snn_deploy.cli import render
     from snn_deploy.cli.export import sample_count
-    from snn_deploy.convert.choices import Choices
+    from snn_deploy.cli.trust import asked
+    from snn_deploy.convert.choices import Choices, FineTuning
+    from snn_deploy.recipes.recipe import load_recipe
     from snn_deploy.tasks.convert import convert_network
 
+    if then_distil is not None:
+        load_recipe(then_distil, trust=asked(own.trust))  # a fault in it is told before anything is trained
     target = out or Path(f"{_stem(ann)}-snn")
-    conversion = convert_network(
-        ann,
-        target,
-        data=data,
-        calibration=calibration,
-        timesteps=own.timesteps or 8,
-        sweep=steps_of(sweep),
-        samples=sample_count(samples),
-        choices=Choices(
-            images=images, rounds=rounds, each_channel=thresholds == "channel", max_pool=max_pool
-        ),
-        overrides=option or (),
-        own=replace(own, timesteps=None),
-        report=render.note,
-    )
+    with progress() if fine_tune else contextlib.nullcontext(render.note) as report:
+        conversion = convert_network(
+            ann,
+            target,
+            data=data,
+            calibration=calibration,
+            timesteps=own.timesteps or 8,
+            sweep=steps_of(sweep),
+            samples=sample_count(samples),
+            choices=Choices(
+                images=images, rounds=rounds, each_channel=thresholds == "channel", max_pool=max_pool
+            ),
+            fine_tuning=FineTuning(fine_tune, seed) if fine_tune else None,
+            resume=resume,
+            overrides=option or (),
+            own=replace(own, timesteps=None),
+            report=report,
+        )
     if json:
         render.emit_json(conversion.certificate.model_dump(mode="json"))
-        return
-    _show(conversion)
-    render.say(f"certificate: {target / 'certificate.md'}")
-    more = "" if conversion.certificate.data is not None else f" --data {data}"
-    render.say(f"next:        snn-deploy export {target} --to nir,onnx --allow reset-in-metadata{more}")
+    else:
+        _show(conversion)
+        render.say(f"certificate: {target / 'certificate.md'}")
+    if then_distil is not None:
+        _distil(then_distil, target, trust=own.trust, quiet=json)
+    elif not json:
+        more = "" if conversion.certificate.data is not None else f" --data {data}"
+        render.say(f"next:        snn-deploy export {target} --to nir,onnx --allow reset-in-metadata{more}")
+
+
+def _distil(recipe: str, conversion: Path, *, trust: bool, quiet: bool) -> None:
+    """Train the converted network on; the command that does it alone is told, for after an interruption."""
+    from snn_deploy.cli import render
+    from snn_deploy.cli.distill import show
+    from snn_deploy.cli.trust import asked
+    from snn_deploy.tasks.distill import distill_student, wanted_recipe
+
+    run_dir = conversion.with_name(f"{conversion.name}-distilled")
+    render.note(f"snn-deploy distill {recipe} --init {conversion} --run-dir {run_dir} --resume")
+    wanted = wanted_recipe(recipe, (), conversion, trust=asked(trust))
+    with progress() as report:
+        run = distill_student(wanted, run_dir, report=report)
+    if not quiet:
+        show(run.result())
+        render.say(f"run:   {run.path}")
+        render.say(f"next:  snn-deploy export {run.path}")
 
 
 def steps_of(text: str) -> list[int]:
@@ -114,7 +168,7 @@ def _stem(ann: Path) -> str:
 
 def _show(conversion: Any) -> None:
     from snn_deploy.cli import render
-    from snn_deploy.convert.words import LAYER_HEAD, SWEEP_HEAD, layer_rows, percent, sweep_rows
+    from snn_deploy.convert.words import LAYER_HEAD, SWEEP_HEAD, layer_rows, percent, sweep_rows, tuned
 
     c = conversion.certificate
     render.table(
@@ -126,6 +180,8 @@ def _show(conversion: Any) -> None:
     render.table(
         LAYER_HEAD, layer_rows(c), title=f"errors by layer, T = {c.timesteps}", numeric=tuple(LAYER_HEAD[1:])
     )
+    if c.fine_tuning is not None:
+        render.say(tuned(c))
     for sentence in c.lost:
         render.say(f"not kept: {sentence}")
     for sentence in c.notes:

@@ -38,3 +38,22 @@ class Choices:
     def parts(self, begin: int, end: int) -> Iterator[slice]:
         """The images ``begin`` to ``end`` in parts."""
         return (slice(i, min(i + self.at_once, end)) for i in range(begin, end, self.at_once))
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """How an ANN is fine-tuned.
+
+    Attributes:
+        epochs: over the training split.
+        seed: of the order of images and of augmentation.
+        lr: largest rate of AdamW; a cosine falls from it to 0.
+        batch_size: images in a step.
+        tau: temperature of the logits.
+    """
+
+    epochs: int
+    seed: int = 0
+    lr: float = 7e-4
+    batch_size: int = 128
+    tau: float = 2.0

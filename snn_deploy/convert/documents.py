@@ -58,6 +58,37 @@ class LayerError(Document):
     exact: Fraction
 
 
+class FineTuningRecord(Document):
+    """How the ANN was trained for ``levels`` per activation before it was converted: against its own logits,
+    on training images.
+
+    Attributes:
+        epochs, steps, seed, lr, batch_size, tau: of the training; ``tau`` is the temperature of the logits.
+        best_epoch: whose weights were kept, by accuracy on the validation split.
+        seconds, threads: what it took, on how many threads.
+        validation_ann, validation_before, validation_after: accuracies on ``validation_samples`` of the ANN
+            as it came, and of the ANN with levels before and after. Where the ANN was trained on those images
+            its own says little.
+        accuracy: of the ANN with levels after it, on the test samples.
+    """
+
+    levels: Steps
+    epochs: Annotated[int, Field(ge=1)]
+    steps: Count
+    seed: Count
+    lr: Positive
+    batch_size: Annotated[int, Field(ge=1)]
+    tau: Positive
+    best_epoch: Count
+    seconds: Positive
+    threads: Annotated[int, Field(ge=1)]
+    validation_samples: Count
+    validation_ann: Fraction
+    validation_before: Fraction
+    validation_after: Fraction
+    accuracy: Fraction
+
+
 class Certificate(Document):
     """``certificate.json``; ``sha256`` is that of everything else in it
     (:func:`snn_deploy.core.damage.seal`).
@@ -72,6 +103,7 @@ class Certificate(Document):
         accuracy: of the ANN on the test samples; ``correct`` of all.
         samples: test samples; ``data`` says of what.
         calibration: what thresholds, starts and weights were chosen on, and how.
+        fine_tuning: what was done to the ANN first; None for nothing.
         macs: multiplications of one inference of the ANN.
         sweep, layers: see their classes; the layers are those of T ``timesteps``.
         kept, lost: what is kept exactly, and what is not, a sentence each.
@@ -89,6 +121,7 @@ class Certificate(Document):
     correct: Count
     samples: Annotated[int, Field(ge=1)]
     calibration: dict[str, Any]
+    fine_tuning: FineTuningRecord | None = None
     macs: Positive
     sweep: tuple[SweepRow, ...] = Field(min_length=1)
     layers: tuple[LayerError, ...] = Field(min_length=1)

@@ -57,10 +57,23 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
+def tuned(c: Certificate) -> str:
+    """What fine-tuning did, in a sentence."""
+    how = c.fine_tuning
+    assert how is not None
+    return (
+        f"Fine-tuned for {how.levels} levels, {how.epochs} epochs in {how.seconds / 60:.1f} min: "
+        f"{percent(how.accuracy)} with levels; on {how.validation_samples} validation samples "
+        f"{percent(how.validation_before)} before, {percent(how.validation_after)} after."
+    )
+
+
 def _lines(c: Certificate) -> Iterator[str]:
     yield f"# {c.name}: certificate of the conversion"
     yield ""
     yield f"ANN: {percent(c.accuracy)} ({c.correct} of {c.samples}) on {c.samples_of}; {count(c.macs)} MACs."
+    if c.fine_tuning is not None:
+        yield tuned(c)
     row = c.chosen
     yield f"Spiking network, T = {c.timesteps}: {percent(row.spiking)} ({row.correct} of {c.samples})."
     yield ""

@@ -4,7 +4,8 @@
 of                  the recipe's
 =================== ====================================================================================
 a conversion        student is its network (``converted``), with the neuron that the recipe names, if it
-                    names one; teacher, unless it has a checkpoint, is the ANN that it came from
+                    names one; teacher, unless it has a checkpoint, is the ANN that it came from;
+                    data of the same name have the conversion's options where the recipe states none
 a run               student begins with the weights of that run's; where that student is a converted
                     network, it is that network, too
 =================== ====================================================================================
@@ -66,6 +67,9 @@ def _parts(content: Mapping[str, Any], source: Path) -> Iterator[tuple[str, dict
 
 def _of_conversion(content: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     certificate = read_conversion(folder)
+    data, shown = content.get("data"), certificate.data
+    if isinstance(data, dict) and shown is not None and data.get("name") == shown["name"]:
+        yield "data", {**shown, **data}
     yield "student", _converted(content, str(folder / NETWORK), certificate.network_sha256)
     teacher = content.get("teacher")
     if isinstance(teacher, dict) and "checkpoint" not in teacher and certificate.ann_sha256 is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import nir
 import torch
 
-from snn_deploy.convert.ann import Ann, MaxPool, Runner
+from snn_deploy.convert.ann import Ann, MaxPool, Rectifier, Runner
 from snn_deploy.convert.calibrate import Converted, calibrate
-from snn_deploy.convert.choices import Choices
+from snn_deploy.convert.choices import Choices, FineTuning
 from snn_deploy.convert.documents import MAX_TIMESTEPS, VERSION, Certificate, SweepRow
 from snn_deploy.convert.folder import require_new, write_conversion
 from snn_deploy.convert.measure import layer_errors, quantised_ann, scores
@@ -39,7 +40,7 @@ COUNTED = 64
 """Samples whose synaptic operations are counted, and whose layers are compared; our choice."""
 AT_ONCE = 64
 
-Report = Callable[[str], None]
+Report = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def convert_network(
     sweep: Sequence[int] = SWEEP,
     samples: int | None = 1000,
     choices: Choices | None = None,
+    fine_tuning: FineTuning | None = None,
+    resume: bool = False,
     own: Own = NOTHING_OWN,
     overrides: Sequence[str] = (),
     report: Report = lambda line: None,
@@ -76,9 +79,11 @@ def convert_network(
         sweep: further T that are measured, each calibrated for itself.
         samples: test images; None for all.
         choices: how; see :class:`snn_deploy.convert.choices.Choices`.
+        fine_tuning: train the ANN for ``timesteps`` levels first (:mod:`snn_deploy.tasks.fine_tune`).
+        resume: go on with a fine-tuning that was stopped.
         own: weights and arguments of a module.
         overrides: options of the data set, ``data.KEY=VALUE``.
-        report: is told what is being done.
+        report: is told what is being done, in sentences and events of the training.
 
     Raises:
         ConfigError: ``out`` is taken, or no data that fit.
@@ -94,17 +99,37 @@ def convert_network(
     ann, images = opened.ann, opened.images
     decided = scores(Runner(ann), images.test, AT_ONCE).argmax(1)
     report(f"{ann.name}: {len(ann.rectifiers)} layers of neurons; ANN {_share(decided, images.labels):.1%}")
+    tuned, told, state = ann, None, target.with_name(f"{target.name}.fine-tuning")
+    if fine_tuning is not None:
+        from snn_deploy.tasks.fine_tune import fine_tuned  # trains, which files do not need
+
+        tuned, told = fine_tuned(
+            ann,
+            images,
+            timesteps,
+            fine_tuning,
+            state,
+            each_channel=how.each_channel,
+            resume=resume,
+            report=report,
+        )
+        after = _share(scores(Runner(tuned), images.test, AT_ONCE).argmax(1), images.labels)
+        told |= {"accuracy": after}
+        report(f"{timesteps} levels: ANN {after:.1%} after fine-tuning")
     rows, chosen = [], None
     for t in steps:
-        converted = calibrate(ann, images.calibration, t, how, report)
+        converted = calibrate(tuned, images.calibration, t, how, report)
         graph = spiking_graph(converted, images.classes)
         rows.append(_row(opened, converted, graph, decided))
         report(f"T = {t}: quantised {rows[-1].quantised:.1%}, spiking {rows[-1].spiking:.1%}")
         if t == timesteps:
             chosen = converted, graph
     assert chosen is not None
-    content = _content(opened, chosen[0], tuple(rows), decided)
-    return Conversion(target, write_conversion(target, ann, chosen[1], content))
+    content = {**_content(opened, chosen[0], tuple(rows), decided), "fine_tuning": told}
+    written = write_conversion(target, ann, chosen[1], content)
+    if fine_tuning is not None:
+        shutil.rmtree(state)
+    return Conversion(target, written)
 
 
 def _row(opened: OpenedAnn, converted: Converted, graph: nir.NIRGraph, decided: torch.Tensor) -> SweepRow:
@@ -189,6 +214,8 @@ def _lost(converted: Converted) -> Iterator[str]:
     yield from converted.ann.remarks
     yield f"An activation has {steps + 1} values, 0 to {steps} spikes, and none above its threshold."
     yield "Behind the first layer spikes come unevenly: counts differ from quantised activations (table)."
+    if any(isinstance(n, Rectifier) and n.levels for n in converted.ann.nodes.values()):
+        yield "The ANN was fine-tuned: weights and activations are not those that it came with."
     if choices.rounds:
         yield "Weights behind the first layer were corrected on calibration images: they are not the ANN's."
     if maxima := [name for name, node in converted.ann.nodes.items() if isinstance(node, MaxPool)]:

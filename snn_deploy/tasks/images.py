@@ -12,6 +12,7 @@ import torch
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.data.sets.splits import spread
+from snn_deploy.data.types import DataSet
 from snn_deploy.recipes.own_code import is_own_code
 from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.tasks.data_options import apply_options, chosen_data
@@ -32,6 +33,7 @@ class Images:
         classes: names, where the data have them.
         component: the data set as recipes have it; None for files and code, which must be named again.
         description: where they come from.
+        data: the whole data set, each image shown in :data:`CHECKED_STEPS` frames; None for files.
     """
 
     test: torch.Tensor
@@ -40,6 +42,7 @@ class Images:
     classes: tuple[str, ...]
     component: Component | None
     description: dict[str, Any]
+    data: DataSet | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,6 +118,7 @@ def load_images(recipe: Recipe | None, wanted: Wanted) -> Images:
             "notes": list(dataset.notes),
             "frames": how,
         },
+        data=dataset,
     )
 
 
