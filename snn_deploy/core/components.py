@@ -63,6 +63,11 @@ STUDENTS: Mapping[str, Component] = {
         "Convolution, batch norm and spiking neurons; strided or average-pooled.",
         "SpikingCnnOptions",
     ),
+    "rsnn": Component(
+        "rsnn",
+        "Dense layers of recurrent spiking neurons, with learned delays where asked for.",
+        "RsnnOptions",
+    ),
     "vgg9": Component("vgg", "VGG with nine layers; spiking, deployable.", "SpikingVggOptions"),
     "vggsnn": Component("vgg", "VGG for event data of 48x48; spiking, deployable.", "SpikingVggOptions"),
     "dvs-csnn": Component(
@@ -210,6 +215,11 @@ DATASETS: Mapping[str, Component] = {
         "shd",
         "Spiking Heidelberg Digits: spoken digits as 700 spike trains of a model ear; your own download.",
         "ShdOptions",
+    ),
+    "time-series": Component(
+        "time_series",
+        "Real-valued series of the UEA and UCR archives, such as speech or movement; your own download.",
+        "TimeSeriesOptions",
     ),
     "event-folder": Component(
         "event_folder",

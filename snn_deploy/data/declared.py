@@ -11,7 +11,12 @@ from snn_deploy.data.events.pipeline import view_of
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.data.options.images import ImageOptions
-from snn_deploy.data.options.sets import CameraOptions, EventFolderOptions, ImageFolderOptions
+from snn_deploy.data.options.sets import (
+    CameraOptions,
+    EventFolderOptions,
+    ImageFolderOptions,
+    TimeSeriesOptions,
+)
 
 SENSORS = {
     "digits-dvs": 10,
@@ -57,6 +62,8 @@ def declared(name: str, options: Options) -> Declared:
             return Declared(*IMAGES[name], steady)
         if isinstance(options, ImageFolderOptions):
             return Declared((3, options.size, options.size), None, steady)
+    if isinstance(options, TimeSeriesOptions):
+        return Declared((1, 1, options.dimensions), None)
     if isinstance(options, CameraOptions):
         seen = Sensor(2, options.side, options.side)
         return _shown(seen, options, declared(options.of, options.image_options()).classes)

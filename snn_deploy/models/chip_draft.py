@@ -24,6 +24,8 @@ from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 _RULE = "every population has weights of its own right before it"
 _POOL_LATER = "pool behind neurons, add spikes rather than currents"
+_FORWARD = "chip training knows layers that feed forward, a step at a time"
+_LATER = "train without a target; the export has loops and delays in integers"
 _ALONE = "a maximum over spikes is a layer of its own"
 _BINARY = InputGrid(1.0, (0, 1), 0.0)
 
@@ -76,7 +78,11 @@ def _pattern_problems(student: nn.Module, plan: Plan) -> Iterator[Problem]:
     for name in plan.order:
         node = plan.node(name)
         followers = [plan.node(b) for b in consumers(plan, name)]
-        if name == plan.input:
+        if plan.feedback.get(name):
+            yield Problem(name, "is fed its own spikes", _FORWARD, "", _LATER)
+        elif isinstance(node, nir.Delay):
+            yield Problem(name, "waits", _FORWARD, "", _LATER)
+        elif name == plan.input:
             if not all(isinstance(b, (*WEIGHT_NODES, nir.Flatten)) for b in followers):
                 yield Problem(name, "does not go straight into weights", _RULE, "", "pool behind the neurons")
         elif name == plan.output:

@@ -19,6 +19,8 @@ The others are spikingjelly's; all are in multi-step mode: ``[T, B, ...] -> [T, 
 
 from __future__ import annotations
 
+from typing import Any
+
 from spikingjelly.activation_based import base, neuron, surrogate
 from torch import nn
 
@@ -49,21 +51,24 @@ def make_neuron(options: NeuronOptions) -> nn.Module:
             detach_reset=options.detach_reset,
             step_mode="m",
         )
-    shared = {
+    kinds = {"if": neuron.IFNode, "lif": neuron.LIFNode, "plif": neuron.ParametricLIFNode}
+    layer: nn.Module = kinds[options.kind](**neuron_arguments(options))
+    return layer
+
+
+def neuron_arguments(options: NeuronOptions) -> dict[str, Any]:
+    """What spikingjelly's class of that kind takes."""
+    shared: dict[str, Any] = {
         "v_threshold": options.v_threshold,
         "v_reset": options.v_reset,
         "surrogate_function": make_surrogate(options.surrogate),
         "detach_reset": options.detach_reset,
         "step_mode": "m",
     }
-    layer: nn.Module
     if options.kind == "if":
-        layer = neuron.IFNode(**shared)
-    elif options.kind == "lif":
-        layer = neuron.LIFNode(tau=options.tau, decay_input=options.decay_input, **shared)
-    else:
-        layer = neuron.ParametricLIFNode(init_tau=options.tau, decay_input=options.decay_input, **shared)
-    return layer
+        return shared
+    tau = {"tau" if options.kind == "lif" else "init_tau": options.tau}
+    return {**shared, **tau, "decay_input": options.decay_input}
 
 
 def spiking_layers(network: nn.Module) -> tuple[str, ...]:

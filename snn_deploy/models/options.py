@@ -156,6 +156,26 @@ class SpikingOptions(Options):
     logit_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
 
 
+class RsnnOptions(SpikingOptions):
+    """Options of ``rsnn``.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        recurrent: the spikes of a layer come back to it a step later, through weights of their own.
+        longest_delay: each hidden neuron learns a delay of up to this many steps; 0 for none.
+    """
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(min_length=1, max_length=16)
+    recurrent: bool = True
+    longest_delay: int = Field(default=0, ge=0, le=255)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.recurrent and self.neuron.kind == "ilif":
+            raise ValueError("recurrent neurons are of kind if, lif or plif")
+        return self
+
+
 Width = Annotated[int, Field(ge=1, le=8192)]
 Stage = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -169,6 +170,23 @@ class ShdOptions(RecordedOptions):
     """
 
     validation: float = Field(default=0.1, gt=0, lt=1)
+
+
+class TimeSeriesOptions(Options):
+    """Options of ``time-series``.
+
+    Attributes:
+        problem: the first part of the names of the two files, ``PROBLEM_TRAIN.ts`` and ``PROBLEM_TEST.ts``.
+        dimensions: of a series.
+        root: their folder; by default ``UEA/PROBLEM`` in ``$SNN_DEPLOY_DATA`` or in the cache folder, or the
+            one that the package aeon brings.
+        validation: share of the training series held out, taken evenly from each class.
+    """
+
+    problem: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)
+    dimensions: int = Field(ge=1, le=65536)
+    root: Path | None = None
+    validation: float = Field(default=0.2, gt=0, lt=1)
 
 
 class EventFolderOptions(RecordedOptions):

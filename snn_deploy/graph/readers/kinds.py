@@ -15,6 +15,7 @@ _LIBRARIES = (
     ("spikingjelly.activation_based.layer.", "spikingjelly"),
     ("spikingjelly.activation_based.neuron.", "spikingjelly"),
     ("spikingjelly.activation_based.ann2snn.modules", "spikingjelly"),
+    ("snn_deploy.models.recurrent", "snn_deploy"),
     ("snntorch.", "snntorch"),
     ("norse.", "norse"),
     ("sinabs.", "sinabs"),

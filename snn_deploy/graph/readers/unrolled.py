@@ -19,7 +19,7 @@ from snn_deploy.core.errors import Problem
 from snn_deploy.graph.readers.builder import RefusalError, Terms
 from snn_deploy.graph.readers.calling import Calling, Layout, Result
 from snn_deploy.graph.readers.forms import LAID_OUT, REDUCED, Form, State, Value, called, unfolded
-from snn_deploy.graph.readers.kinds import kind
+from snn_deploy.graph.readers.kinds import is_a, kind
 from snn_deploy.graph.readers.over_time import RECURRENT, OverTime
 from snn_deploy.graph.readers.shaped import EXAMPLE
 from snn_deploy.graph.readers.torch_modules.known import (
@@ -154,7 +154,7 @@ class Unrolled(OverTime):
         if value.form not in (("still", "step") if own == "step" else (own,)) or value.axis is not None:
             due = LAID_OUT[own]
             way = f"give it {due}"
-            if kind(type(module)).startswith("spikingjelly."):
+            if is_a(module, "spikingjelly.StepModule"):
                 way = f"functional.set_step_mode(net, '{'s' if own == 'sequence' else 'm'}')"
             raise RefusalError(path, f"a neuron on {value.words}", f"it takes {due}", way)
         self._take_state(path, count, state)

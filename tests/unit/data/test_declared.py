@@ -12,6 +12,7 @@ from snn_deploy.data.declared import IMAGES, SENSORS, Declared, declared
 OPTIONS = {
     "event-folder": {"height": 20, "width": 30},
     "camera": {"of": "cifar100", "side": 40},
+    "time-series": {"problem": "Two", "dimensions": 3},
 }
 
 

@@ -1,4 +1,4 @@
-"""SpikingJelly's neurons and the layers that only it has, and our neuron of the same kind.
+"""SpikingJelly's neurons, the layers that only it has, and those of ours that are made of them.
 
 With tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane,
 else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``. IF:
@@ -21,6 +21,7 @@ from snn_deploy.graph.readers.torch_modules.conversion import (
     Law,
     ModuleError,
     Neurons,
+    numbers,
     per_neuron,
 )
 from snn_deploy.graph.readers.unit_gain import cuba_lif
@@ -91,11 +92,35 @@ def _cuba_lif(module: neuron.CUBALIFNode, shape: Shape, dt: float) -> nir.NIRNod
     return cuba_lif(syn, mem, dt, np.zeros(shape), _fire(module, shape))
 
 
-LAYERS: dict[str, Convert] = {"spikingjelly.Delay": _delay, "spikingjelly.VoltageScaler": _scale}
+def _axonal_delay(module: Any, shape: Shape, dt: float) -> nir.NIRNode:
+    if shape != tuple(module.share.shape):
+        raise ModuleError(f"{tuple(module.share.shape)} delays on {shape}", "as many units as it is given")
+    return nir.Delay(module.steps.cpu().double().numpy() * dt)
+
+
+def _recurrent(convert: Convert) -> ConvertNeurons:
+    plain = _neurons(convert)
+
+    def with_weights(module: Any, shape: Shape, dt: float) -> Neurons:
+        return replace(
+            plain(module, shape, dt), back=("recurrent", nir.Linear(numbers(module.recurrent.weight)))
+        )
+
+    return with_weights
+
+
+LAYERS: dict[str, Convert] = {
+    "spikingjelly.Delay": _delay,
+    "spikingjelly.VoltageScaler": _scale,
+    "snn_deploy.AxonalDelay": _axonal_delay,
+}
 NEURONS: dict[str, ConvertNeurons] = {
     "spikingjelly.IFNode": _neurons(_if),
     "spikingjelly.LIFNode": _neurons(_lif),
     "spikingjelly.ParametricLIFNode": _neurons(_parametric_lif),
     "spikingjelly.CUBALIFNode": _neurons(_cuba_lif),
     STARTED: _started,
+    "snn_deploy.RecurrentIF": _recurrent(_if),
+    "snn_deploy.RecurrentLIF": _recurrent(_lif),
+    "snn_deploy.RecurrentPLIF": _recurrent(_parametric_lif),
 }
