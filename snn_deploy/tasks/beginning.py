@@ -72,7 +72,8 @@ def _of_conversion(content: Mapping[str, Any], folder: Path) -> Iterator[tuple[s
         yield "data", {**shown, **data}
     yield "student", _converted(content, str(folder / NETWORK), certificate.network_sha256)
     teacher = content.get("teacher")
-    if isinstance(teacher, dict) and "checkpoint" not in teacher and certificate.ann_sha256 is not None:
+    unstated = isinstance(teacher, dict) and teacher.get("checkpoint") is None
+    if unstated and certificate.ann_sha256 is not None:
         yield "teacher", {"name": "onnx", "file": str(folder / ANN), "sha256": certificate.ann_sha256}
 
 

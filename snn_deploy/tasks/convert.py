@@ -215,7 +215,7 @@ def _lost(converted: Converted) -> Iterator[str]:
     yield f"An activation has {steps + 1} values, 0 to {steps} spikes, and none above its threshold."
     yield "Behind the first layer spikes come unevenly: counts differ from quantised activations (table)."
     if any(isinstance(n, Rectifier) and n.levels for n in converted.ann.nodes.values()):
-        yield "The ANN was fine-tuned: weights and activations are not those that it came with."
+        yield "The ANN was fine-tuned: it is not what it was, and errors by layer are against what it is now."
     if choices.rounds:
         yield "Weights behind the first layer were corrected on calibration images: they are not the ANN's."
     if maxima := [name for name, node in converted.ann.nodes.items() if isinstance(node, MaxPool)]:

@@ -113,7 +113,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         )
     if recipe.teacher is not None:
         teacher = build_teacher(recipe, data.shape, len(data.classes))
-        origin = recipe.teacher.checkpoint or "trained in place"
+        ready = "trained already" if getattr(teacher, "comes_trained", False) else "trained in place"
+        origin = recipe.teacher.checkpoint or ready
         parts["teacher"] = f"{recipe.teacher.name}, {_parameters(teacher):,} parameters, {origin}"
     return parts
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from support.anns import PlainNet, images, trained
 from support.tiny_runs import write_recipe
 
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
-from snn_deploy.convert.choices import FineTuning
-from snn_deploy.graph.readers.io import read_nir
+from snn_deploy.convert.choices import Choices, FineTuning
 
 FEW = ("--sweep", "2", "--timesteps", "2", "--images", "32", "--samples", "8", "--rounds", "1")
 
@@ -23,14 +25,6 @@ def made(tmp_path_factory):
     recipe = write_recipe(folder)
     sd.distill_student(str(recipe), folder / "run")
     return recipe, folder / "run"
-
-
-def weights(folder: Path) -> dict:
-    return {
-        n: node.weight
-        for n, node in read_nir(folder / "network.nir").nodes.items()
-        if hasattr(node, "weight")
-    }
 
 
 def test_it_is_trained_said_and_gone_on_with_by_a_recipe(made, tmp_path, monkeypatch, capsys):
@@ -53,54 +47,70 @@ def test_it_is_trained_said_and_gone_on_with_by_a_recipe(made, tmp_path, monkeyp
     assert json.loads(Path("snn-distilled/result.json").read_text())["teacher"]["origin"] == "checkpoint"
 
 
-def test_a_killed_fine_tuning_goes_on_to_the_same_network(made, tmp_path):
-    _, run = made
-    how = {"timesteps": 2, "sweep": (), "samples": 8, "fine_tuning": FineTuning(3, batch_size=8)}
-    sd.convert_network(run, tmp_path / "whole", **how)
+DATA = """
+from support.anns import images
 
-    class Killed(BaseException):
-        pass
+def quarters():
+    parts = {"train": (192, 1), "validation": (64, 2), "test": (64, 3)}
+    return {part: images(count, seed, noise=0.7) for part, (count, seed) in parts.items()}
+"""
+HOW = {"timesteps": 2, "sweep": (), "samples": 64, "choices": Choices(images=48, rounds=1)}
 
-    def kill(event) -> None:
-        if "epoch 2/" in str(event):
-            raise Killed
 
-    with pytest.raises(Killed):
-        sd.convert_network(run, tmp_path / "cut", report=kill, **how)
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return trained(PlainNet(), 60)
+
+
+@pytest.fixture
+def quarters(tmp_path):
+    (tmp_path / "quarters.py").write_text(DATA)
+    return f"{tmp_path / 'quarters.py'}:quarters"
+
+
+def test_training_brings_back_much_of_what_one_level_costs(network, quarters, tmp_path):
+    how = {**HOW, "timesteps": 1, "fine_tuning": FineTuning(8, batch_size=32)}
+    found = sd.convert_network(network, tmp_path / "snn", data=quarters, **how).certificate
+    told = found.fine_tuning
+    assert told.validation_before + 0.1 < told.validation_after < told.validation_ann
+    assert found.chosen.quantised == told.accuracy
+
+
+def stopped(network, out, data, event_of, error, **how) -> None:
+    """Fine-tune, and raise ``error`` after an epoch."""
+
+    def stop(event) -> None:
+        if event_of in str(event):
+            raise error
+
+    with pytest.raises(type(error)):
+        sd.convert_network(network, out, data=data, report=stop, **HOW, **how)
+
+
+def test_a_killed_fine_tuning_goes_on_to_the_same_network(network, quarters, tmp_path):
+    how = {"data": quarters, "fine_tuning": FineTuning(3, batch_size=32), **HOW}
+    whole = sd.convert_network(network, tmp_path / "whole", **how).certificate
+    out = tmp_path / "cut"
+    stopped(network, out, quarters, "epoch 2/", KeyboardInterrupt(), fine_tuning=FineTuning(3, batch_size=32))
     assert (tmp_path / "cut.fine-tuning" / "checkpoint.pt").is_file()
     with pytest.raises(sd.SnnDeployError, match="holds the state of a fine-tuning"):
-        sd.convert_network(run, tmp_path / "cut", **how)
-    sd.convert_network(run, tmp_path / "cut", resume=True, **how)
-    first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
-    assert all((first[name] == second[name]).all() for name in first)
-    for key in ("validation_before", "validation_after", "accuracy", "steps"):
-        found = [
-            json.loads((tmp_path / n / "certificate.json").read_text())["fine_tuning"][key]
-            for n in ("whole", "cut")
-        ]
-        assert found[0] == found[1]
+        sd.convert_network(network, out, **how)
+    cut = sd.convert_network(network, out, resume=True, **how).certificate
+    assert cut.network_sha256 == whole.network_sha256
+    assert cut.fine_tuning.model_dump(exclude={"seconds"}) == whole.fine_tuning.model_dump(
+        exclude={"seconds"}
+    )
 
 
-def test_the_state_of_another_fine_tuning_is_refused(made, tmp_path, capsys):
-    _, run = made
-
-    def kill(event) -> None:
-        if "epoch 1/" in str(event):
-            raise KeyboardInterrupt
-
-    how = {"timesteps": 2, "sweep": (), "samples": 8}
-    with pytest.raises(KeyboardInterrupt):
-        sd.convert_network(run, tmp_path / "cut", report=kill, fine_tuning=FineTuning(3, batch_size=8), **how)
+def test_the_state_of_another_fine_tuning_is_refused(network, quarters, tmp_path):
+    out, other = tmp_path / "cut", FineTuning(3, seed=1, batch_size=32)
+    stopped(network, out, quarters, "epoch 1/", KeyboardInterrupt(), fine_tuning=FineTuning(3, batch_size=32))
     with pytest.raises(sd.SnnDeployError, match="other data or another recipe"):
-        sd.convert_network(
-            run, tmp_path / "cut", resume=True, fine_tuning=FineTuning(3, seed=1, batch_size=8), **how
-        )
+        sd.convert_network(network, out, data=quarters, resume=True, fine_tuning=other, **HOW)
 
 
 def test_files_cannot_be_trained_on(tmp_path, monkeypatch, capsys):
-    import numpy as np
-    from support.anns import PlainNet, images
-
     monkeypatch.chdir(tmp_path)
     for name in ("train", "test"):
         x, y = images(16)

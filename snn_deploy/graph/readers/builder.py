@@ -14,7 +14,7 @@ from snn_deploy.graph.loops import Edge
 from snn_deploy.graph.passes.fold_batchnorm import ChannelAffine
 from snn_deploy.graph.readers.concatenation import joins, parts_of
 from snn_deploy.graph.readers.kinds import kind
-from snn_deploy.graph.readers.torch_modules import spikingjelly
+from snn_deploy.graph.readers.torch_modules import spikingjelly, started
 from snn_deploy.graph.readers.torch_modules.conversion import Law, ModuleError, Neurons
 from snn_deploy.graph.readers.torch_modules.known import (
     CONVERTERS,
@@ -191,7 +191,7 @@ class Builder:
         if path in self.nodes:
             way = "a neuron of its own for each place"
             raise RefusalError(path, "a neuron that is called twice", "its state belongs to one place", way)
-        if kind(type(module)) not in spikingjelly.NEURONS:
+        if kind(type(module)) not in {**spikingjelly.NEURONS, **started.NEURONS}:
             return
         self._soft[path] = module.v_reset is None
         if len(set(self._soft.values())) > 1:

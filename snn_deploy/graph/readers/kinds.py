@@ -20,6 +20,7 @@ _LIBRARIES = (
     ("norse.", "norse"),
     ("sinabs.", "sinabs"),
     ("snn_deploy.models.integer_neurons", "snn_deploy"),
+    ("snn_deploy.models.started", "snn_deploy"),
 )
 _HARMLESS = {"__init__", "__repr__", "extra_repr", "__doc__", "__module__", "__annotations__", "reset"}
 

@@ -7,12 +7,21 @@ from typing import Any, Literal
 from torch import nn
 
 from snn_deploy.graph.readers.kinds import is_a, kind
-from snn_deploy.graph.readers.torch_modules import integer, layers, norse, sinabs, snntorch, spikingjelly
+from snn_deploy.graph.readers.torch_modules import (
+    integer,
+    layers,
+    norse,
+    sinabs,
+    snntorch,
+    spikingjelly,
+    started,
+)
 from snn_deploy.graph.readers.torch_modules.conversion import Convert, ConvertNeurons
 
 NEURONS: dict[str, ConvertNeurons] = {
     **spikingjelly.NEURONS,
     **integer.NEURONS,
+    **started.NEURONS,
     **snntorch.NEURONS,
     **norse.CELLS,
     **norse.OVER_TIME,
@@ -39,7 +48,7 @@ def is_known(module: nn.Module) -> bool:
 def handles_time(module: nn.Module) -> bool:
     """Whether ``module`` is a neuron without step modes: its network goes over time itself."""
     name = kind(type(module))
-    return name in NEURONS and name not in {**spikingjelly.NEURONS, **integer.NEURONS}
+    return name in NEURONS and name not in {**spikingjelly.NEURONS, **integer.NEURONS, **started.NEURONS}
 
 
 def takes(module: Any) -> Takes:

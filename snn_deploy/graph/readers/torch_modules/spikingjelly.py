@@ -3,7 +3,6 @@
 With tau_s in steps (spikingjelly 2.0): ``tau = tau_s dt``; ``r = 1`` when the input decays with the membrane,
 else ``r = tau_s``; ``v_leak = v_reset`` (0 with soft reset). PLIF: ``1 / tau_s = sigmoid(w)``. IF:
 ``r = 1 / dt``. CUBA-LIF: :mod:`snn_deploy.graph.readers.unit_gain` with alpha = c_decay, beta = v_decay.
-:mod:`snn_deploy.models.started`: IF with ``v_reset = v_threshold - drop``, which starts at 0.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from snn_deploy.graph.readers.torch_modules.conversion import (
     ModuleError,
     Neurons,
     numbers,
-    per_neuron,
 )
 from snn_deploy.graph.readers.unit_gain import cuba_lif
 from snn_deploy.graph.shapes import Shape
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from spikingjelly.activation_based import layer, neuron
 
 LAW = Law("euler", ">=")
-STARTED = "snn_deploy.models.started.StartedIF"
 
 
 def _delay(module: layer.Delay, shape: Shape, dt: float) -> nir.NIRNode:
@@ -60,11 +57,6 @@ def _neurons(convert: Convert) -> ConvertNeurons:
 
 def _if(module: neuron.IFNode, shape: Shape, dt: float) -> nir.NIRNode:
     return nir.IF(r=np.full(shape, 1.0 / dt), **_fire(module, shape))
-
-
-def _started(module: Any, shape: Shape, dt: float) -> Neurons:
-    high, drop = (per_neuron(value, shape) for value in (module.v_threshold, module.drop))
-    return Neurons(nir.IF(np.full(shape, 1.0 / dt), high, high - drop), replace(LAW, start="zero"))
 
 
 def _leaky(module: neuron.BaseNode, shape: Shape, dt: float, tau_steps: float) -> nir.NIRNode:
@@ -119,7 +111,6 @@ NEURONS: dict[str, ConvertNeurons] = {
     "spikingjelly.LIFNode": _neurons(_lif),
     "spikingjelly.ParametricLIFNode": _neurons(_parametric_lif),
     "spikingjelly.CUBALIFNode": _neurons(_cuba_lif),
-    STARTED: _started,
     "snn_deploy.RecurrentIF": _recurrent(_if),
     "snn_deploy.RecurrentLIF": _recurrent(_lif),
     "snn_deploy.RecurrentPLIF": _recurrent(_parametric_lif),
