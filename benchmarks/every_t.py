@@ -32,7 +32,7 @@ from snn_deploy.tasks.report import count_and_decide
 from snn_deploy.tasks.samples import load_samples
 
 STEPS = (1, 2, 4, 8)
-THRESHOLDS = (0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.999)
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 FRAME_US = 37_500
 """An eighth of a recording of 300 ms."""
 

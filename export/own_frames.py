@@ -65,7 +65,7 @@ def decisions(outputs, decode, classes):
     ends = np.full(flat.shape[1], len(flat) - 1)
     rule = read_contract("exit")
     if rule:
-        scaled = rule["scale"] * scores
+        scaled = rule["scale"] * scores * (steps / len(flat) if decode == "mean" else 1.0)
         sure = 1 / np.exp(scaled - scaled.max(-1, keepdims=True)).sum(-1) >= rule["at"]
         sure[-1] = True
         ends = sure.argmax(0)

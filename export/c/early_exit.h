@@ -1,7 +1,8 @@
 /* When a sample ends before its last step: README.md, Early exit. run_c.sh and run_c_float.sh take both numbers
  * from manifest.json; without EXIT_AT no sample ends early.
  *
- *     c = 1 / sum_k exp(EXIT_SCALE (s_k - max s))   confidence in the scores s, the mean output or the last one
+ *     a   the sum of the outputs so far, divided by the steps of a whole sample; or the last output
+ *     c = 1 / sum_k exp(EXIT_SCALE (a_k - max a))
  *     the sample ends with the first step for which c >= EXIT_AT
  */
 #ifdef EXIT_AT
@@ -10,7 +11,7 @@
 #define EXIT_SCALE 1.0
 #endif
 
-/* Whether `count` sums of outputs, each `units` times its score, suffice to stop. */
+/* Whether `count` sums of outputs, each `units` times its a, suffice to stop. */
 static int sure(const double *sums, int count, double units)
 {
     double most = sums[0], total = 0.0;

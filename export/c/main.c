@@ -50,7 +50,7 @@ static void count(void)
         score[k] = MODEL_DECODE_LAST ? output[k] : score[k] + output[k];
 }
 
-/* Whether the scores of so many steps suffice. */
+/* Whether the scores so far suffice, in a sample of so many steps. */
 static int ends(long steps)
 {
 #ifdef EXIT_AT
@@ -107,7 +107,8 @@ static int own_frames(const char *name, long steps)
         if (!ended) {
             left |= model_step(&model, input, output);
             count();
-            ended = ends(run = step + 1);
+            run = step + 1;
+            ended = ends(steps);
         }
         if (++step == steps) {
             decide(sample++, run);

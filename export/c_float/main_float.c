@@ -44,7 +44,7 @@ static void count(void)
         score[k] = MODEL_FLOAT_DECODE_LAST ? (double)output[k] : score[k] + (double)output[k];
 }
 
-/* Whether the scores of so many steps suffice. */
+/* Whether the scores so far suffice, in a sample of so many steps. */
 static int ends(long steps)
 {
 #ifdef EXIT_AT
@@ -98,7 +98,8 @@ static int own_frames(const char *name, long steps)
         if (!ended) {
             model_float_step(&model, input, output);
             count();
-            ended = ends(run = step + 1);
+            run = step + 1;
+            ended = ends(steps);
         }
         if (++step == steps) {
             decide(sample++, run);

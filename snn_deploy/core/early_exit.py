@@ -2,13 +2,17 @@
 
 ::
 
-    s_t [K]  class scores after t steps: the mean of the outputs of steps 1 .. t, or the last one, as decoded
-    c_t      = max_k softmax(scale s_t)_k  =  1 / Σ_k exp( scale (s_t,k - max_j s_t,j) )
+    a_t [K]  accumulated readout after t of T steps: (1/T) times the sum of the outputs of steps 1 .. t, or
+             the output of step t, as the network is decoded
+    c_t      = max_k softmax(scale a_t)_k  =  1 / Σ_k exp( scale (a_t,k - max_j a_t,j) )
     a sample ends with the first step t at which c_t >= at, and with step T at the latest
 
-``scale`` is the factor that the student's logits had in its training losses (``logit_scale``; 1 without one),
-so that c_t is the probability it was trained to give. It is between 1/K and 1. The threshold ``at`` is given,
-or :func:`choose` finds it on validation samples. Confidences are computed in float64.
+The decision is the class with the largest a_t. Evidence grows with the steps: a single spike of a readout is
+little of it after one step, whereas the mean up to there would make it as much as a spike in every step. At
+step T, a_T are the class scores. ``scale`` is the factor that the student's logits had in its training losses
+(``logit_scale``; 1 without one), so that c_T is the probability it was trained to give. A confidence is at
+least 1/K and at most 1. The threshold ``at`` is given, or :func:`choose` finds it on validation samples.
+Confidences are computed in float64. That the readout is accumulated, not averaged, is our choice.
 """
 
 from __future__ import annotations
@@ -54,10 +58,6 @@ class ExitRule:
         if not (isfinite(self.scale) and self.scale > 0):
             raise ConfigError(f"The scale of scores is a positive number, not {self.scale:g}.")
 
-    def met(self, scores: npt.NDArray[np.floating]) -> bool:
-        """Whether a sample with these scores ``[K]`` stops."""
-        return bool(confidence(scores, self.scale) >= self.at)
-
 
 @dataclass(frozen=True, slots=True)
 class ChosenExit:
@@ -72,9 +72,14 @@ class ChosenExit:
     mean_steps: float | None = None
 
 
-def confidence(scores: npt.NDArray[np.floating], scale: float) -> Confidences:
-    """``c [...]`` of ``scores [..., K]``."""
-    scaled = scale * np.asarray(scores, np.float64)
+def factor(scale: float, decode: str, steps: int) -> float:
+    """What makes ``scale a_t`` of the sum of outputs of T = ``steps``, or of the last output."""
+    return scale if decode == "last" else scale / steps
+
+
+def confidence(gathered: npt.NDArray[np.floating], factor: float) -> Confidences:
+    """``c [...]`` of summed or last outputs ``[..., K]``, times the :func:`factor`."""
+    scaled = factor * np.asarray(gathered, np.float64)
     found: Confidences = 1 / np.exp(scaled - scaled.max(-1, keepdims=True)).sum(-1)
     return found
 
@@ -114,8 +119,8 @@ def choose(confidences: Confidences, correct: npt.NDArray[np.bool_]) -> float:
 def exit_words(stated: Mapping[str, Any], timesteps: int) -> str:
     """The ``exit`` of a manifest in sentences, for a network of so many steps."""
     text = (
-        f"A sample ends with the first step whose confidence, max softmax({stated['scale']:g} x scores), is "
-        f"{stated['at']:g} or more."
+        f"A sample ends with the first step whose confidence is {stated['at']:g} or more: the largest "
+        f"softmax of {stated['scale']:g} times the readout accumulated so far."
     )
     if stated["chosen"] == "validation":
         text += (

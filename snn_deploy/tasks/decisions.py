@@ -31,13 +31,12 @@ class Deciding:
 
     With the scores o_t [B, K] of step t, the decision after t steps is argmax over K of the mean of
     o_1 .. o_t, or of o_t alone where the network is decoded by its ``last`` value. Sums are in float64.
-    Confidences are those of :mod:`snn_deploy.core.early_exit`, with its ``scale``.
+    Confidences are those of :mod:`snn_deploy.core.early_exit`, with its ``factor``.
     """
 
-    def __init__(self, decode: str, scale: float = 1.0) -> None:
-        self._last, self._scale = decode == "last", scale
+    def __init__(self, decode: str, factor: float = 1.0) -> None:
+        self._last, self._factor = decode == "last", factor
         self._sum: torch.Tensor | None = None
-        self._steps = 0
         self._found: list[torch.Tensor] = []
         self._sure: list[Confidences] = []
 
@@ -50,11 +49,7 @@ class Deciding:
                 scores += self._sum
             self._sum = scores[-1].clone()
         self._found.append(scores.argmax(2).int())
-        if not self._last:
-            seen = torch.arange(self._steps + 1, self._steps + len(scores) + 1)
-            self._steps += len(scores)
-            scores = scores / seen.view(-1, 1, 1)
-        self._sure.append(confidence(scores.numpy(), self._scale))
+        self._sure.append(confidence(scores.numpy(), self._factor))
 
     def decided(self) -> Decided:
         """What was decided after each step, and how surely."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from snn_deploy.core.chunks import in_chunks, samples_at_once
-from snn_deploy.core.early_exit import ChosenExit, ExitRule, choose, exit_steps
+from snn_deploy.core.early_exit import ChosenExit, ExitRule, choose, exit_steps, factor
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.registry import STUDENTS
 from snn_deploy.data.types import DataSet
@@ -68,7 +68,7 @@ def chosen_exit(
     reference = Reference(source.plan)
 
     def run(part: slice) -> Deciding:
-        deciding = Deciding(samples.decode, scale)
+        deciding = Deciding(samples.decode, factor(scale, samples.decode, len(samples.x)))
         for records in reference.blocks(samples.x[:, part], record=False, also=(source.plan.output,)):
             deciding.see(records[source.plan.output])
         return deciding

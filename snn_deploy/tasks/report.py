@@ -12,6 +12,7 @@ import torch
 
 from snn_deploy.convert.documents import Certificate
 from snn_deploy.core.chunks import in_chunks, samples_at_once
+from snn_deploy.core.early_exit import factor
 from snn_deploy.core.text import proof_name
 from snn_deploy.core.version import __version__
 from snn_deploy.data.sets.splits import spread
@@ -62,10 +63,10 @@ def count_and_decide(source: Source, samples: Samples) -> tuple[Counts, Decided]
     reference, counter = Reference(source.plan), Counter(source.plan)
     at_once = samples_at_once(block_bytes(source.plan), at_most=CHUNK)
 
-    scale = scale_of(source)
+    scaled = factor(scale_of(source), samples.decode, len(samples.x))
 
     def run(part: slice) -> tuple[Counts, Decided]:
-        deciding = Deciding(samples.decode, scale)
+        deciding = Deciding(samples.decode, scaled)
         counts = counter.run(reference, samples.x[:, part], deciding.see)
         return counts, deciding.decided()
 

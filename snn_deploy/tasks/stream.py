@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snn_deploy.core.early_exit import ExitRule, confidence
+from snn_deploy.core.early_exit import ExitRule, confidence, factor
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events.clock import FrameClock
 from snn_deploy.data.events.recording import Events, Sensor, make_events
@@ -81,7 +81,8 @@ class Session:
         rule: ExitRule | None = None,
     ) -> None:
         self._stepper, self._clock, self.timesteps, self.rule = stepper, clock, timesteps, rule
-        self._scale = rule.scale if rule else scale_of(source)
+        scale = rule.scale if rule else scale_of(source)
+        self._factor = factor(scale, source.semantics.decode, timesteps)
         self._shape = source.plan.shapes[source.plan.input]
         self._classes, self._last = source.semantics.classes, source.semantics.decode == "last"
         self._sample = self._step = self.events = 0
@@ -220,8 +221,8 @@ class Session:
         best = int(self._scores.argmax())
         label = self._classes[best] if best < len(self._classes) else str(best)
         scores = self._scores if self._last else self._scores / np.float32(self._step)
-        final = self._step == self.timesteps or (self.rule is not None and self.rule.met(scores))
-        sure = float(confidence(scores, self._scale))
+        sure = float(confidence(self._scores, self._factor))
+        final = self._step == self.timesteps or (self.rule is not None and sure >= self.rule.at)
         result = StepResult(
             self._sample, self._step - 1, frame, output, scores, best, label, sure, final, seconds
         )

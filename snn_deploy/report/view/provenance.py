@@ -51,8 +51,8 @@ FORMULAS: tuple[tuple[str, str, str], ...] = (
     (
         "exits",
         "Early exit",
-        "each sample stopped with the first step whose confidence, the largest softmax of the scaled mean "
-        "outputs so far, reaches the threshold, and counted up to there; means over all samples counted",
+        "each sample stopped with the first step whose confidence, the largest softmax of the scaled sum of "
+        "outputs so far over T, reaches the threshold, and counted up to there; means over all samples",
     ),
     (
         "break-even",

@@ -16,6 +16,7 @@ from snn_deploy.core.early_exit import (
     confidence,
     exit_steps,
     exit_words,
+    factor,
 )
 from snn_deploy.core.errors import ConfigError
 
@@ -25,8 +26,8 @@ def test_confidence_by_hand():
     scores = np.array([[0.0, math.log(3)], [5.0, 5.0]])
     assert confidence(scores, 1.0).tolist() == pytest.approx([3 / 4, 1 / 2])
     assert confidence(scores, 2.0).tolist() == pytest.approx([9 / 10, 1 / 2])
-    assert ExitRule(0.75 - 1e-12).met(scores[0]) and not ExitRule(0.76).met(scores[0])
-    assert ExitRule(0.76, scale=2.0).met(scores[0])
+    # A sum of outputs over T = 4 at scale 8 counts twice, the last output eight times.
+    assert (factor(8.0, "mean", 4), factor(8.0, "last", 4)) == (2.0, 8.0)
 
 
 def test_large_scores_do_not_overflow():
@@ -71,7 +72,8 @@ def test_rules_that_cannot_be(at, scale):
 def test_the_words_say_where_a_threshold_comes_from():
     given = {"at": 0.9, "scale": 8.0, "chosen": "given"}
     assert exit_words(given, 8) == (
-        "A sample ends with the first step whose confidence, max softmax(8 x scores), is 0.9 or more."
+        "A sample ends with the first step whose confidence is 0.9 or more: the largest softmax of 8 times "
+        "the readout accumulated so far."
     )
     chosen = {"samples": 270, "accuracy": 0.974, "accuracy_at_end": 0.978, "mean_steps": 3.14}
     assert "On 270 validation samples" in exit_words({**given, **chosen, "chosen": "validation"}, 8)

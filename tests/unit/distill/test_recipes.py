@@ -176,7 +176,7 @@ def test_rows_whose_scripts_choose_on_the_test_set_say_so() -> None:
     assert said == released != set()
 
 
-@pytest.mark.parametrize("name", ["digits-baseline", "digits-kd"])
+@pytest.mark.parametrize("name", ["digits-baseline", "digits-every-t", "digits-kd"])
 def test_comparison_recipes_differ_from_the_quickstart_only_in_the_method(name: str) -> None:
     quickstart, other = load_recipe("quickstart").to_dict(), load_recipe(name).to_dict()
     different = {key for key in quickstart if quickstart[key] != other[key]}

@@ -92,12 +92,12 @@ def test_stopping_by_confidence_by_hand():
     )
 
 
-def test_confidences_are_those_of_the_running_mean():
+def test_confidences_are_those_of_the_running_sum():
     output = torch.rand(6, 5, 3, generator=torch.Generator().manual_seed(0))
     deciding = Deciding("mean", 4.0)
     for begin, end in ((0, 2), (2, 6)):
         deciding.see(output[begin:end])
-    expected = torch.stack([(4 * output[: t + 1].double().mean(0)).softmax(1).amax(1) for t in range(6)])
+    expected = torch.stack([(4 * output[: t + 1].double().sum(0)).softmax(1).amax(1) for t in range(6)])
     assert np.allclose(deciding.decided().confidences, expected.numpy(), rtol=1e-12)
     last = Deciding("last", 4.0)
     last.see(output)
