@@ -10,6 +10,7 @@ Each is a 95 % interval by itself; with m of them about m / 20 miss by chance.
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,15 @@ class Table:
     setting: Setting
     chosen: Mapping[str, Section]
     outcomes: Mapping[str, Sequence[Outcome]]
+
+    def command(self) -> str:
+        """By which it is made again."""
+        setting, rows = self.setting, list(self.outcomes)
+        seeds = len(self.outcomes[rows[0]])
+        asked = f"python benchmarks/methods.py {self.name}"
+        if rows != list(setting.rows):
+            asked += f" --rows '{','.join(rows)}'"
+        return asked if seeds == setting.seeds else f"{asked} --seeds {seeds}"
 
     def difference(self, row: str, reference: str) -> Interval:
         """Points of test accuracy of ``row`` over ``reference``."""
@@ -153,9 +163,10 @@ def circumstances(table: Table, device: str) -> Iterator[str]:
 def write_results(folder: Path, table: Table, device: str) -> None:
     """Print the table, write it and the curves into ``folder``."""
     name = f"{datetime.datetime.now(datetime.UTC).date()}-methods-{table.name}"
-    command = f"python benchmarks/methods.py {table.name}"
-    lines = [f"# Methods: {table.name}", "", f"`{command}`", "", *circumstances(table, device)]
+    lines = [f"# Methods: {table.name}", "", f"`{table.command()}`", "", *circumstances(table, device)]
     lines += ["", *table.lines(), "", *table.verdict()]
+    if missing := [row for row in table.setting.rows if row not in table.outcomes]:
+        lines.append(f"Not run: {', '.join(missing)}.")
     print("\n".join(lines))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join([*lines, "", f"![Curves]({name}.svg)", ""]))
@@ -171,16 +182,20 @@ def draw(path: Path, table: Table) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
-    greys = dict(zip(table.setting.against, ("black", "grey"), strict=False))
-    for number, (name, done) in enumerate(table.outcomes.items()):
-        colour = greys.get(name, f"C{number}")
+    references = dict(zip(table.setting.against, ("o", "s"), strict=False))
+    colours = (f"C{number}" for number in itertools.count())
+    for name, done in table.outcomes.items():
+        marker = references.get(name, "o")
+        colour = "black" if name in references else next(colours)
         curves = [[100 * value for value in one.curve] for one in done]
         mean = [statistics.mean(values) for values in zip(*curves, strict=True)]
-        left.plot(range(1, len(mean) + 1), mean, color=colour, label=name, linewidth=1.5)
+        dashes = "--" if marker == "s" else "-"
+        left.plot(range(1, len(mean) + 1), mean, dashes, color=colour, label=name, linewidth=1.5)
         x = [one.result["student"]["sops_per_sample"] / 1000 for one in done]
         y = [one.accuracy for one in done]
-        right.scatter(x, y, color=colour, s=12, alpha=0.5)
-        right.scatter(statistics.mean(x), statistics.mean(y), color=colour, s=60, label=name)
+        right.scatter(x, y, color=colour, marker=marker, s=12, alpha=0.5)
+        middle = statistics.mean(x), statistics.mean(y)
+        right.scatter(*middle, color=colour, marker=marker, s=60, label=name)
     left.set(xlabel="epoch", ylabel="validation accuracy, %", title=f"{table.name}: mean over the seeds")
     left.xaxis.get_major_locator().set_params(integer=True)
     right.set(
