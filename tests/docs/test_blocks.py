@@ -13,10 +13,11 @@ import nir
 import numpy as np
 import pytest
 import torch
+from support.data import FOLDER, ROOT
 from support.recordings import aedat4, some_events
 
-ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
+NAMES = ["quickstart", "own", "convert", "camera", "microcontroller"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NET = """
 import torch
@@ -26,6 +27,25 @@ from spikingjelly.activation_based import neuron
 class Net(torch.nn.Sequential):
     def __init__(self, in_shape=(2, 16, 16), classes=10):
         super().__init__(torch.nn.Flatten(2), torch.nn.Linear(512, classes), neuron.LIFNode(step_mode="m"))
+"""
+LOAD = """
+def load():
+    return "test.npz"
+"""
+RECIPE = """
+name: mine
+timesteps: 8
+data: {name: my_data.py:load}
+student: {name: my_net.py:Net}
+method: {name: none}
+train: {epochs: 1, batch_size: 8}
+"""
+CNN = """
+import torch
+from torch import nn
+
+cnn = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+torch.onnx.export(cnn, torch.zeros(1, 1, 28, 28), "cnn.onnx", dynamo=False)
 """
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -44,6 +64,7 @@ def do(kind: str, text: str, folder: Path) -> None:
         text = f"cc -std=c99 -Wall -Werror -fsyntax-only -I runs/small/bundle -x c - <<'END'\n{text}\nEND"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     given = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    given["SNN_DEPLOY_DATA"] = str(FOLDER)
     shell = ["bash", "-euo", "pipefail", "-c", text]
     command = [sys.executable, "-c", text] if kind == "python" else shell
     done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True)
@@ -62,9 +83,15 @@ def test_readme(folder):
     for kind, text in theirs:
         if "pip install" in text:
             continue
-        if text == bring:
-            _own_files(folder)
-        do(kind, text, folder)
+        if text != bring:
+            do(kind, text, folder)
+            continue
+        _own_files(folder)
+        for line in text.splitlines():
+            if "recording.aedat4" in line:
+                do("sh", "snn-deploy export runs/quickstart --to c --out runs/mine/bundle", folder)
+            if "fashion-mnist" not in line or (FOLDER / "FashionMNIST").is_dir():
+                do(kind, line, folder)
     assert (folder / "my-project" / "recipe.yaml").is_file()
 
 
@@ -85,11 +112,13 @@ def _own_files(folder: Path) -> None:
     }
     edges = [("input", "flat"), ("flat", "w"), ("w", "lif"), ("lif", "output")]
     nir.write(folder / "theirs.nir", nir.NIRGraph(nodes, edges, type_check=False))
-    do("sh", "snn-deploy export runs/quickstart --to c --out runs/mine/bundle", folder)
+    (folder / "my_data.py").write_text(LOAD)
+    (folder / "mine.yaml").write_text(RECIPE)
+    do("python", CNN, folder)
     (folder / "recording.aedat4").write_bytes(aedat4([some_events(0, 400, height=16, width=16)]))
 
 
-@pytest.mark.parametrize("name", ["quickstart", "camera", "microcontroller"])
+@pytest.mark.parametrize("name", NAMES)
 def test_tutorial(folder, name):
     if name == "microcontroller":
         if shutil.which("cc") is None:
@@ -103,4 +132,4 @@ def test_tutorial(folder, name):
 
 
 def test_every_tutorial_is_run():
-    assert {path.stem for path in TUTORIALS.glob("*.md")} == {"quickstart", "camera", "microcontroller"}
+    assert {path.stem for path in TUTORIALS.glob("*.md")} == set(NAMES)

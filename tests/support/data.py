@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(os.environ.get("SNN_DEPLOY_DATA", ROOT.parent / "shared" / "data"))
 
 
 def real_data(name: str) -> Path:
     """The folder of a real data set, or skip: ``$SNN_DEPLOY_DATA/name`` or ``../shared/data/name``."""
-    root = Path(os.environ.get("SNN_DEPLOY_DATA", ROOT.parent / "shared" / "data"))
-    if not (root / name).exists():
+    if not (FOLDER / name).exists():
         pytest.skip(f"real data '{name}' are not here; set SNN_DEPLOY_DATA to the folder that holds them")
-    return root / name
+    return FOLDER / name
