@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -192,6 +192,11 @@ _WORDS = frozenset({"description", "published", "measured", "sweep"})
 """What a recipe says without changing the result."""
 
 
+_ADDED: Mapping[str, Any] = {"init": None, "every_t": False}
+"""Keys of recipes and methods that came when runs and bundles were about, and what they are by default: then
+the digest is that of a recipe without them."""
+
+
 class Recipe(Frozen):
     """One run. ``timesteps`` is T: the number of frames of event data, or of repetitions of an image.
     ``sweep`` says what a search may vary (:mod:`snn_deploy.recipes.search_space`)."""
@@ -217,10 +222,14 @@ class Recipe(Frozen):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of everything that changes the result."""
-        content = {k: v for k, v in self.to_dict().items() if k not in _WORDS}
-        if self.init is None:
-            del content["init"]
+        content = {k: v for k, v in _settled(self.to_dict()).items() if k not in _WORDS}
+        content["method"] = [_settled(method) for method in content["method"]]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _settled(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was added later and is not made use of."""
+    return {key: value for key, value in content.items() if key not in _ADDED or value != _ADDED[key]}
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, trust: Trust = False) -> Recipe:
