@@ -65,6 +65,15 @@ def test_with_the_conversions_own_neuron_it_is_exported_and_proven(here):
     assert sum(layer["differing"] for p in manifest["parity"] for layer in p["layers"]) == 0
 
 
+def test_it_is_trained_on_under_the_rules_of_a_chip(here):
+    recipe, _, conversion = here
+    options = ("--init", str(conversion), "-o", "target=loihi2", "-o", "train.epochs=1")
+    assert distilled(recipe, *options) == 0
+    result = json.loads(Path("next/result.json").read_text())
+    assert result["real_student"] is not None
+    assert exit_code(["export", "next", "--to", "onnx", "--samples", "4"]) == 0
+
+
 def test_before_training_its_accuracy_is_the_conversions(here):
     recipe, _, conversion = here
     soft = "student.neuron={kind: if, v_reset: null}"
