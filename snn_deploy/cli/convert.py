@@ -70,7 +70,9 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the fine-tuning.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the fine-tuning; 0 by default.", show_default=False)
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a fine-tuning that was stopped.")
     ] = False,
@@ -93,9 +95,12 @@ def convert(
     from snn_deploy.cli.export import sample_count
     from snn_deploy.cli.trust import asked
     from snn_deploy.convert.choices import Choices, FineTuning
+    from snn_deploy.core.errors import ConfigError
     from snn_deploy.recipes.recipe import load_recipe
     from snn_deploy.tasks.convert import convert_network
 
+    if fine_tune is None and (resume or seed is not None):
+        raise ConfigError("--resume and --seed are of a fine-tuning.", hint="Add --fine-tune EPOCHS.")
     if then_distil is not None:
         load_recipe(then_distil, trust=asked(own.trust))  # a fault in it is told before anything is trained
     target = out or Path(f"{_stem(ann)}-snn")
@@ -111,7 +116,7 @@ def convert(
             choices=Choices(
                 images=images, rounds=rounds, each_channel=thresholds == "channel", max_pool=max_pool
             ),
-            fine_tuning=FineTuning(fine_tune, seed) if fine_tune else None,
+            fine_tuning=FineTuning(fine_tune, seed or 0) if fine_tune else None,
             resume=resume,
             overrides=option or (),
             own=replace(own, timesteps=None),

@@ -125,3 +125,8 @@ def test_a_fault_in_the_recipe_is_told_first(made, tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert exit_code(["convert", str(made[1]), "--out", "snn", "--then-distil", "nothing-such"]) == 2
     assert not Path("snn").exists()
+
+
+def test_options_of_a_fine_tuning_alone_are_refused(made, capsys):
+    assert exit_code(["convert", str(made[1]), "--out", "snn", "--resume"]) == 2
+    assert "Add --fine-tune" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from snn_deploy.cli.distill import HEADER, _row
+from snn_deploy.cli.progress import HEADER, _row
 from snn_deploy.core.errors import known_names
 from snn_deploy.distill.events import EpochDone
 
