@@ -23,11 +23,12 @@ from snn_deploy.processes.world import joined
 from snn_deploy.report.build import DEFAULT_FORMATS
 from snn_deploy.tasks.check import Answer, check_net, check_plan, lava_file, resolve
 from snn_deploy.tasks.early_exit import ExitAt, chosen_exit
+from snn_deploy.tasks.micro_steps import in_micro_steps
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.own import NOTHING_OWN, Own
 from snn_deploy.tasks.own_data import given_data
 from snn_deploy.tasks.report import report_source
-from snn_deploy.tasks.samples import network_of
+from snn_deploy.tasks.samples import load_samples, network_of
 from snn_deploy.tasks.simulate import Simulation, default_backend, simulate_source
 from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
@@ -75,6 +76,7 @@ def export_bundle(
     reader: str | None = None,
     nir_version: str = "1.0.8",
     allow: Sequence[str] = (),
+    micro_steps: bool = False,
     samples: int | None = 64,
     data: AnyData = None,
     profiles: Sequence[str] | None = None,
@@ -88,7 +90,8 @@ def export_bundle(
 
     ``bits``, ``scales``, ``models``, ``opset``, ``reader``, ``nir_version``, ``allow``, ``lava_budget``: see
     :class:`snn_deploy.export.bundle.BundleOptions`. ``own``: what a module, or ``FILE.py:NAME``, does
-    not say itself; every file is then held against that module. ``exit_at``: the confidence with
+    not say itself; every file is then held against that module. ``micro_steps``: write neurons that fire
+    whole numbers as binary ones; see :mod:`snn_deploy.tasks.micro_steps`. ``exit_at``: the confidence with
     which a sample may end early (:mod:`snn_deploy.core.early_exit`), or ``"auto"`` to choose it on validation
     samples.
 
@@ -102,7 +105,7 @@ def export_bundle(
     require_place(target)
     options = BundleOptions(
         tuple(formats),
-        bits=bits,
+        bits=None if micro_steps else bits,
         scales=scales,
         models=tuple(models),
         opset=opset,
@@ -118,6 +121,11 @@ def export_bundle(
         raise ConfigError(
             f"'{opened.path}' is a file for Lava already.", hint="Write the others: --to nir,onnx"
         )
+    if micro_steps:
+        if exit_at is not None:
+            raise ConfigError("Scores of micro-steps come in windows: leave --exit-at or --micro-steps out.")
+        report("putting it into micro-steps")
+        opened = in_micro_steps(opened, load_samples(opened, shown, samples), bits or 8)
     network = network_of(opened, shown, samples)
     steps = int(network.samples.x.shape[0])
     _say(opened, report, steps)

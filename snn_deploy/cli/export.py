@@ -53,6 +53,10 @@ def export(
         list[str] | None,
         typer.Option(help="Rule that may be broken, see docs/export.md; repeat for several."),
     ] = None,
+    micro_steps: Annotated[
+        bool,
+        typer.Option("--micro-steps", help="Write neurons that fire whole numbers (ilif) as binary ones."),
+    ] = False,
     scales: Annotated[
         Literal["layer", "channel"],
         typer.Option(help="One weight scale per layer, or per channel (lava format; simulation only)."),
@@ -93,6 +97,7 @@ def export(
             reader=reader,
             nir_version=nir_compat,
             allow=allow or (),
+            micro_steps=micro_steps,
             samples=sample_count(samples),
             data=data,
             profiles=profile,

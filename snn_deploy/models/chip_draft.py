@@ -19,13 +19,15 @@ from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer
 from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.from_torch import from_torch
-from snn_deploy.graph.semantics import Semantics
+from snn_deploy.graph.semantics import Semantics, read_semantics, reset_of
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
 _RULE = "every population has weights of its own right before it"
 _POOL_LATER = "pool behind neurons, add spikes rather than currents"
 _FORWARD = "chip training knows layers that feed forward, a step at a time"
 _LATER = "train without a target; the export has loops and delays in integers"
+_HARD = "neurons that learn as integers reset to 0"
+_TRAIN_HARD = "train with a hard reset (v_reset=0.0)"
 _ALONE = "a maximum over spikes is a layer of its own"
 _BINARY = InputGrid(1.0, (0, 1), 0.0)
 
@@ -54,7 +56,8 @@ def draft(student: nn.Module, in_shape: tuple[int, ...], semantics: Semantics) -
         input_grains(plan, _BINARY)
         problems += _mixed_layers(plan, chain)
     except UnsupportedError as error:
-        problems = [*error.problems, *problems]
+        refused = {problem.where for problem in error.problems}
+        problems = [*error.problems, *(p for p in problems if p.rule != _HARD or p.where not in refused)]
     if problems:
         raise UnsupportedError(
             "The student cannot be trained under the rules of the chip.", problems=problems
@@ -92,6 +95,8 @@ def _pattern_problems(student: nn.Module, plan: Plan) -> Iterator[Problem]:
         elif isinstance(node, (*WEIGHT_NODES, *SPIKING_NODES)) and name not in modules:
             yield Problem(name, "is a layer that is used twice", "every layer has weights of its own")
         elif isinstance(node, SPIKING_NODES) and not isinstance(node, nir.Threshold):
+            if reset_of(node, read_semantics(plan.graph)) != "zero":
+                yield Problem(name, "subtracts the threshold at a spike (soft reset)", _HARD, "", _TRAIN_HARD)
             sources = [plan.node(a) for a in plan.sources[name]]
             if len(sources) != 1 or not isinstance(sources[0], WEIGHT_NODES):
                 yield Problem(name, "neurons that do not follow one layer of weights", _RULE, "", _POOL_LATER)

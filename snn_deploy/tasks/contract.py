@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from snn_deploy.core.contract import Contract, EventFrames, ImageSteps, Made
 from snn_deploy.export.input_contract import contract_of
+from snn_deploy.graph.passes.micro_steps.schedule import read_schedule
 from snn_deploy.tasks.source import Source
 
 _CONTRACT: TypeAdapter[Contract] = TypeAdapter(Contract)
@@ -17,6 +18,8 @@ def contract_for(source: Source, x: torch.Tensor, made: EventFrames | ImageSteps
     """The contract of ``source``, which is shown ``x [T, B, *shape]``, frames that are ``made`` so."""
     if source.manifest is not None:
         return _CONTRACT.validate_python(source.manifest["input"])
+    if read_schedule(source.plan.graph) is not None:
+        return contract_of(x, None, trained=False)
     trained = making(source)
     return contract_of(x, trained or made, trained=trained is not None)
 

@@ -24,6 +24,7 @@ from snn_deploy.export.base import Calibration
 from snn_deploy.export.input_contract import beyond
 from snn_deploy.export.manifest import Network
 from snn_deploy.export.verify import Samples
+from snn_deploy.graph.passes.micro_steps.schedule import Schedule, read_schedule
 from snn_deploy.graph.semantics import Decode
 from snn_deploy.recipes.recipe import Component, Recipe
 from snn_deploy.simulate.reference import Reference
@@ -58,7 +59,7 @@ def network_of(source: Source, data: DataSet | str | None, samples: int | None) 
         raise source.refusal
     loaded = load_samples(source, data, samples)
     result = source.provenance.get("result")
-    own_data = source.kind == "run" and data is None
+    own_data = source.kind == "run" and data is None and "micro_steps" not in source.provenance
     contract = contract_for(source, loaded.test.x, loaded.made)
     known = (*before_use(result, len(loaded.test)), beyond(loaded.test.x, contract))
     return Network(
@@ -75,9 +76,15 @@ def network_of(source: Source, data: DataSet | str | None, samples: int | None) 
         },
         recorded=recorded_accuracy(result) if own_data else None,
         proof=source.proof,
-        judge="the module itself" if source.kind == "module" else "the trained student",
+        judge=_judge(source),
         contract=contract,
     )
+
+
+def _judge(source: Source) -> str:
+    if "micro_steps" in source.provenance:
+        return "the network in micro-steps"
+    return "the module itself" if source.kind == "module" else "the trained student"
 
 
 def load_samples(
@@ -102,6 +109,9 @@ def load_samples(
         loaded = _dataset_samples(source, data, count, overrides)
     if source.still and loaded.test.x.shape[0] == 1:
         loaded = _repeated(loaded, int(source.semantics.timesteps or 1))
+    schedule = read_schedule(source.plan.graph)
+    if schedule is not None and tuple(loaded.test.x.shape[2:]) == schedule.shape:
+        loaded = _in_frames(loaded, schedule)
     expected = source.plan.shapes[source.plan.input]
     given = tuple(loaded.test.x.shape[2:])
     if given != expected:
@@ -123,6 +133,18 @@ def _repeated(loaded: LoadedSamples, steps: int) -> LoadedSamples:
             **loaded.description,
             "frames": f"{loaded.description['frames']} Each image is shown in {steps} steps.",
         },
+    )
+
+
+def _in_frames(loaded: LoadedSamples, schedule: Schedule) -> LoadedSamples:
+    """Samples of steps as samples of micro-steps."""
+    told = f"{loaded.description.get('frames', '')} A step is {2 * schedule.levels} micro-steps.".strip()
+    return replace(
+        loaded,
+        test=replace(loaded.test, x=schedule.frames(loaded.test.x)),
+        calibration=replace(loaded.calibration, x=schedule.frames(loaded.calibration.x)),
+        description={**loaded.description, "frames": told},
+        made=None,
     )
 
 

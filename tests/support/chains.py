@@ -39,6 +39,8 @@ def run_chain(chain: Chain, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, to
         u = v = torch.zeros(x.shape[1], *layer.shape, dtype=torch.float64)
         outputs = []
         for current in _currents(layer, x):
+            if layer.recurrent is not None and outputs:
+                current = current + outputs[-1] @ torch.from_numpy(layer.recurrent).T
             u = (1 - wide(layer.current_leak)) * u + current
             before = v
             v = (1 - wide(layer.voltage_leak)) * v + u + wide(layer.map.bias)

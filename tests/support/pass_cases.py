@@ -18,6 +18,8 @@ from snn_deploy.graph.passes.for_readers.for_reader import DepthFirst, ForReader
 from snn_deploy.graph.passes.for_readers.plain_convs import PlainConvolutions
 from snn_deploy.graph.passes.for_readers.pooling import Pooling
 from snn_deploy.graph.passes.for_readers.thresholds import ThresholdBelow
+from snn_deploy.graph.passes.micro_steps.expand import MicroSteps
+from snn_deploy.graph.passes.micro_steps.whole_numbers import WholeNumbers
 from snn_deploy.graph.passes.protocol import Pass
 from snn_deploy.graph.passes.quantize.quantize import Quantize
 from snn_deploy.graph.passes.to_chip.from_lava import FromLava
@@ -147,6 +149,13 @@ def _delayed() -> LavaNet:
     return LavaNet((Input((2,)), first, second, third), ("a", "b", "c"))
 
 
+def _integers(fc: nir.NIRNode, threshold: float) -> nir.NIRGraph:
+    """One neuron that fires 0 to 2 spikes in each of 2 steps, and a current that is read."""
+    nodes = {"fc": fc, "n": _if((1,), threshold), "out": dense([0.5])}
+    rule = {"fires_at": ">=", "reset": "subtract", "spikes": "rounded", "levels": 2}
+    return row(nodes, (2,), (1,), timesteps=2, **rule)
+
+
 def _net() -> LavaNet:
     """Two dense layers; the second leaks half of its voltage per step and feeds itself."""
     first = Dense(np.array([[2, 4], [-2, 6]]), Cuba.of(4096, 0, 5), bias=np.array([1, 0]))
@@ -159,6 +168,8 @@ QUANTIZE = Quantize(torch.ones(2, 1, 1, 4, 4), {"n": torch.ones(2, 1, 1, 2, 2)},
 GROUPED = conv2d([[[[1]]], [[[2]]], [[[3]]], [[[4]]]], [5, 6, 7, 8], groups=2)
 WIDE = conv2d([[[[1, 2, 3]]]], [0], padding=(0, 1))
 CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
+    "whole_numbers": (WholeNumbers(bits=4), _integers(dense([1, -0.5], bias=[0.25]), 1)),
+    "micro_steps": (MicroSteps(), _integers(dense([14, -8], bias=[4]), 14)),
     "fold_batchnorm_behind_weights": (
         FoldBatchNorm(),
         row({"fc": dense([1, 2], [3, 4]), "norm": norm([2, -1], [1, 5]), "n": lif((2,))}, (2,), (2,)),

@@ -111,6 +111,21 @@ def integers(task: LayerTask, scale: FloatArray, chosen_by: str, bits: int) -> C
     )
 
 
+def as_they_are(task: LayerTask, bits: int) -> Candidate | None:
+    """The layer's own numbers where they are integers of ``bits`` bits at a power of two already; None where
+    they are not, or break a limit."""
+    largest = float(np.abs(task.map.weight).max())
+    if not largest:
+        return None
+    scale = np.asarray(2.0 ** np.floor(np.log2(largest_weight(bits) / largest)))
+    found = integers(task, scale, "given", bits)
+    exact = bool(
+        (found.weight == task.map.weight * scale).all() and (found.bias == task.map.bias * scale).all()
+    )
+    legal = bool((scale <= task.cap).all()) and task.legal(found.weight, bits)
+    return found if exact and legal else None
+
+
 def only_relays(task: LayerTask, bits: int) -> Candidate:
     """What is left of a layer of relays: no weights, and a threshold of half of theirs."""
     none = np.zeros(0, np.int64)

@@ -46,6 +46,7 @@ from snn_deploy.graph.passes.protocol import Change, Made, Pass, parts
 from snn_deploy.graph.passes.quantize.candidates import (
     Candidate,
     LayerTask,
+    as_they_are,
     largest_weight,
     only_relays,
     trained_candidate,
@@ -168,6 +169,8 @@ class Quantize(Pass[Chain, Quantized]):
         given = None if self.trained is None else _trained_scale(task.layer, self.trained)
         if given is not None:
             return trained_candidate(task, given, self.bits) or not_trained(task.layer.name, self.bits)
+        if (given_integers := as_they_are(task, self.bits)) is not None:
+            return given_integers
         per_channel = self.scales == "channel"
         best = best_candidate(task, self.bits, per_channel=per_channel, nearest=self.nearest)
         return best or no_scale(task.layer.name, self.bits)

@@ -12,9 +12,9 @@ from snn_deploy.graph.dynamics import discretise, parameters
 from snn_deploy.graph.passes.keeps import paths
 from snn_deploy.graph.passes.to_chip.layers import Chain, ChipLayer, Member, held_by
 from snn_deploy.graph.passes.to_chip.waits import largest_weights
-from snn_deploy.graph.semantics import Semantics
+from snn_deploy.graph.semantics import Semantics, reset_of
 from snn_deploy.graph.shapes import shapes_from_input
-from snn_deploy.graph.types import NEURON_NODES
+from snn_deploy.graph.types import NEURON_NODES, SPIKING_NODES
 
 _ROUNDING = 1e-12
 """Relative, of the float64 in which thresholds are computed."""
@@ -51,7 +51,8 @@ def _same_neurons(
     if isinstance(node, nir.Threshold):
         wanted = parameters(node)["threshold"]
     elif (fire := discretise(node, semantics).fire) is not None:
-        wanted = fire.threshold - fire.v_reset
+        softly = fire.reset == "subtract" and layer.recurrent is not None
+        wanted = fire.threshold if softly else fire.threshold - fire.v_reset
     else:
         if layer.threshold is not None:
             yield Problem(name, f"fires at {layer.threshold:g}", "an integrator does not fire")
@@ -84,10 +85,17 @@ def wired_as_before(graph: nir.NIRGraph, chain: Chain) -> Iterator[Problem]:
             if layer.recurrent is not None:
                 fed |= {other.source for other in held_by(layer) if layer.recurrent[own, other.rows].any()}
             silent = {source for source, ways in wanted.items() if ways > 1 or dead & set(layer.nodes)}
+            if _subtracts(graph.nodes.get(member.name), chain.semantics):
+                fed.discard(member.name)
             if fed - wanted.keys() or wanted.keys() - fed - silent:
                 what = f"is fed by {_listed(fed)}, before by {_listed(wanted)}"
                 yield Problem(member.name, what, "a layer is wired as the network")
         layout, channels = _layout(layer), layer.shape[0]
+
+
+def _subtracts(node: nir.NIRNode | None, semantics: Semantics) -> bool:
+    """Whether spikes of these neurons return to them as their reset."""
+    return isinstance(node, SPIKING_NODES) and reset_of(node, semantics) == "subtract"
 
 
 def _zeroes(node: nir.NIRNode) -> bool:

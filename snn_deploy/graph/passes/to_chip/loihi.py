@@ -6,7 +6,7 @@ Between two populations everything linear becomes one map (pooling is merged int
 threshold without memory (the OR of a maximum over spikes) is a neuron that forgets everything. Branches and
 sums, of spikes or of currents, become channels of the chain (:mod:`snn_deploy.graph.passes.to_chip.levels`).
 Spikes that return to their own population, and spikes that wait, become a second matrix and delays of dense
-layers (:mod:`snn_deploy.graph.passes.to_chip.loops`).
+layers (:mod:`snn_deploy.graph.passes.to_chip.loops`); so does the soft reset of a dense layer without bias.
 A network that ends in weights, in a sum or in an integrator is read by the membrane of neurons that never
 fire. All of it is exact.
 
@@ -33,7 +33,7 @@ from snn_deploy.graph.passes.to_chip.neurons import CubaForm, per_channel
 from snn_deploy.graph.passes.to_chip.populations import Population
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply, delayed
 from snn_deploy.graph.passes.to_chip.waits import waits_kept
-from snn_deploy.graph.passes.to_chip.windows import Matrix, identity, scaled
+from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, identity, scaled
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import read_semantics
 from snn_deploy.graph.types import INTEGRATOR_NODES, Plan
@@ -183,6 +183,11 @@ class _Lowering:
         neuron = discretise(node, self.semantics)
         cuba = CubaForm.of(neuron, self._plan.shapes[name])
         reads = isinstance(node, INTEGRATOR_NODES)
+        softly = CubaForm.softly(neuron, self._plan.shapes[name])
+        if softly is not None and value is not None and not any(_biased(term) for term in value):
+            self._values[name] = (Term(name, self._plan.shapes[name]),)
+            self._soft(name, *softly, value)
+            return
         if cuba is None:
             self._uneven(name)
             cuba = CubaForm.neutral()
@@ -205,6 +210,13 @@ class _Lowering:
             self._integrators.add(name)
         self._values[name] = (Term(name, self._plan.shapes[name]),)
         self._close(name, cuba, value, self._plan.shapes[name])
+
+    def _soft(self, name: str, cuba: CubaForm, returned: FloatArray, value: Value) -> None:
+        """A population that subtracts at a spike: by the spike itself, one step later."""
+        shape = self._plan.shapes[name]
+        back = Matrix(np.diag(returned / np.broadcast_to(cuba.gain, shape)), np.zeros(shape))
+        self.steps.append(f"let the spikes of '{name}' return to subtract")
+        self._close(name, cuba, (*value, Term(name, shape, back, late=True)), shape)
 
     def _threshold(self, name: str, node: nir.Threshold, value: Value | None) -> None:
         threshold = per_channel(parameters(node)["threshold"], self._plan.shapes[name])
@@ -284,3 +296,7 @@ class _Lowering:
         names = [term.weights for term in value if term.weights]
         names += [name for name in self._plan.sources[self._plan.output] if name not in self._passed]
         return names[0] if names else f"{self._plan.output}.sum"
+
+
+def _biased(term: Term) -> bool:
+    return term.map is not None and bool(term.map.bias.any())

@@ -8,6 +8,11 @@ r"""A neuron of the hub in the form that CUBA hardware computes.
 with :math:`v' = v - v_{reset}` and :math:`\theta' = \theta - v_{reset}`: a leak towards :math:`v_{leak}` then
 adds :math:`b = \ell_v (v_{leak} - v_{reset})` per step. Exact for every neuron with hard reset that starts at
 its reset potential, as the hub's do.
+
+A neuron without leak that subtracts :math:`d = \theta - v_{reset}` and starts at 0 keeps its membrane in the
+current, which no spike resets, and takes its own spike of the step before as one more input:
+
+.. math:: u \leftarrow u + g x - d s(t-1), \qquad v \leftarrow u, \qquad s = [v \ge \theta]
 """
 
 from __future__ import annotations
@@ -35,6 +40,23 @@ class CubaForm:
     def neutral(cls) -> CubaForm:
         one, zero = np.ones(()), np.zeros(())
         return cls(one, zero, one, zero, one, zero)
+
+    @classmethod
+    def softly(cls, neuron: Neuron, shape: tuple[int, ...]) -> tuple[CubaForm, FloatArray] | None:
+        """The form of a neuron that subtracts at a spike, and the weight of that spike in the next step, one
+        per neuron; None where there is no such form."""
+        fire, charge = neuron.fire, neuron.charge
+        if fire is None or not fire.plain or fire.reset != "subtract" or not isinstance(charge, Membrane):
+            return None
+        found = cls.of(neuron, shape)
+        if found is None or charge.leak is not None or neuron.start.any() or len(shape) != 1:
+            return None
+        threshold = per_channel(fire.threshold, shape)
+        drop = np.broadcast_to(fire.threshold - fire.v_reset, shape)
+        if threshold is None:
+            return None
+        zero, one = np.zeros(()), np.ones(())
+        return cls(found.gain, zero, zero, one, threshold, zero), -drop
 
     @classmethod
     def of(cls, neuron: Neuron, shape: tuple[int, ...]) -> CubaForm | None:

@@ -136,10 +136,27 @@ def test_soft_reset_is_refused_with_the_way_out() -> None:
     net = from_torch(
         student(NEURONS["IF, soft reset"], pool=False), IN_SHAPE, semantics=Semantics(timesteps=6)
     )
+    weight = net.nodes["readout.linear"].weight  # without bias it returns to its layer, see below
+    net.nodes["readout.linear"] = nir.Affine(weight, np.ones(len(weight)))
     problems = _problems(net)
     assert len(problems) == 4
     assert all("soft reset" in p and "every Lava neuron resets to 0" in p for p in problems)
     assert all("train with a hard reset" in p for p in problems)
+
+
+def test_a_dense_layer_subtracts_by_its_own_spikes() -> None:
+    """Soft reset without leak or bias: exact, for several thresholds in a layer, too."""
+    rng = np.random.default_rng(0)
+    nodes: dict[str, nir.NIRNode] = {}
+    for name, inputs, theta in (("a", 6, np.full(5, 12.0)), ("b", 5, np.array([8.0, 16.0, 8.0, 16.0]))):
+        nodes[f"{name}.fc"] = nir.Linear(2.0 * rng.integers(-6, 12, (len(theta), inputs)))
+        nodes[name] = nir.IF(np.full(len(theta), 1e4), theta, np.zeros(len(theta)))
+    net = graph(nodes, list(itertools.pairwise(["input", *nodes, "output"])), (6,), (4,))
+    write_semantics(net, Semantics(fires_at=">=", reset="subtract", timesteps=12))
+    chain = Lower()(net)
+    assert [layer.recurrent is not None for layer in chain.layers] == [True, True]
+    assert np.array_equal(np.diag(chain.layers[0].recurrent), np.full(5, -12.0))
+    assert_exact(net, (torch.rand(12, 4, 6, generator=torch.Generator().manual_seed(0)) < 0.6).float())
 
 
 def test_all_problems_come_at_once_by_node() -> None:
