@@ -11,13 +11,19 @@ BUNDLE := $(RUNS)/quickstart/bundle
 MINUTES := 5
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install lava demo test test-slow docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
+# Python of an environment with the CUDA build of torch, for test-cuda-fake; made here unless one is given.
+CUDA_VENV := .venv-cuda
+CUDA_PYTHON ?= $(CUDA_VENV)/bin/python
+CUDA_STUB := $(abspath build)/cuda_fake.so
+
+.PHONY: help install lava demo test test-slow test-cuda-fake docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
 	build clean
 
 help:
 	@echo "make demo         set up, distil, export, prove, price and report on the embedded data set"
 	@echo "make test         set up and run the tests"
 	@echo "make test-slow    also run the slow tests"
+	@echo "make test-cuda-fake  training steps on fake CUDA tensors and Triton kernels, without a GPU (CUDA_PYTHON=...)"
 	@echo "make wheel-check  use the wheel in an empty environment, and its bundle's kits in theirs"
 	@echo "make faults       plant a thousand faults in exported files and see that the proof finds them"
 	@echo "make fuzz         feed damaged files to the readers for MINUTES (5)"
@@ -52,6 +58,21 @@ test: lava
 
 test-slow: lava
 	$(PYTEST) -n 2
+
+$(CUDA_VENV)/bin/python: pyproject.toml
+	test -x $@ || $(PYTHON) -m venv $(CUDA_VENV)
+	$@ -m pip install --quiet --disable-pip-version-check -e . "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.100"
+	@touch $@
+
+# No driver and no GPU: a C compiler and the CUDA build of torch (x86_64 Linux, about 3 GB to download).
+test-cuda-fake: $(CUDA_PYTHON)
+	@$(CUDA_PYTHON) -c "import sys, torch; sys.exit(torch.version.cuda is None)" || { echo \
+		"$(CUDA_PYTHON) has a torch without CUDA; give another: make test-cuda-fake CUDA_PYTHON=..."; exit 6; }
+	@mkdir -p $(dir $(CUDA_STUB))
+	$(CC) -shared -fPIC -Wl,-soname,libcuda.so.1 -o $(CUDA_STUB) tests/cuda_fake/stub.c
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons
+	OMP_NUM_THREADS=1 PYTHONPATH=. TRITON_INTERPRET=1 $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons/test_fused.py
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests LD_PRELOAD=$(CUDA_STUB) $(CUDA_PYTHON) -m cuda_fake $(CUDA_STUB)
 
 wheel-check: $(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/wheel/check.py $(CONSTRAINTS)

@@ -92,18 +92,25 @@ class ActivityMeter:
     @property
     def rates(self) -> dict[str, float]:
         """Spikes per neuron and step of each spiking layer that ran."""
-        return {name: float(spikes) / self._sites[name] for name, spikes in self._spikes.items()}
+        return {name: spikes / self._sites[name] for name, spikes in self._counted().items()}
 
     @property
     def rate(self) -> float | None:
         """Spikes per neuron and step over all neurons; None for a network without any."""
-        spikes = sum(float(spikes) for spikes in self._spikes.values())
-        return spikes / sum(self._sites.values()) if self._spikes else None
+        return sum(self._counted().values()) / sum(self._sites.values()) if self._spikes else None
 
     @property
     def sops(self) -> int | None:
         """Synaptic operations; None for a network without spiking neurons."""
-        return sum(int(sops) for sops in self._sops) if self.layers else None
+        if not self.layers:
+            return None
+        return int(torch.stack(self._sops).sum().cpu()) if self._sops else 0
+
+    def _counted(self) -> dict[str, float]:
+        """Spikes of each layer that ran; a device is asked once for all."""
+        if not self._spikes:
+            return {}
+        return dict(zip(self._spikes, torch.stack(list(self._spikes.values())).cpu().tolist(), strict=True))
 
     def _fired(self, name: str) -> Callable[..., None]:
         def count(_module: nn.Module, _inputs: object, spikes: torch.Tensor) -> None:

@@ -61,6 +61,12 @@ class Batches:
         """Number of samples."""
         return len(self._labels)
 
+    @property
+    def samples_at(self) -> torch.device:
+        """Where indices of samples are best made: where all the samples are, else on the CPU."""
+        devices = {split.labels.device for split in self._train.values()}
+        return devices.pop() if len(devices) == 1 else torch.device("cpu")
+
     def expect(self, batches: Sequence[torch.Tensor], world: World) -> None:
         """Whole ``batches`` of indices that come next: what this process takes of them is read ahead."""
         parts = [part for part in batches if len(part)]
@@ -78,20 +84,24 @@ class Batches:
         """
         mix = self._draw(len(indices), epoch)
         share = share or Share(0, len(indices), len(indices))
-        positions = torch.arange(share.start, share.stop)
+        own, positions = slice(share.start, share.stop), None
+        chosen = indices[own]
         if mix is not None and len(share) < share.total:
-            positions = torch.cat([positions, mix.order[positions]])
+            partners = mix.order[own]
+            positions = torch.cat([torch.arange(share.start, share.stop), partners])
+            chosen = torch.cat([chosen, indices[partners.to(indices.device)]])
             mix = mix._replace(order=torch.arange(len(positions)).roll(len(share)))
         self._augmentation.draw_for(share, positions)
-        inputs = self._augmented(indices[positions])
-        labels = self._labels[indices[positions]].to(self._device)
+        inputs = self._augmented(chosen)
+        labels = self._labels[chosen.to(self._labels.device)].to(self._device)
         if mix is None:
             return Batch(inputs, labels)
         targets = one_hot(labels, self._classes).float()
+        mix = mix._replace(order=mix.order.to(self._device))
         pairs = {steps: mixed(x, targets, mix) for steps, x in inputs.items()}
-        own = slice(len(share))
+        first = slice(len(share))
         return Batch(
-            {steps: x[:, own] for steps, (x, _) in pairs.items()}, next(iter(pairs.values()))[1][own]
+            {steps: x[:, first] for steps, (x, _) in pairs.items()}, next(iter(pairs.values()))[1][first]
         )
 
     def _augmented(self, indices: torch.Tensor) -> dict[int, torch.Tensor]:

@@ -117,13 +117,15 @@ def putting_back(path: Path) -> Iterator[None]:
         yield
 
 
-def rng_state() -> dict[str, Any]:
-    """States of torch's global random number generators, on the CPU and every CUDA device."""
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """States of torch's global random number generators, on the CPU and, if that is another one, ``device``.
+    Asking all devices would open each of them, which takes memory there."""
+    cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Undo of :func:`rng_state`; devices that are not here are passed over."""
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Undo of :func:`rng_state`; what was saved of a CUDA device is for a CUDA device only."""
     torch.set_rng_state(state["cpu"])
-    for device, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(cuda_state, device)
+    if state["cuda"] and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"][0], device)

@@ -52,14 +52,15 @@ def evaluate(
     """
     was_training = network.training
     network.eval()
-    correct = 0
+    hits = torch.zeros((), dtype=torch.int64, device=device)
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), exact, ActivityMeter(network) as meter:
         for indices, x in in_order(split, batch_size, world):
             scores = predict(x.to(device))
-            correct += int((scores.argmax(1).cpu() == split.labels[indices].cpu()).sum())
+            hits += (scores.argmax(1) == split.labels[indices].to(device)).sum()
     network.train(was_training)
     meter.add_processes(world)
-    correct = int(world.sum(torch.tensor(correct)))
-    sops = None if meter.sops is None else meter.sops / len(split)
-    return Scores(correct, len(split), meter.rates, meter.rate, sops)
+    correct = int(world.sum(hits.cpu()))
+    sops = meter.sops
+    per_sample = None if sops is None else sops / len(split)
+    return Scores(correct, len(split), meter.rates, meter.rate, per_sample)

@@ -9,6 +9,12 @@ from collections.abc import Iterator
 import torch
 
 
+def before_cublas() -> None:
+    """Ask cuBLAS for results that repeat, as ``deterministic`` wants them. It looks once, at its first use in
+    a process: this comes before any work on a device."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 @contextlib.contextmanager
 def kernels(device: torch.device, *, deterministic: bool) -> Iterator[None]:
     """On CUDA, let cuDNN try which algorithms are fastest, or with ``deterministic`` use those only that give
@@ -19,8 +25,6 @@ def kernels(device: torch.device, *, deterministic: bool) -> Iterator[None]:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     flags = torch.backends.cudnn.flags(
         enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=True
     )

@@ -13,6 +13,9 @@ from torch import nn
 
 from snn_deploy.recipes.recipe import TrainSpec
 
+_HOW = ("fused", "foreach")
+"""Of a group of parameters: what depends on the device, not on the recipe."""
+
 
 def learning_rate(spec: TrainSpec, step: int, steps_per_epoch: int) -> float:
     """Rate of the 0-based ``step``, with ``w`` warm-up steps out of ``n``::
@@ -43,10 +46,19 @@ def make_optimizer(spec: TrainSpec, modules: Iterable[nn.Module]) -> torch.optim
         for group, decay in ((decayed, spec.weight_decay), (spared, 0.0))
         if group
     ]
+    # One launch on CUDA; None lets torch choose, as ever on a CPU.
+    fused = True if parameters and all(p.is_cuda for p in parameters) else None
     if spec.optimizer == "sgd":
-        return _never_compiled(torch.optim.SGD)(groups, lr=spec.lr, momentum=spec.momentum)
+        return _never_compiled(torch.optim.SGD)(groups, lr=spec.lr, momentum=spec.momentum, fused=fused)
     kind = torch.optim.Adam if spec.optimizer == "adam" else torch.optim.AdamW
-    return _never_compiled(kind)(groups, lr=spec.lr)
+    return _never_compiled(kind)(groups, lr=spec.lr, fused=fused)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load ``state``, also one from another device: how the update is computed stays as it is here."""
+    own = [{name: group[name] for name in _HOW} for group in optimizer.param_groups]
+    groups = [{**group, **how} for group, how in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 @cache

@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.distill.methods.method import Setting
+from snn_deploy.distill.neurons.choice import scanned
 from snn_deploy.distill.taps import tap
 
 Grid = tuple[int, int]
@@ -39,7 +40,7 @@ def _shapes(network: nn.Module, paths: Sequence[str], x: torch.Tensor) -> list[t
     functional.reset_net(network)
     network.eval()
     try:
-        with torch.no_grad(), tap(network, paths) as outputs:
+        with torch.no_grad(), scanned(network), tap(network, paths) as outputs:
             network(x.to(device))
     finally:
         functional.reset_net(network)

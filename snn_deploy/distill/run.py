@@ -40,6 +40,7 @@ from snn_deploy.data.types import DataSet, Split
 from snn_deploy.distill.evaluate import Scores, evaluate
 from snn_deploy.distill.events import EpochDone, Event, Note, PhaseStarted, Report
 from snn_deploy.distill.interrupt import StopRequest, stop_on_signal
+from snn_deploy.distill.kernels import before_cublas
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.neurons.choice import described, slow_paths
@@ -80,6 +81,7 @@ def distill(
         DivergedError: a loss is not finite.
         InterruptedRunError: a signal, a lost process or a full disk; the run can be resumed.
     """
+    before_cublas()
     where = choose_device(device, world)
     before: Status = world.told(lambda: _start(run, resume))
     try:

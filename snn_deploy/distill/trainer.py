@@ -44,7 +44,7 @@ from snn_deploy.distill.kernels import kernels
 from snn_deploy.distill.known_logits import known_logits
 from snn_deploy.distill.metrics import NOTHING, Mark, Metrics
 from snn_deploy.distill.objective import Objective
-from snn_deploy.distill.optimizer import learning_rate, make_optimizer
+from snn_deploy.distill.optimizer import learning_rate, make_optimizer, restore_optimizer
 from snn_deploy.distill.step import GradientStep
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.recipes.recipe import TrainSpec
@@ -155,11 +155,12 @@ class _Trainer:
     ) -> None:
         self.objective, self.data, self.spec, self.phase = objective, data, spec, phase
         self.device, self.stop, self.report, self.world = device, stop, report, world
-        train = _placed(train, device, spec)
+        train = {steps: _placed(split, device, spec) for steps, split in train.items()}
+        self.validation = _placed(data.validation, device, spec)
         self.batches = Batches(data, train, device, phase.seed, spec.mix)
         self.modules = (objective.network, objective.helpers)
         self.optimizer = make_optimizer(spec, self.modules)
-        self.order = BatchOrder(len(self.batches), spec.batch_size, seed=phase.seed)
+        self.order = BatchOrder(len(self.batches), spec.batch_size, phase.seed, self.batches.samples_at)
         self.steps = spec.epochs * len(self.order)
         known = known_logits(objective, data, spec, train, device, world)
         self.gradients = GradientStep(objective, self.batches, spec, device, world, phase.seed, known)
@@ -237,7 +238,7 @@ class _Trainer:
         scores = evaluate(
             self.objective.network,
             self.objective.predict,
-            self.data.validation,
+            self.validation,
             device=self.device,
             batch_size=self.spec.batch_size,
             world=self.world,
@@ -305,7 +306,7 @@ class _Trainer:
                 "order": self.order.state_dict(),
                 "batches": self.batches.state_dict(),
                 "generator": self.gradients.generator.get_state(),
-                "rng": rng_state(),
+                "rng": rng_state(self.device),
                 "metrics": self.metrics.flush()._asdict(),
             },
         )
@@ -320,21 +321,19 @@ class _Trainer:
             self.now = _Progress(**content["progress"])
             self.objective.network.load_state_dict(content["network"])
             self.objective.helpers.load_state_dict(content["helpers"])
-            self.optimizer.load_state_dict(content["optimizer"])
+            restore_optimizer(self.optimizer, content["optimizer"])
             self.order.load_state_dict(content["order"])
             self.batches.load_state_dict(content["batches"])
             self.gradients.generator.set_state(content["generator"])
-            set_rng_state(content["rng"])
+            set_rng_state(content["rng"], self.device)
             return Mark(**content["metrics"])
 
 
-def _placed(train: Mapping[int, Split], device: torch.device, spec: TrainSpec) -> dict[int, Split]:
-    """Training splits on the device where they fit, one after the other."""
+def _placed(split: Split, device: torch.device, spec: TrainSpec) -> Split:
+    """``split`` on the device where it fits."""
     if device.type != "cuda" or spec.resident == "off":
-        return dict(train)
-    return {
-        steps: resident(split, device, torch.cuda.mem_get_info(device)[0]) for steps, split in train.items()
-    }
+        return split
+    return resident(split, device, torch.cuda.mem_get_info(device)[0])
 
 
 def _activity(scores: Scores) -> dict[str, float]:

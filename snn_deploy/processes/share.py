@@ -63,12 +63,11 @@ class BatchGenerator(torch.Generator):
     which ``positions``: those of the share, unless others are mixed into it."""
 
     share: Share | None = None
-    positions: torch.Tensor
+    positions: torch.Tensor | None = None
 
     def draw_for(self, share: Share, positions: torch.Tensor | None = None) -> None:
         """From now on draw for these samples."""
-        self.share = share
-        self.positions = torch.arange(share.start, share.stop) if positions is None else positions
+        self.share, self.positions = share, positions
 
 
 def drawn(
@@ -81,12 +80,14 @@ def drawn(
     """
     if not isinstance(generator, BatchGenerator) or generator.share is None:
         return draw(batch)
-    if len(generator.positions) != batch:
-        raise ValueError(
-            f"random numbers for {batch} samples are wanted of a generator for {len(generator.positions)}"
-        )
-    numbers = draw(generator.share.total)
-    return numbers.index_select(axis, generator.positions.to(numbers.device))
+    share, positions = generator.share, generator.positions
+    own = len(share) if positions is None else len(positions)
+    if own != batch:
+        raise ValueError(f"random numbers for {batch} samples are wanted of a generator for {own}")
+    numbers = draw(share.total)
+    if positions is None:
+        return numbers.narrow(axis, share.start, own)
+    return numbers.index_select(axis, positions.to(numbers.device))
 
 
 def share_of(generator: torch.Generator) -> Share | None:

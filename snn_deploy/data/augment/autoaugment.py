@@ -25,6 +25,7 @@ from typing import NamedTuple
 import torch
 
 from snn_deploy.data.augment import image_ops
+from snn_deploy.data.augment.constants import constant
 from snn_deploy.data.options.images import Policy
 from snn_deploy.processes.share import drawn
 
@@ -139,9 +140,11 @@ def draw(samples: int, generator: torch.Generator, policy: Policy, device: torch
     draws = []
     for place in range(2):
         steps = [steps[place] for steps in POLICIES[policy]]
-        operation = torch.tensor([OPERATIONS.index(name) for name, _, _ in steps], device=where)[chosen]
-        probability = torch.tensor([p for _, p, _ in steps], device=where)[chosen]
-        level = torch.tensor([bin_ for _, _, bin_ in steps], device=where)[chosen]
+        operation = constant(tuple(OPERATIONS.index(name) for name, _, _ in steps), where, torch.int64)[
+            chosen
+        ]
+        probability = constant(tuple(p for _, p, _ in steps), where)[chosen]
+        level = constant(tuple(bin_ for _, _, bin_ in steps), where, torch.int64)[chosen]
         operation = torch.where(coin[place] < probability, operation, -1)
         draws.append(Draw(*(t.to(device) for t in (operation, level, sign[place]))))
     return draws
@@ -190,10 +193,11 @@ def geometry(drawn: Draw, height: int, width: int) -> torch.Tensor:
 
 
 def _mask(drawn: Draw, names: tuple[str, ...]) -> torch.Tensor:
-    mask = torch.zeros_like(drawn.operation, dtype=torch.bool)
-    for name in names:
-        mask |= drawn.operation == OPERATIONS.index(name)
-    return mask
+    first = OPERATIONS.index(names[0])
+    if len(names) == 1:
+        return drawn.operation == first
+    assert OPERATIONS[first : first + len(names)] == names
+    return (drawn.operation >= first) & (drawn.operation < first + len(names))
 
 
 def _where(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import affine_grid, grid_sample, pad
 
+from snn_deploy.data.augment.constants import constant
 from snn_deploy.data.options.frames import AugmentOptions
 from snn_deploy.processes.share import drawn
 
@@ -78,7 +79,7 @@ def transform(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """
     T, B, C, H, W = x.shape
     # affine_grid counts places from -1 to 1 on each side, so that sides of different length must be undone.
-    scale = torch.tensor([[1.0, H / W], [W / H, 1.0]], device=x.device)
+    scale = constant(((1.0, H / W), (W / H, 1.0)), x.device)
     theta = torch.cat([matrix * scale, torch.zeros(B, 2, 1, device=x.device)], 2)
     grid = affine_grid(theta, [B, T * C, H, W], align_corners=False)
     images = x.transpose(0, 1).reshape(B, T * C, H, W)

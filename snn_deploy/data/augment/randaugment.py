@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from snn_deploy.data.augment.autoaugment import BINS, OPERATIONS, Draw, apply
+from snn_deploy.data.augment.constants import constant
 from snn_deploy.data.options.images import RandAugmentOptions
 from snn_deploy.processes.share import drawn
 
@@ -39,8 +40,8 @@ def draw(
         )
 
     chosen, sign = numbers(len(CHOICES)), numbers(2) * 2 - 1
-    operation = torch.tensor(CHOICES, device=where)[chosen]
-    level = torch.full((samples,), options.magnitude / 10 * (BINS - 1), dtype=torch.float64)
+    operation = constant(CHOICES, where, torch.int64)[chosen]
+    level = torch.full((samples,), options.magnitude / 10 * (BINS - 1), dtype=torch.float64, device=where)
     return [
         Draw(*(value.to(device) for value in (operation[place], level, sign[place])))
         for place in range(options.operations)

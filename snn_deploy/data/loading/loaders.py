@@ -16,7 +16,8 @@ from snn_deploy.processes.world import World
 def in_order(split: Split, batch_size: int, world: World) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Every ``size``-th batch of all samples of ``split`` in their order, those of this process of ``world``:
     indices and inputs. While one is used the next one is expected."""
-    batches = torch.split(torch.arange(len(split)), batch_size)[world.rank :: world.size]
+    places = torch.arange(len(split), device=split.labels.device)
+    batches = torch.split(places, batch_size)[world.rank :: world.size]
     for number, indices in enumerate(batches):
         expect(split, *batches[number : number + 2])
         yield indices, split.batch(indices)
@@ -34,14 +35,16 @@ class BatchOrder:
         samples: number of samples; every epoch visits each once.
         batch_size: samples per batch; the last batch of an epoch holds what is left.
         seed: chooses the orders.
+        device: where batches are handed out; each order is sent there once.
     """
 
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
+    def __init__(self, samples: int, batch_size: int, seed: int, device: torch.device | str = "cpu") -> None:
         if samples < 1 or batch_size < 1:
             raise ValueError(f"cannot make batches of {batch_size} from {samples} samples")
         self._samples = samples
         self._batch_size = batch_size
         self._seed = seed
+        self._device = device
         self._epoch = 0
         self._position = 0
         self._order = torch.empty(0, dtype=torch.int64)
@@ -61,7 +64,7 @@ class BatchOrder:
         return -(-self._samples // self._batch_size)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """What is left of the current epoch: int64 ``[B]`` on the CPU."""
+        """What is left of the current epoch: int64 ``[B]``."""
         self._order = self._permutation()
         while self._position < len(self):
             self._position += 1
@@ -78,7 +81,8 @@ class BatchOrder:
 
     def _permutation(self) -> torch.Tensor:
         number = derived_seed("batch order", self._seed, self._epoch)
-        return torch.randperm(self._samples, generator=torch.Generator().manual_seed(number))
+        order = torch.randperm(self._samples, generator=torch.Generator().manual_seed(number))
+        return order.to(self._device)
 
     def state_dict(self) -> dict[str, int]:
         """Where the order stands, as plain integers."""

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from snn_deploy.core.contract import ImageSteps
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.augment import encode
+from snn_deploy.data.augment.constants import constant
 from snn_deploy.data.augment.images import augment_inputs, augment_pixels
 from snn_deploy.data.loading.cache import cache_dir
 from snn_deploy.data.options.images import Encoding, ImageAugmentOptions, ImageOptions
@@ -66,7 +67,7 @@ class View:
         x = pixels.to(torch.float32, memory_format=torch.contiguous_format) / 255
         if self.normalization is None:
             return x
-        mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in self.normalization)
+        mean, std = (constant(numbers, x.device).view(-1, 1, 1) for numbers in self.normalization)
         return x.sub_(mean).div_(std)
 
     def show(self, pixels: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:

@@ -50,7 +50,7 @@ def _slope(d, alpha, SLOPE: tl.constexpr):
         scaled = 1.5707963267948966 * alpha * d
         slope = alpha / 2 / (1 + scaled * scaled)
     elif SLOPE == SIGMOID:
-        s = tl.sigmoid(alpha * d)
+        s = tl.sigmoid(alpha * tl.abs(d))  # symmetric, and of no large exponential
         slope = alpha * s * (1 - s)
     elif SLOPE == TRIANGLE:
         slope = tl.maximum(alpha - alpha * alpha * tl.abs(d), 0.0)

@@ -90,7 +90,8 @@ def test_a_state_that_does_not_fit_is_damage(tmp_path: Path) -> None:
 
 
 def test_random_numbers_go_on_where_they_were() -> None:
-    state = rng_state()
+    cpu = torch.device("cpu")
+    state = rng_state(cpu)
     expected = torch.rand(4)
-    set_rng_state(state)
+    set_rng_state(state, cpu)
     assert torch.equal(torch.rand(4), expected)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from snn_deploy.distill.optimizer import learning_rate, make_optimizer
+from snn_deploy.distill.optimizer import learning_rate, make_optimizer, restore_optimizer
 from snn_deploy.recipes.recipe import TrainSpec
 
 
@@ -104,3 +104,14 @@ for name in ("sgd", "adam", "adamw"):
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+def test_a_state_of_another_device_does_not_say_how_the_update_is_computed(kind: str) -> None:
+    """A checkpoint of a GPU, whose updates are fused, goes on here as one of this machine."""
+    here, there = (make_optimizer(TrainSpec(epochs=1, optimizer=kind), [NET]) for _ in range(2))
+    state = there.state_dict()
+    for group in state["param_groups"]:
+        group.update(fused=True, lr=0.25)
+    restore_optimizer(here, state)
+    assert all(group["fused"] is None and group["lr"] == 0.25 for group in here.param_groups)

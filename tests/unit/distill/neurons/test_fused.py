@@ -38,7 +38,7 @@ def apart(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-9))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(
     options=options(),
     steps=st.sampled_from([1, 2, 4, 16, 17, 40]),

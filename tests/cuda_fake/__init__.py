@@ -1,0 +1,1 @@
+"""Training steps on fake CUDA tensors: no driver and no device is needed, only the CUDA build of torch."""

@@ -1,0 +1,112 @@
+"""Counts what a piece of work would do on the device: launches, bytes, copies over the bus, waits."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_VIEWS = {
+    *(
+        "view",
+        "_unsafe_view",
+        "expand",
+        "permute",
+        "transpose",
+        "t",
+        "slice",
+        "select",
+        "unsqueeze",
+        "squeeze",
+    ),
+    *("alias", "detach", "as_strided", "unbind", "split", "split_with_sizes", "reshape", "_reshape_alias"),
+    *(
+        "unfold",
+        "view_as",
+        "lift_fresh",
+        "narrow",
+        "flatten",
+        "chunk",
+        "device",
+        "is_pinned",
+        "record_stream",
+    ),
+    *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"),
+}
+"""Operations that launch nothing."""
+
+
+class Watch(TorchDispatchMode):
+    """Watches every operation while it is the context.
+
+    Attributes:
+        launches: operations on the device that launch a kernel, by name.
+        bytes: that these read and write, each tensor once an operation.
+        copies: between host and device, by the line of ours that asks.
+        mixed: operations on tensors of both, which are an error on a device.
+        reads: numbers that the host waits for, likewise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches: Counter[str] = Counter()
+        self.bytes = 0
+        self.copies: Counter[str] = Counter()
+        self.mixed: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.partition("::")[2]
+        if name in {"_local_scalar_dense", "item"}:
+            if args[0].device.type == "cuda":
+                self.reads[_place()] += 1
+            return _one(args[0].dtype)
+        if name.startswith("_fused_"):  # the update of all weights, in place; torch has no fake of it
+            self.launches[name] += 1
+            self.bytes += sum(map(_bytes, _tensors(args)))
+            return None
+        out = func(*args, **(kwargs or {}))
+        given, made = (_tensors(part) for part in ((args, kwargs), out))
+        devices = {t.device.type for t in (*given, *made)}
+        if "cuda" not in devices:
+            return out
+        if "cpu" in devices:
+            self._both(name, given)
+        same = not name.endswith("_") and any(m is g for m in made for g in given)
+        if name not in _VIEWS and not same:
+            self.launches[name] += 1
+            self.bytes += sum(_bytes(t) for t in (*given, *made) if t.device.type == "cuda")
+        return out
+
+    def _both(self, name: str, given: list[torch.Tensor]) -> None:
+        if name in {"_to_copy", "copy_", "to", "cpu"}:
+            self.copies[_place()] += 1
+        elif any(t.device.type == "cpu" and t.dim() for t in given):
+            self.mixed[f"{name} at {_place()}"] += 1
+
+
+def _one(dtype: torch.dtype) -> bool | float | int:
+    """What stands for a number that is read."""
+    return True if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def _bytes(x: torch.Tensor) -> int:
+    """What is read of ``x``; of a view that repeats itself, what is there."""
+    sizes = [size for size, stride in zip(x.shape, x.stride(), strict=True) if stride]
+    return torch.Size(sizes).numel() * x.element_size()
+
+
+def _place() -> str:
+    """The line of ours that is at work."""
+    for frame in reversed(traceback.extract_stack()):
+        if "/snn_deploy/" in frame.filename:
+            return f"{frame.filename.split('/snn_deploy/')[-1]}:{frame.lineno}"
+    return "?"
