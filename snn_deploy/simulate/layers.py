@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import nir
@@ -13,7 +14,7 @@ from torch.nn import functional
 from snn_deploy.graph.dynamics import delay_steps, parameters
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.graph.shapes import Shape, axes, flatten_axes, pads
-from snn_deploy.simulate.neurons import DelayState, as_parameter
+from snn_deploy.simulate.neurons import DelayState, as_parameter, runs_compiled
 
 Stateless = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,7 +35,7 @@ def stateless(
     if isinstance(node, nir.Conv1d | nir.Conv2d):
         return _convolution(node, tensor)
     if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-        return _pool(node)
+        return _pool(node, compiled=runs_compiled(dtype, device))
     if isinstance(node, nir.Flatten):
         return _flatten(node)
     if isinstance(node, nir.Scale):
@@ -56,17 +57,30 @@ def _convolution(node: nir.Conv1d | nir.Conv2d, tensor: Callable[[Any], torch.Te
     convolve = functional.conv1d if rank == 1 else functional.conv2d
     if rank == 2 and weight.device.type == "cpu":
         weight = weight.contiguous(memory_format=torch.channels_last)
-    if all(before == after for before, after in padding):
-        even = tuple(before for before, _ in padding)
-        return lambda x: convolve(x, weight, bias, stride, even, dilation, groups)
+    even = tuple(before for before, _ in padding)
     uneven = [p for pair in reversed(padding) for p in pair]
-    return lambda x: convolve(functional.pad(x, uneven), weight, bias, stride, 0, dilation, groups)
+    is_even = all(before == after for before, after in padding)
+
+    def dense(x: torch.Tensor) -> torch.Tensor:
+        if is_even:
+            return convolve(x, weight, bias, stride, even, dilation, groups)
+        return convolve(functional.pad(x, uneven), weight, bias, stride, 0, dilation, groups)
+
+    if rank == 2 and groups == 1 and runs_compiled(weight.dtype, weight.device):
+        from snn_deploy.simulate.silence import SilentConvolution
+
+        return SilentConvolution(weight, bias, stride, padding, dilation, dense)
+    return dense
 
 
-def _pool(node: nir.AvgPool2d | nir.SumPool2d) -> Stateless:
+def _pool(node: nir.AvgPool2d | nir.SumPool2d, *, compiled: bool) -> Stateless:
     kernel, stride = axes(node.kernel_size, 2), axes(node.stride, 2)
     padding = tuple(before for before, _ in pads(node, kernel, (1, 1), stride))
     divisor = 1 if isinstance(node, nir.SumPool2d) else None
+    if compiled:
+        from snn_deploy.simulate.silence import pool
+
+        return pool(kernel, stride, padding, divisor or prod(kernel))
     return lambda x: functional.avg_pool2d(x, kernel, stride, padding, divisor_override=divisor)
 
 

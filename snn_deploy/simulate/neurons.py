@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ import torch
 from snn_deploy.graph.dynamics import Leak, Membrane, Neuron, Synaptic
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.simulate.firing import Firing, Parameter, Prepare
+
+if TYPE_CHECKING:
+    from snn_deploy.simulate.scan import CompiledScan
 
 Charge = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
 """``charge(x, i, v, work)``: move current ``i`` and membrane ``v`` one step on, in place."""
@@ -62,6 +65,11 @@ def as_parameter(value: npt.NDArray[np.float64], dtype: torch.dtype, device: tor
     return parameter
 
 
+def runs_compiled(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether compiled loops do the work: of float32 on a CPU. Else torch does."""
+    return dtype == torch.float32 and device.type == "cpu"
+
+
 class NeuronLayer:
     """One neuron or integrator layer with its parameters on one device in one precision."""
 
@@ -75,6 +83,11 @@ class NeuronLayer:
         self._charge = _charge(neuron.charge, prepare)
         self._has_current = isinstance(neuron.charge, Synaptic)
         self._firing = None if neuron.fire is None else Firing(neuron.fire, prepare)
+        self._compiled: CompiledScan | None = None
+        if runs_compiled(dtype, device):
+            from snn_deploy.simulate.scan import CompiledScan
+
+            self._compiled = CompiledScan(neuron, shape)
 
     def start(self, batch: int) -> NeuronState:
         """State before the first step."""
@@ -86,6 +99,10 @@ class NeuronLayer:
     ) -> tuple[torch.Tensor, NeuronState]:
         """Output ``[T, B, *shape]`` for the input ``x [T, B, *shape]``, and the state after it, which may be
         the given one, changed. With ``overwrite`` the output takes the place of the input."""
+        if self._compiled is not None:
+            current = state.i if isinstance(state, SynapticState) else None
+            y, current, v = self._compiled.run(x, current, state.v, overwrite=overwrite)
+            return y, MembraneState(v) if current is None else SynapticState(current, v)
         y = x if overwrite else torch.empty_like(x)
         v = _as_in_memory(state.v, x[0])
         i = _as_in_memory(state.i, x[0]) if isinstance(state, SynapticState) else v

@@ -1,0 +1,1 @@
+"""The loops of the simulators, compiled: arrays in, arrays out."""
