@@ -74,6 +74,11 @@ class Table:
         self._lines.append(f"| {' | '.join(cells)} |")
         print(self._lines[-1], flush=True)
 
+    def say(self, sentence: str) -> None:
+        """A sentence under the rows."""
+        self._lines += ["", sentence]
+        print(f"\n{sentence}")
+
     def keep(self, file: Path | None) -> None:
         """Write the table, where a ``file`` is given."""
         if file is not None:

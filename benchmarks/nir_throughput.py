@@ -1,42 +1,55 @@
-"""The reference simulator against Norse and snnTorch: samples per second on one convolutional IF graph.
+"""The reference simulator against every other way to run one convolutional IF graph over 300 steps.
 
-    python benchmarks/nir_throughput.py [--threads N] [--markdown FILE]
+    python benchmarks/nir_throughput.py [--threads N] [--rounds N] [--markdown FILE]
 
 The graph has the layers of the NIR paper's N-MNIST network (Pedersen et al. 2024): 2x34x34 - 16 convolution
 5, stride 2 - 16 convolution 3 - sum pool 2 - 8 convolution 3 - sum pool 2 - 256 - 10, an IF neuron after each
-weight, 300 steps. Norse imports the NIR graph. snnTorch's importer makes a leaky, subtractive neuron of IF:
-its layers are stepped by hand, torch's convolutions and ``snntorch.Leaky(beta=1, reset_mechanism="zero")``.
+weight. The peers:
 
-Weights are random multiples of 1/64, so that every sum is exact in whatever order it is taken: all three must
-give the same spikes, and the output is compared before anything is timed.
+    layer-wise torch   the whole sequence through each layer, channels last, neurons step by step in place:
+                       the strongest we could write with torch alone
+    our scan.onnx      our exported file in ONNX Runtime
+    dense products     torch's convolutions, pools and matrix products of the same spikes alone: what whoever
+                       does not use their silence pays at least
+    Norse              imports the NIR graph, stepped with its state
+    snnTorch           its importer makes a leaky, subtractive neuron of IF: its layers are stepped by hand,
+                       torch's convolutions and ``snntorch.Leaky(beta=1, reset_mechanism="zero")``
+
+Weights are random multiples of 1/64, so that every sum is exact in whatever order it is taken: all must give
+the same spikes, and what they give is compared before anything is timed. Each cell of the table is a process
+of its own; all take turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import nir
 import numpy as np
-import snntorch
+import onnxruntime
 import torch
-from bench import Table, by_turns, conditions
-from norse.torch import from_nir
+from bench import Table, conditions
+from cells import Measured, serve, take_turns
 from torch.nn import functional
 
+from snn_deploy.export.base import Calibration
+from snn_deploy.export.onnx import OnnxWriter
+from snn_deploy.export.options import OnnxOptions
 from snn_deploy.graph.semantics import Semantics, write_semantics
 from snn_deploy.simulate.reference import Reference
 
 DT = 1e-4
 STEPS = 300
-BATCHES = (1, 50)
+BATCHES = (1, 16)
 RATE = 0.02
-ROUNDS = 4
 THRESHOLDS = (1.0, 2.0, 4.0, 6.0, 4.0)
 
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -83,8 +96,83 @@ def make_graph() -> nir.NIRGraph:
     return graph
 
 
-def norse(graph: nir.NIRGraph) -> Run:
+def ours() -> Run:
+    """The reference simulator."""
+    simulator = Reference(make_graph())
+    return lambda x: simulator.run(x).output
+
+
+def layer_wise() -> Run:
+    """Each layer over the whole sequence at once, channels last, neurons in place."""
+    w = [
+        weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
+        for weight in map(torch.from_numpy, weights())
+    ]
+
+    def fire(position: int, frames: torch.Tensor, batch: int) -> torch.Tensor:
+        x = frames.unflatten(0, (-1, batch))
+        v, y = torch.zeros_like(x[0]), torch.empty_like(x)
+        for x_t, y_t in zip(x, y, strict=True):
+            v.add_(x_t)
+            torch.gt(v, THRESHOLDS[position], out=y_t)
+            v.addcmul_(v, y_t, value=-1)
+        return y.flatten(0, 1)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        batch = x.shape[1]
+        y = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        y = fire(0, functional.conv2d(y, w[0], stride=2, padding=1), batch)
+        y = fire(1, functional.conv2d(y, w[1], padding=1), batch)
+        y = functional.conv2d(functional.avg_pool2d(y, 2, divisor_override=1), w[2], padding=1)
+        y = functional.avg_pool2d(fire(2, y, batch), 2, divisor_override=1).flatten(1)
+        y = fire(4, functional.linear(fire(3, functional.linear(y, w[3]), batch), w[4]), batch)
+        return y.unflatten(0, (-1, batch))
+
+    return run
+
+
+def products() -> Run:
+    """Convolutions, pools and matrix products of the spikes, and nothing else; gives what the graph gives."""
+    w = [
+        weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
+        for weight in map(torch.from_numpy, weights())
+    ]
+    simulator, kept = Reference(make_graph()), {}
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        if not kept:
+            kept.update(simulator.run(x, record=True).records)
+        spikes = {name: y.flatten(0, 1) for name, y in kept.items()}
+        functional.conv2d(spikes["input"], w[0], stride=2, padding=1)
+        functional.conv2d(spikes["if1"], w[1], padding=1)
+        functional.conv2d(functional.avg_pool2d(spikes["if2"], 2, divisor_override=1), w[2], padding=1)
+        pooled = functional.avg_pool2d(spikes["if3"], 2, divisor_override=1).flatten(1)
+        functional.linear(pooled, w[3])
+        functional.linear(spikes["if4"], w[4])
+        return kept["if5"]
+
+    return run
+
+
+def scan_file() -> Run:
+    """Our exported file in ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = OnnxWriter(OnnxOptions(models=("scan",)))
+        writer.write(make_graph(), Path(folder), Calibration(torch.zeros(STEPS, 1, 2, 34, 34)))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(
+            Path(folder, "model.scan.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def norse() -> Run:
     """Norse's importer, stepped with its state."""
+    from norse.torch import from_nir
+
+    graph = make_graph()
     logging.getLogger().setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,6 +190,8 @@ def norse(graph: nir.NIRGraph) -> Run:
 
 def snn_torch() -> Run:
     """The layers in snnTorch, stepped by hand."""
+    import snntorch
+
     w = [torch.from_numpy(weight) for weight in weights()]
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -124,50 +214,76 @@ def snn_torch() -> Run:
     return run
 
 
-def compare(batch: int, runs: dict[str, Run], rates: Callable[[torch.Tensor], str], table: Table) -> None:
-    """Add the row of one batch size."""
+PEERS: dict[str, Callable[[], Run]] = {
+    "ours": ours,
+    "layer-wise torch": layer_wise,
+    "our scan.onnx": scan_file,
+    "dense products": products,
+    "Norse": norse,
+    "snnTorch": snn_torch,
+}
+PACKAGES = ("torch", "onnxruntime", "numba", "norse", "snntorch", "nir")
+NO_EXECUTOR = "dense products"
+
+
+def cell(name: str, batch: int) -> None:
+    """One cell: prepare, say what comes out, and run when asked."""
     x = (torch.rand(STEPS, batch, 2, 34, 34, generator=torch.Generator().manual_seed(0)) < RATE).float()
-    outputs = {name: run(x) for name, run in runs.items()}
-    differing = [int((y != outputs["ours"]).sum()) for y in outputs.values()]
-    times = by_turns({name: lambda run=run: run(x) for name, run in runs.items()}, ROUNDS)  # type: ignore[misc]
-    best = min(times[name].wall for name in runs if name != "ours")
-    lowest = min(times[name].cpu for name in runs if name != "ours")
-    table.add(
-        str(batch),
-        *(f"{batch / times[name].wall:.1f}" for name in runs),
-        f"{best / times['ours'].wall:.1f}",
-        f"{lowest / times['ours'].cpu:.1f}",
-        str(sum(differing)),
-        rates(x),
-    )
+    run = PEERS[name]()
+    serve(lambda: run(x), hashlib.sha256(run(x).contiguous().numpy().tobytes()).hexdigest())
+
+
+def add_rows(table: Table, batch: int, found: dict[str, Measured]) -> list[str]:
+    """The rows of a batch size; names of peers that are faster than ours."""
+    own = found["ours"]
+    if len({measured.digest for measured in found.values()}) > 1:
+        raise SystemExit(f"batch {batch}: the spikes differ")
+    for name, measured in found.items():
+        table.add(
+            str(batch),
+            name,
+            f"{batch / measured.wall:.1f}",
+            f"{1e3 * measured.wall:.1f}",
+            f"{1e3 * measured.median:.1f}",
+            f"{measured.spread:.2f}",
+            f"{1e3 * measured.cpu:.1f}",
+            f"{measured.peak:.0f}",
+            f"{measured.wall / own.wall:.2f}",
+            f"{measured.cpu / own.cpu:.2f}",
+        )
+    return [name for name, measured in found.items() if measured.wall < own.wall and name != NO_EXECUTOR]
 
 
 @torch.no_grad()
 def main() -> None:
-    """Compare both batch sizes."""
+    """Compare at all batch sizes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--cell", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    graph = make_graph()
-    ours = Reference(graph)
-    runs = {"ours": lambda x: ours.run(x).output, "norse": norse(graph), "snntorch": snn_torch()}
-
-    def rates(x: torch.Tensor) -> str:
-        records = ours.run(x, record=True).records
-        return ", ".join(f"{float(records[name].mean()):.3f}" for name in ours.layers)
-
+    if options.cell:
+        cell(options.cell, options.batch)
+        return
     table = Table(
-        "Reference simulator against Norse and snnTorch",
-        f"{conditions('torch', 'norse', 'snntorch', 'nir', threads=options.threads)}\n"
-        f"Samples per second, {STEPS} steps each; best of {ROUNDS} rounds by turns. The ratio is to the "
-        "faster of the two others.",
-        *("batch", "ours", "Norse", "snnTorch", "ratio, wall", "ratio, CPU"),
-        *("differing spikes", "firing rate per layer"),
+        "Reference simulator against other ways to run a graph",
+        f"{conditions(*PACKAGES, threads=options.threads)}\n"
+        f"{STEPS} steps, all with the same spikes. Each cell is a process of its own; {options.rounds} "
+        "rounds by turns; milliseconds. The last two columns are times of ours.",
+        *("batch", "executor", "samples/s", "least", "median", "longest / least", "CPU", "peak MiB"),
+        *("wall", "CPU time"),
     )
+    threads = str(options.threads)
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    faster = []
     for batch in BATCHES:
-        compare(batch, runs, rates, table)
+        cells = {n: ("--cell", n, "--batch", str(batch), "--threads", threads) for n in PEERS}
+        found = take_turns(Path(__file__), cells, options.rounds, environment)
+        faster += [f"{name} at batch {batch}" for name in add_rows(table, batch, found)]
+    table.say(f"Where a peer wins: {', '.join(faster) or 'nowhere'}.")
     table.keep(options.markdown)
 
 

@@ -137,9 +137,16 @@ def _add_pixel(
 
 @compiled
 def convolve(
-    x: Floats, begin: int, end: int, left: Mask, weight: Floats, bias: Floats, first: Ints, runs: Ints,
+    x: Floats,
+    begin: int,
+    end: int,
+    left: Mask,
+    weight: Floats,
+    bias: Floats,
+    first: Ints,
+    runs: Ints,
     out: Floats,
-) -> None:  # fmt: skip
+) -> None:
     """Write the outputs ``out [N, H', W', O]`` of the frames ``begin`` to ``end`` of ``x [N, H, W, C]`` but
     those ``left [N]`` to others, for :func:`kept_weight`; ``bias [O]``, or empty."""
     channels, outputs = np.uint32(x.shape[3]), out.shape[3]
@@ -186,8 +193,15 @@ def count_values(x: Floats, counts: npt.NDArray[np.int64]) -> None:
 
 @compiled
 def pool(
-    x: Floats, begin: int, end: int, kernel: Axes, stride: Axes, padding: Axes, divisor: np.float32, out: Floats,
-) -> None:  # fmt: skip
+    x: Floats,
+    begin: int,
+    end: int,
+    kernel: Axes,
+    stride: Axes,
+    padding: Axes,
+    divisor: np.float32,
+    out: Floats,
+) -> None:
     """Sums over windows of the frames ``begin`` to ``end`` of ``x [N, H, W, C]``, divided by ``divisor``,
     into ``out [N, H', W', C]``; windows are taken row by row."""
     _, height, width, channels = x.shape
