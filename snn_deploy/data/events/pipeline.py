@@ -41,6 +41,13 @@ class Cut(NamedTuple):
 _WHOLE = (Cut(label=0),)
 
 
+class Made(NamedTuple):
+    """Frames of a recording, none of whose entries had more than 255 events, and how many events it has."""
+
+    frames: NDArray[np.uint8]
+    events: int
+
+
 def view_of(sensor: Sensor, options: FrameOptions) -> View:
     """What the frames show of a sensor.
 
@@ -89,6 +96,28 @@ class Binner:
                 hint="Lower timesteps"
                 + ("." if options.centre else ", or set data.downsample, data.resize or data.crop."),
             )
+
+    @property
+    def divides_whole(self) -> bool:
+        """Whether frames divide all events of a sample as they are: nothing is taken away, moved or joined,
+        and no length is stated."""
+        options = self._options
+        return (
+            self._counted == self.sensor == self.view.sensor
+            and not options.centre
+            and options.denoise_us is None
+            and options.window is None
+        )
+
+    @property
+    def by_time(self) -> bool:
+        """Whether frames are of equal time, not of equal count."""
+        return self._options.binning == "time"
+
+    @property
+    def binary(self) -> bool:
+        """Whether an entry says that there were events, not how many."""
+        return self._options.binary
 
     def shown(self, parts: Iterable[Events]) -> Iterator[Events]:
         """What is left of a recording before it is binned; what is centred is cropped and joined after."""

@@ -7,6 +7,7 @@ that wrap around at 2^23 microseconds, 8.4 seconds, go on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_deploy.data.formats.base import Columns, record_parts
+from snn_deploy.data.events.pipeline import Binner, Made
+from snn_deploy.data.formats.base import PART, Columns, record_parts
 from snn_deploy.data.formats.wrap import Wrapping
 
 EVENT_BYTES = 5
 OVERFLOW_ROW = 240
 OVERFLOW_TIME = 1 << 13
+
+
+def bits40_frames(path: Path, binner: Binner) -> Made | None:
+    """Frames of a whole file in one pass; None where the file or the frames need more than that, and where
+    the file cannot be read."""
+    if not binner.divides_whole or binner.sensor.channels != 2:
+        return None
+    from snn_deploy.data.events.compiled import count_bits40
+
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if not 0 < size <= EVENT_BYTES * PART or size % EVENT_BYTES:
+                return None
+            data = file.read(size)
+    except OSError:
+        return None
+    if len(data) != size:
+        return None
+    frames = np.zeros(binner.shape, np.uint8)
+    given = np.frombuffer(data, np.uint8)
+    whole = count_bits40(given, binner.shape, binner.by_time, binner.binary, frames.reshape(-1))
+    return Made(frames, len(given) // EVENT_BYTES) if whole else None
 
 
 def read_bits40(path: Path) -> Iterator[Columns]:

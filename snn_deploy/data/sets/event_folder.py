@@ -30,13 +30,8 @@ from snn_deploy.data.formats.chosen import read_any
 from snn_deploy.data.formats.layout import Layout
 from snn_deploy.data.options.sets import EventFolderOptions
 from snn_deploy.data.sets.event_table import PARTS, Line, list_classes, ordered, read_table
-from snn_deploy.data.sets.recorded import (
-    Ints,
-    Recording,
-    Samples,
-    file_recording,
-    recorded_set,
-)
+from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
+from snn_deploy.data.sets.recordings import Recording, file_recording
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 

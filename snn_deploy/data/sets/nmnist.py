@@ -18,16 +18,11 @@ from snn_deploy.core.errors import DataError, Problem
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
-from snn_deploy.data.formats.bits40 import read_bits40
+from snn_deploy.data.formats.bits40 import bits40_frames, read_bits40
 from snn_deploy.data.options.sets import NmnistOptions
 from snn_deploy.data.sets.download import Remote, obtain
-from snn_deploy.data.sets.recorded import (
-    Ints,
-    Samples,
-    default_root,
-    file_recording,
-    recorded_set,
-)
+from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
+from snn_deploy.data.sets.recordings import default_root, file_recording
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 
@@ -72,7 +67,10 @@ def nmnist(options: NmnistOptions, *, timesteps: int, cache: Path | None = None)
     listed = [*files["Train"], *files["Test"]]
     return recorded_set(
         "nmnist",
-        [file_recording(path, root, read_bits40, SENSOR, (Cut(label),)) for path, label in listed],
+        [
+            file_recording(path, root, read_bits40, SENSOR, (Cut(label),), bits40_frames)
+            for path, label in listed
+        ],
         SENSOR,
         options,
         partial(_divide, len(files["Train"]), options.validation),

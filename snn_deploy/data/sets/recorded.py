@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,42 +20,16 @@ from snn_deploy.data.events.frames import Extent
 from snn_deploy.data.events.pipeline import REVISION, Binner, Cut
 from snn_deploy.data.events.recording import NEVER, Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
-from snn_deploy.data.formats.base import Reader, checked
 from snn_deploy.data.formats.layout import UnknownLayoutError
 from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.loading.cache import FRAMES, Build, Cached, Put, Tensors, cache_dir, cached
+from snn_deploy.data.loading.progress import Counted
 from snn_deploy.data.options.frames import ClockRule, FrameOptions, RecordedOptions
+from snn_deploy.data.sets.recordings import Cuts, Recording, made_at_once
 from snn_deploy.data.sets.remarks import TIMES, damage, skip_note, time_notes
 from snn_deploy.data.types import DataSet
 
 Ints = NDArray[np.int64]
-
-
-Cuts = Callable[[Iterable[Events]], list[Cut]]
-"""Makes the cuts of a recording from its events."""
-
-
-class Source(Protocol):
-    """Begins to read a recording, in the order of ``timeline``, which then knows of its clock."""
-
-    def __call__(self, timeline: Timeline | None = None) -> Iterator[Events]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A file, or a part of one, that holds one recording.
-
-    Attributes:
-        name: what it is called in messages and cache keys.
-        identity: what stands for its content in cache keys.
-        events: begins to read it; may be called again.
-        cuts: samples to make of it, or how to find them.
-    """
-
-    name: str
-    identity: tuple[int, ...]
-    events: Source
-    cuts: tuple[Cut, ...] | Cuts
 
 
 class Samples(NamedTuple):
@@ -69,45 +41,11 @@ class Samples(NamedTuple):
     start: Ints
 
 
+SHOWN = 5000
+"""Recordings of which progress is shown while frames are made."""
+
 Divide = Callable[[Samples], Sequence[Ints]]
 """Sample indices of train, validation and test."""
-
-
-def file_recording(
-    path: Path, root: Path, reader: Reader, sensor: Sensor, cuts: tuple[Cut, ...] | Cuts
-) -> Recording:
-    """The recording that a file holds.
-
-    Raises:
-        DataError: the file is gone.
-    """
-    return Recording(
-        path.relative_to(root).as_posix(),
-        file_identity(path),
-        lambda timeline=None: checked(reader(path), sensor, timeline),
-        cuts,
-    )
-
-
-def file_identity(path: Path) -> tuple[int, int]:
-    """Size and time of change, which stand for a file's content: reading all files would cost what a cache
-    saves.
-
-    Raises:
-        DataError: the file is gone.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
-    return status.st_size, status.st_mtime_ns
-
-
-def default_root(folder: str) -> Path:
-    """Where a data set is looked for when no folder is given: ``$SNN_DEPLOY_DATA/folder``, or ``folder`` in
-    the cache folder."""
-    data = os.environ.get("SNN_DEPLOY_DATA")
-    return (Path(data).expanduser() if data else cache_dir()) / folder
 
 
 def recorded_set(
@@ -218,7 +156,17 @@ def build_frames(
     damaged: dict[int, Problem] = {}
     limited, unknown = 0, False
     times = dict.fromkeys(TIMES, 0)
+    progress = Counted("frames", "recordings", len(recordings)) if len(recordings) >= SHOWN else None
     for number, recording in enumerate(recordings):
+        if progress is not None:
+            progress.add(1)
+        if (at_once := made_at_once(recording, binner)) is not None:
+            cut, made = at_once
+            if skip_damaged or not damaged:
+                put(made.frames[None])
+                times["events"] += made.events
+                rows.append((cut.label, number, cut.start))
+            continue
         try:
             parts, cuts, extents, timeline = _measured(recording, binner, clock)
         except DataError as error:

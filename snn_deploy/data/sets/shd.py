@@ -33,14 +33,8 @@ from snn_deploy.data.formats.hdf5 import dataset, open_hdf5, vector
 from snn_deploy.data.formats.layout import whole_numbers
 from snn_deploy.data.options.sets import ShdOptions
 from snn_deploy.data.sets.download import Remote, obtain
-from snn_deploy.data.sets.recorded import (
-    Ints,
-    Recording,
-    Samples,
-    default_root,
-    file_identity,
-    recorded_set,
-)
+from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
+from snn_deploy.data.sets.recordings import Recording, default_root, file_identity
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 

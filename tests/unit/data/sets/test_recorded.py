@@ -17,7 +17,8 @@ from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.loading.cache import Cached, content_digest
 from snn_deploy.data.options.frames import FrameOptions, RecordedOptions
 from snn_deploy.data.sets import recorded
-from snn_deploy.data.sets.recorded import assemble, build_frames, file_recording, recorded_set
+from snn_deploy.data.sets.recorded import assemble, build_frames, recorded_set
+from snn_deploy.data.sets.recordings import file_recording
 
 SENSOR = Sensor(2, 128, 128)
 WHOLE = (Cut(0),)
