@@ -1,4 +1,4 @@
-"""Event files to frames: this package against tonic's ToFrame, on the same files, in one run.
+"""Event files to frames: this package against tonic's ToFrame and numpy, on the same files, in one run.
 
     python benchmarks/binning.py [--data FOLDER] [--rounds 5] [--markdown FILE]
 
@@ -13,7 +13,10 @@ Rows for each kind of file:
     reading         file to events; tonic reads by read_mnist_file, and its cache by load_from_disk_cache
     both            file to frames
 
-What both make is compared before anything is timed: all frames but the last are identical, and tonic's last
+numpy is eight lines for the files of N-MNIST, which check nothing: ``fromfile``, columns by their bits,
+``bincount`` of frame and address.
+
+What all make is compared before anything is timed: all frames but the last are identical, and tonic's last
 one lacks exactly the events of the rest of the division (count), or at and after ``t_0 + T w`` (time). Of the
 HDF5 recording the time that the library itself takes to read the data set, which nobody can save, is printed
 too.
@@ -40,11 +43,11 @@ from tonic.cached_dataset import load_from_disk_cache
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
 
-from snn_deploy.data.events.pipeline import Binner, Cut
+from snn_deploy.data.events.pipeline import Binner, Cut, Made
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.base import Reader, checked
-from snn_deploy.data.formats.bits40 import read_bits40
-from snn_deploy.data.formats.hdf5 import read_hdf5
+from snn_deploy.data.formats.bits40 import bits40_frames, read_bits40
+from snn_deploy.data.formats.hdf5_events import read_hdf5
 from snn_deploy.data.options.frames import FrameOptions
 from snn_deploy.data.sets.nmnist import SENSOR
 
@@ -63,6 +66,8 @@ class FileSet:
     timesteps: int
     ours: Reader
     tonics: Callable[[Path], Any]
+    at_once: Callable[[Path, Binner], Made | None] | None = None
+    numpys: Callable[[Path, str, int], Any] | None = None
 
     def parts(self, path: Path) -> Iterator[Events]:
         return checked(self.ours(path), self.sensor)
@@ -78,7 +83,16 @@ def file_sets(root: Path) -> list[FileSet]:
         )
     large = Sensor(2, 128, 128)
     return [
-        FileSet("N-MNIST", digits, SENSOR, 8, read_bits40, lambda p: read_mnist_file(p, TONIC_TYPE)),
+        FileSet(
+            "N-MNIST",
+            digits,
+            SENSOR,
+            8,
+            read_bits40,
+            lambda p: read_mnist_file(p, TONIC_TYPE),
+            bits40_frames,
+            numpy_frames,
+        ),
         FileSet("DVS-Gesture", [gesture], large, 16, read_hdf5, lambda p: load_from_disk_cache(p)[0]),
     ]
 
@@ -97,6 +111,17 @@ def compare(files: FileSet, binning: str, frames: Callable[[list[Events]], Any],
         same = np.array_equal(ours[:-1], theirs[:-1]) and (ours[-1] >= theirs[-1]).all()
         if not same or (ours[-1] - theirs[-1]).sum() != beyond[binning] or ours.sum() != len(t):
             raise SystemExit(f"{path}: the frames differ")
+
+
+def numpy_frames(path: Path, binning: str, timesteps: int) -> Any:
+    """Counts ``[T, 2, 34, 34]`` of a file of N-MNIST, unchecked."""
+    data = np.fromfile(path, np.uint8).reshape(-1, 5).astype(np.int64)
+    t = (data[:, 2] & 127) << 16 | data[:, 3] << 8 | data[:, 4]
+    along = t - t[0] if binning == "time" else np.arange(len(t))
+    share = max(1, (along[-1] if binning == "time" else len(t)) // timesteps)
+    frame = np.minimum(along // share, timesteps - 1)
+    address = ((frame * 2 + (data[:, 2] >> 7)) * 34 + data[:, 1]) * 34 + data[:, 0]
+    return np.bincount(address, minlength=timesteps * 2 * 34 * 34).reshape(timesteps, 2, 34, 34)
 
 
 Work = Callable[[Any], object]
@@ -118,10 +143,16 @@ def best(sides: dict[str, tuple[Work, list[Any]]], rounds: int) -> dict[str, flo
 def measure(files: FileSet, rounds: int, table: Table) -> None:
     """Add the rows of a kind of file."""
 
-    def add(what: str, ours: Work, tonics: Work, items: tuple[list[Any], list[Any]]) -> None:
-        found = best({"ours": (ours, items[0]), "tonic": (tonics, items[1])}, rounds)
-        ratio = f"{found['tonic'] / found['ours']:.1f}"
-        table.add(files.name, what, f"{found['ours']:.0f}", f"{found['tonic']:.0f}", ratio)
+    def add(
+        what: str, ours: Work, tonics: Work, items: tuple[list[Any], list[Any]], numpys: Work | None = None
+    ) -> None:
+        sides = {"ours": (ours, items[0]), "tonic": (tonics, items[1])}
+        if numpys is not None:
+            sides["numpy"] = (numpys, items[0])
+        found = best(sides, rounds)
+        times = [f"{found[side]:.0f}" if side in found else "" for side in ("ours", "tonic", "numpy")]
+        ratios = [f"{found[s] / found['ours']:.1f}" if s in found else "" for s in ("tonic", "numpy")]
+        table.add(files.name, what, *times, *ratios)
 
     if len(files.files) == 1:
         rounds *= 20
@@ -141,9 +172,19 @@ def measure(files: FileSet, rounds: int, table: Table) -> None:
         def both(path: Path, to_frame: ToFrame = to_frame) -> Any:
             return to_frame(files.tonics(path))
 
+        def ours(path: Path, binner: Binner = binner, frames: Callable[..., Any] = frames) -> Any:
+            made = files.at_once(path, binner) if files.at_once is not None else None
+            return frames(files.parts(path)) if made is None else made.frames
+
+        def numpys(path: Path, binning: str = binning) -> Any:
+            return files.numpys(path, binning, files.timesteps)  # type: ignore[misc]
+
         compare(files, binning, frames, to_frame)
+        for path in files.files[:50] if files.numpys is not None else ():
+            if not np.array_equal(ours(path), numpys(path)):
+                raise SystemExit(f"{path}: the frames differ from numpy's")
         add(f"binning by {binning}", frames, to_frame, decoded)
-        add(f"both, by {binning}", lambda path: frames(files.parts(path)), both, paths)
+        add(f"both, by {binning}", ours, both, paths, numpys if files.numpys is not None else None)
 
 
 def library_microseconds(path: Path, rounds: int) -> float:
@@ -175,7 +216,7 @@ def main() -> None:
         f"{conditions('tonic', 'numpy', 'torch', 'h5py', threads=1)}\n{counted}.\n"
         f"Microseconds per file, best of {options.rounds} rounds. Of these HDF5 needs {library:.0f} to "
         "open the DVS-Gesture file and read the data set.",
-        *("files", "what", "ours", "tonic", "ratio"),
+        *("files", "what", "ours", "tonic", "numpy", "tonic / ours", "numpy / ours"),
     )
     for files in sets:
         measure(files, options.rounds, table)

@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from snn_deploy.core.compiled import compiled, inlined
 from snn_deploy.core.contract import MAX_COUNT
+from snn_deploy.data.formats.bits40 import EVENT_BYTES
 
 Bytes = npt.NDArray[np.uint8]
 Shape = tuple[int, int, int, int]
-
-EVENT_BYTES = 5
 
 
 @inlined
