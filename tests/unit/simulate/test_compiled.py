@@ -21,6 +21,7 @@ STEPS, BATCH = 9, 3
 CPU = torch.device("cpu")
 SHAPES = [(1,), (21,), (3, 7), (5, 3, 2), (8, 4, 4)]
 RESETS = [(reset, "one") for reset in get_args(Reset)]
+RESETS += [(reset, spikes) for reset in ("zero", "subtract") for spikes in ("many", "rounded")]
 CHARGES = ["integrate", "gain", "leak", "leak beside", "division", "current", "current alone"]
 
 # size, kernel, stride, padding, dilation, channels in, channels out
