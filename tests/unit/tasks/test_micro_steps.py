@@ -11,7 +11,7 @@ import torch
 from support.integer_nets import integer_graph
 
 from snn_deploy import api
-from snn_deploy.core.errors import UnsupportedError
+from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.graph.passes.micro_steps.schedule import read_schedule
 from snn_deploy.graph.readers.io import write_nir
 from snn_deploy.graph.semantics import read_semantics
@@ -58,3 +58,11 @@ def test_inputs_between_whole_numbers_are_refused(network, tmp_path: Path) -> No
             file, tmp_path / "b", formats=("onnx",), micro_steps=True, data=str(tmp_path / "real.npz")
         )
     assert not (tmp_path / "b").exists()
+
+
+def test_an_early_exit_of_micro_steps_is_refused(network, tmp_path: Path) -> None:
+    file, data = network
+    with pytest.raises(ConfigError, match="leave --exit-at or --micro-steps out"):
+        api.export_bundle(
+            file, tmp_path / "b", formats=("onnx",), micro_steps=True, data=str(data), exit_at=0.9
+        )

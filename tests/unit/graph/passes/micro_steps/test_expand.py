@@ -9,6 +9,7 @@ import nir
 import numpy as np
 import pytest
 import torch
+from support.graphs import graph
 from support.integer_nets import fired_by_hand, integer_graph
 
 from snn_deploy.core.errors import DataError, UnsupportedError
@@ -24,7 +25,7 @@ from snn_deploy.graph.passes.micro_steps.schedule import KEY, Schedule, read_sch
 from snn_deploy.graph.passes.micro_steps.whole_numbers import WholeNumbers
 from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.plan import make_plan
-from snn_deploy.graph.semantics import read_semantics, set_reset, write_semantics
+from snn_deploy.graph.semantics import Semantics, read_semantics, set_reset, write_semantics
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.simulate.lava.client import Lava
 from snn_deploy.simulate.lava.environment import lava_environment
@@ -38,8 +39,8 @@ class Expanded:
     """A random network, in whole numbers and in micro-steps, with what it fires."""
 
     def __init__(self, seed: int) -> None:
-        graph, self.x = integer_graph(seed)
-        whole = Stage.of(graph).then(WholeNumbers())
+        given, self.x = integer_graph(seed)
+        whole = Stage.of(given).then(WholeNumbers())
         self.whole = make_plan(whole.subject)
         self.binary = make_plan(whole.then(MicroSteps()).subject)
         self.schedule = read_schedule(self.binary.graph)
@@ -84,8 +85,8 @@ def test_micro_steps_fire_the_whole_numbers_everywhere(seed: int, tmp_path: Path
     reads = net.whole.sources[net.whole.output][0] not in net.names
     if reads:
         assert torch.equal(net.schedule.output(binary.output), net.wanted.output)
-    for folder, graph, x in (("w", net.whole.graph, net.x), ("b", net.binary.graph, net.frames)):
-        OnnxWriter(OnnxOptions(models=("step", "scan"))).write(graph, tmp_path / folder, Calibration(x))
+    for folder, form, x in (("w", net.whole.graph, net.x), ("b", net.binary.graph, net.frames)):
+        OnnxWriter(OnnxOptions(models=("step", "scan"))).write(form, tmp_path / folder, Calibration(x))
         for model in ("step", "scan"):
             file = tmp_path / folder / f"model.{model}.onnx"
             run = BACKENDS.get("onnxruntime").factory(file).run(x, record=True)
@@ -147,9 +148,9 @@ def test_the_windows_of_a_schedule_by_hand() -> None:
 
 
 def changed(change) -> nir.NIRGraph:
-    graph, _ = integer_graph(0)
-    change(graph)
-    return graph
+    net, _ = integer_graph(0)
+    change(net)
+    return net
 
 
 def stating(**known):
@@ -193,12 +194,34 @@ def test_what_has_no_form_is_refused_by_name(change, text: str) -> None:
 
 
 def test_real_weights_are_refused_and_named() -> None:
-    graph, _ = integer_graph(0)
+    net, _ = integer_graph(0)
     with pytest.raises(UnsupportedError, match="between whole numbers"):
-        MicroSteps()(graph)
+        MicroSteps()(net)
+
+
+def test_a_skip_of_the_input_takes_numbers_that_neurons_can_fire() -> None:
+    """The input goes round a layer: numbers from 0 to D are fired once more, others are refused."""
+    ones, fc = np.ones(2), nir.Linear(np.array([[6.0, -2.0], [4.0, 8.0]], np.float32))
+    fire = {"r": 1e4 * ones, "v_threshold": 6 * ones, "v_reset": 0 * ones}
+    nodes = {"fc": fc, "a": nir.IF(**fire), "on": fc, "b": nir.IF(**fire), "skip": fc}
+    edges = [("input", "fc"), ("fc", "a"), ("a", "on"), ("on", "b"), ("input", "skip"), ("skip", "b")]
+    net = graph(nodes, [*edges, ("b", "output")], (2,), (2,))
+    rule = {"fires_at": ">=", "reset": "subtract", "spikes": "rounded", "levels": 3}
+    write_semantics(net, Semantics(timesteps=3, **rule))
+    x = torch.randint(0, 4, (3, 8, 2), generator=torch.Generator().manual_seed(1)).float()
+    made = MicroSteps(0, 3)(net)
+    schedule = read_schedule(made)
+    assert "input@1" in made.nodes
+    found = Reference(made).run(schedule.frames(x), record=True).records
+    wanted = Reference(net).run(x, record=True).records
+    for name in ("a", "b"):
+        assert torch.equal(schedule.spikes(name, found[name]), wanted[name])
+        assert wanted[name].max() > 1
+    with pytest.raises(UnsupportedError, match="sees the input itself"):
+        MicroSteps(0, 4)(net)
 
 
 def test_membranes_that_could_leave_the_chip_are_refused() -> None:
-    graph, _ = integer_graph(0)
+    net, _ = integer_graph(0)
     with pytest.raises(UnsupportedError, match="no threshold keeps the limits"):
-        WholeNumbers(steps=100_000)(graph)
+        WholeNumbers(steps=100_000)(net)
