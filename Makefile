@@ -16,7 +16,7 @@ CUDA_VENV := .venv-cuda
 CUDA_PYTHON ?= $(CUDA_VENV)/bin/python
 CUDA_STUB := $(abspath build)/cuda_fake.so
 
-.PHONY: help install lava demo test test-slow test-cuda-fake docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
+.PHONY: help install lava demo test test-slow test-cuda-fake gpu-run docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
 	build clean
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test         set up and run the tests"
 	@echo "make test-slow    also run the slow tests"
 	@echo "make test-cuda-fake  training steps on fake CUDA tensors and Triton kernels, without a GPU (CUDA_PYTHON=...)"
+	@echo "make gpu-run      the first quarter of an hour on a machine with a GPU (GPU_ARGS=...)"
 	@echo "make wheel-check  use the wheel in an empty environment, and its bundle's kits in theirs"
 	@echo "make faults       plant a thousand faults in exported files and see that the proof finds them"
 	@echo "make fuzz         feed damaged files to the readers for MINUTES (5)"
@@ -73,6 +74,9 @@ test-cuda-fake: $(CUDA_PYTHON)
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons
 	OMP_NUM_THREADS=1 PYTHONPATH=. TRITON_INTERPRET=1 $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons/test_fused.py
 	OMP_NUM_THREADS=1 PYTHONPATH=.:tests LD_PRELOAD=$(CUDA_STUB) $(CUDA_PYTHON) -m cuda_fake $(CUDA_STUB)
+
+gpu-run: $(STAMP)
+	PYTHONPATH=benchmarks $(BIN)/python -m gpu $(GPU_ARGS)
 
 wheel-check: $(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/wheel/check.py $(CONSTRAINTS)

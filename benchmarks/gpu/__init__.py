@@ -1,0 +1,1 @@
+"""The first quarter of an hour on a machine with a GPU."""

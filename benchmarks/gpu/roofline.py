@@ -1,0 +1,33 @@
+"""What a device can do at most: bytes a second of a copy, operations a second of a product in bfloat16."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def best(work: Callable[[], object], device: torch.device, rounds: int = 10) -> float:
+    """Least seconds of ``work``."""
+    times = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
+def copy_rate(device: torch.device, elements: int) -> float:
+    """GB/s of a copy on the device, read and written."""
+    x = torch.zeros(elements, device=device)
+    y = torch.empty_like(x)
+    return 2 * x.nbytes / best(lambda: y.copy_(x), device) / 1e9
+
+
+def product_rate(device: torch.device, side: int) -> float:
+    """TFLOP/s of a product of two square matrices in bfloat16."""
+    a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    return 2 * side**3 / best(lambda: a @ a, device) / 1e12
