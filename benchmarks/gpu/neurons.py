@@ -49,7 +49,7 @@ def cases() -> list[NeuronOptions]:
 
 
 def compare(device: torch.device, every: int = 1) -> Compared:
-    """Run the cases, or one in ``every``, on ``device`` in the form that it takes, and written out on the CPU."""
+    """Run one case in ``every`` on ``device``, in the form that it takes, and written out on the CPU."""
     differing, faults = 0, []
     worst = {str(dtype): 0.0 for dtype in BOUNDS}
     tried = cases()[::every]

@@ -25,8 +25,8 @@ CLASSES = 10
 
 
 class Way(NamedTuple):
-    """How a step is written: in bfloat16 and channels last; with our neurons, or spikingjelly's; as a loop over
-    time; with TF32 in products; compiled."""
+    """How a step is written: in bfloat16 and channels last; with our neurons, or spikingjelly's; as a loop
+    over time; with TF32 in products; compiled."""
 
     bf16: bool = False
     ours: bool = False
