@@ -3,9 +3,10 @@
     python benchmarks/training_step.py [--threads N] [--device cuda] [--batch 64] [--markdown FILE]
 
 A step is forward, TSER loss with the teacher's logits, backward and the optimiser's update, in float32, on
-made-up frames of 2x16x16. Four ways to write it:
+made-up frames of 2x16x16. Five ways to write it:
 
     ours            layers in multi-step mode: all T x B frames go through a layer at once
+    multi-step      the same with spikingjelly's own multi-step neurons
     loop            how papers write it: a loop over T around the same layers in single-step mode
     spikingjelly    its tutorials' loop: single-step, cross entropy of the mean output, no teacher
     snntorch        a loop over T around torch's layers and ``snntorch.Leaky``, same loss
@@ -18,10 +19,12 @@ Memory is what the forward pass keeps for the backward pass, counted once per st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import snntorch
 import torch
@@ -31,6 +34,7 @@ from torch import nn
 
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import STUDENTS, TEACHERS
+from snn_deploy.distill import objective as objective_module
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
@@ -170,11 +174,21 @@ def measure(recipe: Recipe, steps: int, batch: int, device: str, table: Table) -
         if device != "cpu":
             torch.cuda.synchronize()
 
+    def multi_step() -> torch.Tensor:
+        with mock.patch.object(objective_module, "scanned", lambda network: contextlib.nullcontext()):
+            return loss_of(ways["ours"], x, y)
+
+    networks["multi-step"], losses["multi-step"] = networks["ours"], multi_step
     optimizers = {n: torch.optim.AdamW(net.parameters()) for n, net in networks.items()}
     times = by_turns({n: lambda n=n, o=o: step(n, o) for n, o in optimizers.items()}, ROUNDS)  # type: ignore[misc]
-    order = ("ours", "loop", "spikingjelly", "snntorch")
+    order = ("ours", "multi-step", "loop", "spikingjelly", "snntorch")
     cells = [f"{1e3 * times[name].wall:.1f}" for name in order]
-    ratios = [times["loop"].wall / times["ours"].wall, times["loop"].cpu / times["ours"].cpu]
+    ours = times["ours"]
+    ratios = [
+        times["multi-step"].cpu / ours.cpu,
+        times["loop"].wall / ours.wall,
+        times["loop"].cpu / ours.cpu,
+    ]
     memory = [f"{kept_bytes(losses[name]) / 2**20:.1f}" for name in ("ours", "loop")]
     table.add(str(steps), *cells, *(f"{ratio:.2f}" for ratio in ratios), *memory)
 
@@ -185,17 +199,20 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--option", action="append", default=[], help="of the recipe, as of distill -o")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # as our trainer does; so all ways have it
-    recipe = load_recipe("quickstart", ["student.readout=linear"])
+    recipe = load_recipe("quickstart", ["student.readout=linear", *options.option])
+    told = "".join(f", {option}" for option in options.option)
     used = conditions("torch", "spikingjelly", "snntorch", threads=options.threads)
     table = Table(
         "Training step",
-        f"{used} On {options.device}, batch {options.batch}.\nMilliseconds per step, least of {ROUNDS} "
+        f"{used} On {options.device}, batch {options.batch}{told}.\nMilliseconds per step, least of {ROUNDS} "
         "rounds by turns; MiB kept for the backward pass.",
-        *("T", "ours", "loop", "spikingjelly", "snntorch", "loop / ours, wall", "loop / ours, CPU"),
+        *("T", "ours", "multi-step", "loop", "spikingjelly", "snntorch"),
+        *("multi-step / ours, CPU", "loop / ours, wall", "loop / ours, CPU"),
         *("MiB, ours", "MiB, loop"),
     )
     for steps in STEPS:

@@ -60,12 +60,19 @@ def _trial(device: torch.device) -> Choice:
     return Choice("fused")
 
 
-def _scan(device: torch.device) -> _Scan:
-    if choice(device).form == "written":
-        return written_out
-    from snn_deploy.distill.neurons.fused import fused
+_scans: dict[torch.device, _Scan] = {}
+"""Those chosen so far: ``torch.compile`` looks up what it cannot choose."""
 
-    return fused
+
+def _scan(device: torch.device) -> _Scan:
+    if device not in _scans:
+        if choice(device).form == "written":
+            _scans[device] = written_out
+        else:
+            from snn_deploy.distill.neurons.fused import fused
+
+            _scans[device] = fused
+    return _scans[device]
 
 
 def _run(node: nn.Module, dynamics: Dynamics, x: torch.Tensor) -> torch.Tensor:
@@ -76,6 +83,8 @@ def _run(node: nn.Module, dynamics: Dynamics, x: torch.Tensor) -> torch.Tensor:
 def scanned(network: nn.Module) -> Iterator[None]:
     """Inside the block the IF, LIF and PLIF layers of ``network``, which are in multi-step mode and at rest,
     are computed in the form that :func:`choice` says; their state stays as it is."""
+    for device in {parameter.device for parameter in network.parameters()}:
+        _scan(device)
     covered = [(node, found) for node in network.modules() if (found := dynamics_of(node)) is not None]
     for node, found in covered:
         node.multi_step_forward = partial(_run, node, found)  # type: ignore[assignment]
