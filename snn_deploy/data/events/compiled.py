@@ -16,6 +16,7 @@ from snn_deploy.core.contract import MAX_COUNT
 from snn_deploy.data.formats.bits40 import EVENT_BYTES
 
 Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 Shape = tuple[int, int, int, int]
 
 
@@ -26,6 +27,15 @@ def _time(data: Any, at: Any) -> Any:
         | np.int64(data[at + np.uintp(3)]) << 8
         | np.int64(data[at + np.uintp(4)])
     )
+
+
+@inlined
+def _number(data: Any, at: Any, size: Any) -> Any:
+    """The unsigned number of ``size`` bytes, little end first; one load in machine code."""
+    number = np.int64(0)
+    for byte in range(size):
+        number |= np.int64(data[at + np.uintp(byte)]) << (8 * byte)
+    return number
 
 
 @compiled
@@ -63,4 +73,61 @@ def count_bits40(data: Bytes, shape: Shape, by_time: bool, binary: bool, frames:
             return False
         else:
             frames[entry] += np.uint8(1)
+    return True
+
+
+@compiled
+def count_aedat4(
+    data: Bytes,
+    shape: Shape,
+    share: int,
+    by_time: bool,
+    binary: bool,
+    gap: int,
+    state: Numbers,
+    frames: Bytes,
+) -> bool:
+    """Add the next packet of a recording (:data:`snn_deploy.data.formats.aedat4.EVENT_DTYPE`, as bytes) to
+    ``frames``, ``[T 2 H W]`` for the ``shape (T, 2, H, W)``.
+
+    Args:
+        data: events of 16 bytes.
+        shape: of the frames.
+        share: of one frame, in microseconds or events.
+        by_time: which of both.
+        binary: whether an entry says that there were events, not how many.
+        gap: microseconds without an event that need a note.
+        state: the time of the event before, the bound of the frame in microseconds or events, the frame's
+            number, and events so far; before the first packet the time of the first event, the first frame's
+            bound, 0 and 0. Updated.
+        frames: added to.
+
+    Returns:
+        Whether that is all: False if an event leaves the sensor, is not in order of time or comes after a
+        gap, or if an entry has more than 255.
+    """
+    steps, _, height, width = shape
+    before, bound, frame, passed = state
+    for event in range(data.size // 16):
+        at = np.uintp(16 * event)
+        t, x, y = (
+            _number(data, at, 8),
+            _number(data, at + np.uintp(8), 2),
+            _number(data, at + np.uintp(10), 2),
+        )
+        polarity = np.int64(data[at + np.uintp(12)])
+        if x >= width or y >= height or polarity > 1 or t < before or t - before > gap:
+            return False
+        before = t
+        while frame < steps - 1 and (t if by_time else passed + event) >= bound:
+            frame += 1
+            bound += share
+        entry = np.uintp(((frame * 2 + polarity) * height + y) * width + x)
+        if binary:
+            frames[entry] = 1
+        elif frames[entry] == MAX_COUNT:
+            return False
+        else:
+            frames[entry] += np.uint8(1)
+    state[0], state[1], state[2], state[3] = before, bound, frame, passed + data.size // 16
     return True

@@ -24,12 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError, MissingOptionalError
+from snn_deploy.data.events.pipeline import Binner, Made
+from snn_deploy.data.events.timeline import GAP
 from snn_deploy.data.formats.aedat import require_version
 from snn_deploy.data.formats.base import PART, Columns, read_exactly
+from snn_deploy.data.options.frames import MAX_TIME
 
 VERSION = "4.0"
 MAX_HEADER_BYTES = 1 << 20
 MAX_PACKET_BYTES = 64 << 20
+MAX_HELD = 1 << 22
+"""Events that are unpacked at once to make frames in one pass, 64 MiB; our choice."""
+MAX_SIDE = 1 << 15
+"""Columns and rows that coordinates of 16 bits with a sign tell apart."""
 
 EVENT_DTYPE = np.dtype(
     {
@@ -42,6 +49,44 @@ EVENT_DTYPE = np.dtype(
 
 _COMPRESSIONS = ("none", "LZ4", "LZ4 high", "Zstandard", "Zstandard high")
 _EVENTS = b"EVTS"
+_ROOM = 1 << 16  # bytes to unpack into at first; the decompressor claims all that it is allowed
+
+
+def aedat4_frames(path: Path, binner: Binner) -> Made | None:
+    """Frames of a whole file in one pass; None where the file or the frames need more than that, and where
+    the file cannot be read: the reader says why."""
+    if not binner.divides_whole or binner.sensor.channels != 2 or max(binner.sensor) > MAX_SIDE:
+        return None
+    held: list[NDArray[Any]] = []
+    total = 0
+    try:
+        for elements in _packets(path):
+            if (total := total + len(elements)) > MAX_HELD:
+                return None
+            if len(elements):
+                held.append(elements)
+    except Exception:  # noqa: BLE001 - whatever it is, the reader meets it again
+        return None
+    return _counted(held, total, binner) if held else None
+
+
+def _counted(held: list[NDArray[Any]], total: int, binner: Binner) -> Made | None:
+    """Frames of the packets of a recording, where nothing in them needs a second look."""
+    from snn_deploy.data.events.compiled import count_aedat4
+
+    first, last = int(held[0]["t"][0]), int(held[-1]["t"][-1])
+    if not 0 <= first <= last <= MAX_TIME:
+        return None
+    steps = binner.shape[0]
+    share = max(1, ((last - first) if binner.by_time else total) // steps)
+    state = np.array([first, first + share if binner.by_time else share, 0, 0], np.int64)
+    frames = np.zeros(binner.shape, np.uint8)
+    flat = frames.reshape(-1)
+    for elements in held:
+        data = elements.view(np.uint8)
+        if not count_aedat4(data, binner.shape, share, binner.by_time, binner.binary, GAP, state, flat):
+            return None
+    return Made(frames, total)
 
 
 def read_aedat4(path: Path) -> Iterator[Columns]:
@@ -81,7 +126,7 @@ def _packets(path: Path) -> Iterator[NDArray[Any]]:
             streams.add(stream)
             if len(streams) > 1:
                 raise DataError(f"events in {len(streams)} streams; one is known")
-            yield _elements(content[4:])
+            yield _elements(memoryview(content)[4:])
 
 
 def _columns(parts: list[NDArray[Any]]) -> Columns:
@@ -114,8 +159,13 @@ def _lz4() -> Callable[[bytes], bytes]:
 
     def unpack(data: bytes) -> bytes:
         frame = LZ4FrameDecompressor()
+        content = b""
         try:
-            content: bytes = frame.decompress(data, max_length=MAX_PACKET_BYTES)
+            while not frame.eof and (room := min(MAX_PACKET_BYTES - len(content), len(content) or _ROOM)):
+                content += (piece := frame.decompress(data, max_length=room))
+                if not piece:
+                    break
+                data = b""
         except RuntimeError as error:
             raise DataError(f"a packet cannot be unpacked: {error}") from None
         if not frame.eof:
@@ -125,7 +175,7 @@ def _lz4() -> Callable[[bytes], bytes]:
     return unpack
 
 
-def _elements(data: bytes) -> NDArray[Any]:
+def _elements(data: memoryview) -> NDArray[Any]:
     buffer = _FlatBuffer(data)
     at = buffer.field(buffer.root(), 0)
     if not at:
@@ -140,7 +190,7 @@ def _elements(data: bytes) -> NDArray[Any]:
 class _FlatBuffer:
     """Bounds-checked access to the tables of a FlatBuffer."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
 
     def number(self, at: int, code: str) -> int:

@@ -27,7 +27,7 @@ OVERFLOW_TIME = 1 << 13
 def bits40_frames(path: Path, binner: Binner) -> Made | None:
     """Frames of a whole file in one pass; None where the file or the frames need more than that, and where
     the file cannot be read."""
-    if not binner.divides_whole or binner.sensor.channels != 2:
+    if not binner.divides_whole or binner.sensor.channels != 2 or binner.sensor.height > OVERFLOW_ROW:
         return None
     from snn_deploy.data.events.compiled import count_bits40
 

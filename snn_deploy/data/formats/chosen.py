@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.data.events.pipeline import Binner, Made
 from snn_deploy.data.formats.aedat import version_of
 from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.formats.aedat3 import read_aedat3
-from snn_deploy.data.formats.aedat4 import read_aedat4
+from snn_deploy.data.formats.aedat4 import aedat4_frames, read_aedat4
 from snn_deploy.data.formats.base import Columns, Reader
-from snn_deploy.data.formats.bits40 import read_bits40
+from snn_deploy.data.formats.bits40 import bits40_frames, read_bits40
 from snn_deploy.data.formats.dat import read_dat
 from snn_deploy.data.formats.evt import read_evt
 from snn_deploy.data.formats.hdf5_events import read_hdf5
@@ -52,6 +53,19 @@ READERS: Mapping[str, LayoutReader] = {
     ".mat": read_mat,
 }
 """Readers by the ending of a file's name, in lower case."""
+
+
+_AT_ONCE: Mapping[str, Callable[[Path, Binner], Made | None]] = {
+    ".aedat": aedat4_frames,
+    ".aedat4": aedat4_frames,
+    ".bin": bits40_frames,
+}
+
+
+def any_frames(path: Path, binner: Binner) -> Made | None:
+    """Frames of a whole file in one pass; None where its format, the file or the frames need more."""
+    at_once = _AT_ONCE.get(path.suffix.lower())
+    return None if at_once is None else at_once(path, binner)
 
 
 def read_any(path: Path, layout: Layout = NOTHING_SAID) -> Iterator[Columns]:

@@ -24,7 +24,7 @@ from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats.aedat2 import read_aedat2
-from snn_deploy.data.formats.aedat4 import read_aedat4
+from snn_deploy.data.formats.aedat4 import aedat4_frames, read_aedat4
 from snn_deploy.data.formats.base import Columns, Reader
 from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.options.sets import Cifar10DvsOptions, Cifar10DvsSplit
@@ -78,9 +78,10 @@ def cifar10_dvs(options: Cifar10DvsOptions, *, timesteps: int, cache: Path | Non
     if options.download:
         obtain(REMOTE, root, present=root / CLASSES[-1])
     files, reader = _find(root)
+    at_once = aedat4_frames if reader is read_aedat4 else None
     return recorded_set(
         "cifar10-dvs",
-        [file_recording(path, root, reader, SENSOR, (Cut(label),)) for path, label in files],
+        [file_recording(path, root, reader, SENSOR, (Cut(label),), at_once) for path, label in files],
         SENSOR,
         options,
         partial(divide, options.split, options.split_seed, options.validation),

@@ -26,7 +26,7 @@ from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.formats.base import Reader
-from snn_deploy.data.formats.chosen import read_any
+from snn_deploy.data.formats.chosen import any_frames, read_any
 from snn_deploy.data.formats.layout import Layout
 from snn_deploy.data.options.sets import EventFolderOptions
 from snn_deploy.data.sets.event_table import PARTS, Line, list_classes, ordered, read_table
@@ -119,7 +119,7 @@ def _recordings(
         cuts.sort(key=lambda pair: pair[0].start)
         split.update({(number, place): part for place, (_, part) in enumerate(cuts)})
         recordings.append(
-            file_recording(inside / name, inside, reader, sensor, tuple(cut for cut, _ in cuts))
+            file_recording(inside / name, inside, reader, sensor, tuple(cut for cut, _ in cuts), any_frames)
         )
     return recordings, split
 

@@ -80,6 +80,8 @@ def test_what_needs_a_second_look_is_left_to_the_readers(tmp_path):
     for options in ({"crop": 5}, {"downsample": 2}, {"denoise_us": 9}, {"window": 9}, {"centre": True}):
         assert bits40_frames(path, Binner(SENSOR, STEPS, FrameOptions(**options))) is None
     assert bits40_frames(path, Binner(SENSOR, STEPS, FrameOptions(polarity="merged"))) is None
+    assert bits40_frames(path, Binner(Sensor(2, 240, 9), STEPS, FrameOptions())).events == 50
+    assert bits40_frames(path, Binner(Sensor(2, 241, 9), STEPS, FrameOptions())) is None  # row 240 is none
 
 
 def test_a_set_is_the_same_either_way_and_names_what_is_damaged(tmp_path):
