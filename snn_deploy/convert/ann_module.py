@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from snn_deploy.convert.ann import Ann, Rectifier, added, function_of
+from snn_deploy.convert.ann import Ann, Function, Rectifier, added, function_of
 from snn_deploy.graph.passes.fold_batchnorm import bias_of, with_weights
 from snn_deploy.graph.shapes import axes, pads
 from snn_deploy.graph.types import WEIGHT_NODES
@@ -60,14 +60,19 @@ class Weights(nn.Module):
 
 
 class Apply(nn.Module):
-    """What a node without weights computes."""
+    """What a node without weights computes, with gradients: the simulator's averages have none."""
 
     def __init__(self, node: nir.NIRNode) -> None:
         super().__init__()
-        self._function = function_of(node)
+        self._function = _average(node) if isinstance(node, nir.AvgPool2d) else function_of(node)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._function(x)
+
+
+def _average(node: nir.AvgPool2d) -> Function:
+    kernel, stride, padding = (axes(value, 2) for value in (node.kernel_size, node.stride, node.padding))
+    return lambda x: functional.avg_pool2d(x, kernel, stride, padding)
 
 
 class AnnModule(nn.Module):

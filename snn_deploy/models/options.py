@@ -37,10 +37,8 @@ class NeuronOptions(Options):
     """A kind of neuron.
 
     Attributes:
-        kind: integrate-and-fire, leaky, leaky with a trained time constant (PLIF), or with whole numbers of
-            spikes (I-LIF).
-        tau: membrane time constant in steps; of ``plif`` the value before training; ``if`` does not leak, nor
-            does ``ilif`` with null.
+        kind: integrate-and-fire, leaky, with a trained time constant (PLIF), or with several spikes (I-LIF).
+        tau: membrane time constant in steps, of ``plif`` before training; null: an ``ilif`` without leak.
         decay_input: the input is divided by ``tau`` too; means nothing to ``if``.
         v_threshold: membrane potential at which the neuron fires.
         v_reset: membrane potential after a spike; null subtracts the threshold (soft reset).
