@@ -58,6 +58,7 @@ def test_a_run_leaves_everything_that_the_next_commands_need(tmp_path: Path) -> 
     assert result["student"]["parameters"] == sum(p.numel() for p in student.parameters())
     environment = json.loads(run.environment_file.read_text())
     assert (environment["data_digest"], environment["device"]) == (data.digest, "cpu")
+    assert environment["neurons"] == "written out in torch"
     assert "student epoch 3/3" in (run.path / "log.txt").read_text()
     assert not list(run.path.rglob(".*"))
 
