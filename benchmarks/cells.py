@@ -56,10 +56,16 @@ def serve(work: Callable[[], object], digest: str) -> None:
 
 
 def take_turns(
-    script: Path, cells: Mapping[str, Sequence[str]], rounds: int, environment: Mapping[str, str]
+    script: Path,
+    cells: Mapping[str, Sequence[str]],
+    rounds: int,
+    environment: Mapping[str, str],
+    pythons: Mapping[str, Path] | None = None,
 ) -> dict[str, Measured]:
-    """The ``cells``, names and arguments of the script, ``rounds`` times by turns."""
-    running = {name: _start(script, arguments, environment) for name, arguments in cells.items()}
+    """The ``cells``, names and arguments of the script, ``rounds`` times by turns; ``pythons`` run the cells
+    that need packages of another environment."""
+    python = {name: str((pythons or {}).get(name, sys.executable)) for name in cells}
+    running = {name: _start([python[name], str(script), *cells[name]], environment) for name in cells}
     digests = {name: str(_answer(process)) for name, process in running.items()}
     times: dict[str, list[Seconds]] = {name: [] for name in running}
     for _ in range(rounds):
@@ -77,9 +83,9 @@ def take_turns(
     return found
 
 
-def _start(script: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(script), *arguments],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
