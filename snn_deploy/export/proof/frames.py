@@ -41,7 +41,8 @@ def frame_count(plan: Plan, name: str, *, held: bool = False) -> int:
     wanted = max(plan.shapes[n][0] * prod(_reach(plan, n, name)) for n in sources)
     limit, smallest = (HELD_MAC_LIMIT, HELD_FRAMES) if held else (MAC_LIMIT, SMALLEST_FRAMES)
     affordable = int(limit / len(weighted) // max(multiplications(plan, name), 1))
-    return min(1 + DENSE + len(sources) * wanted, max(smallest, min(affordable, LARGEST_FRAMES)))
+    least = max(smallest, 1 + DENSE + len(sources))  # a frame with impulses for each
+    return min(1 + DENSE + len(sources) * wanted, max(least, min(affordable, LARGEST_FRAMES)))
 
 
 def sources_of(plan: Plan, name: str) -> tuple[str, ...]:
