@@ -22,6 +22,7 @@ NETWORKS = {
     "resnet18": ("kd-cifar10-resnet18", (3, 32, 32), 10),
     "resnet19": ("bkd-cifar10-resnet19", (3, 32, 32), 10),
     "sew-resnet18": ("bkd-imagenet-sew-resnet18", (3, 64, 64), 10),
+    "sew-resnet34": ("samd-nld-imagenet-sew-resnet34", (3, 224, 224), 1000),
     "vgg9": ("none-dvsgesture-vgg9", (2, 128, 128), 11),
     "dvs-csnn": ("none-dvsgesture-dvs-csnn", (2, 128, 128), 11),
 }
@@ -53,7 +54,7 @@ def export(name: str, samples: int) -> dict[str, object]:
     x = (torch.rand(recipe.timesteps, samples, *shape) < 0.2).float()
     student.train()
     with torch.no_grad():
-        for step in range(CALIBRATION_STEPS):
+        for step in range(min(CALIBRATION_STEPS, samples)):
             student(x[:, step : step + 1])
             functional.reset_net(student)
     names = tuple(str(number) for number in range(classes))
