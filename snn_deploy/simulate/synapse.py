@@ -1,4 +1,4 @@
-r"""Exact integer sums of synapses, computed with floats.
+r"""Exact integer sums of synapses, computed with floats, or with bytes where those hold all values.
 
 A float holds every integer up to :math:`2^{24}` (float32) or :math:`2^{53}` (float64). The largest possible
 partial sum follows from the weights and the largest input; as long as it stays below the limit, a sum of
@@ -13,10 +13,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from snn_deploy.graph.lava.net import Conv, Dense, IntArray, Pair, Shape, layer_bound
+from snn_deploy.simulate import byte_products
+from snn_deploy.simulate.byte_products import ByteWeights
 from snn_deploy.simulate.cuba import UNIT
 
 FLOAT32_LIMIT = 1 << 24
@@ -34,16 +37,19 @@ class Synapses:
             delays are in the order of :func:`channels_last`.
         recurrent: ``64 W_rec`` or None.
         bound: largest possible ``|sum|`` in weight units.
+        byte_weights: the weights as bytes, or None where a product of bytes would not be exact or not be
+            fast: on accelerators, with delays, and in convolutions by groups.
     """
 
     layer: Conv | Dense
     weight: torch.Tensor
     recurrent: torch.Tensor | None
     bound: int
+    byte_weights: ByteWeights | None
 
 
 def prepare(layer: Conv | Dense, shape: Shape, input_range: Pair, device: torch.device) -> Synapses:
-    """Weights of ``layer`` as floats that hold every possible sum of inputs exactly, which have ``shape`` and
+    """Weights of ``layer`` in numbers that hold every possible sum of inputs exactly, which have ``shape`` and
     lie in ``input_range``."""
     recurrent = layer.recurrent if isinstance(layer, Dense) else None
     bound = layer_bound(layer, input_range)
@@ -52,12 +58,17 @@ def prepare(layer: Conv | Dense, shape: Shape, input_range: Pair, device: torch.
     def scaled(weight: IntArray) -> torch.Tensor:
         return torch.as_tensor(weight * UNIT).to(device, dtype)
 
-    weight = scaled(layer.weight)
+    integers = layer.weight
+    if isinstance(layer, Dense) and layer.delay is None:
+        integers = np.moveaxis(integers.reshape(-1, *shape), 1, -1).reshape(integers.shape)
+    weight = scaled(integers)
     if isinstance(layer, Conv) and device.type == "cpu":
         weight = weight.contiguous(memory_format=torch.channels_last)
-    elif isinstance(layer, Dense) and layer.delay is None:
-        weight = channels_last(weight.view(-1, *shape), 1).flatten(1)
-    return Synapses(layer, weight, None if recurrent is None else scaled(recurrent), bound)
+    simple = layer.groups == 1 if isinstance(layer, Conv) else layer.delay is None
+    held = None
+    if simple and device.type == "cpu" and dtype == torch.float32:
+        held = byte_products.pack(layer, integers, shape, input_range)
+    return Synapses(layer, weight, None if recurrent is None else scaled(recurrent), bound, held)
 
 
 def channels_last(x: torch.Tensor, leading: int) -> torch.Tensor:
@@ -69,19 +80,34 @@ def channels_last(x: torch.Tensor, leading: int) -> torch.Tensor:
 def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
     """``64 a`` of every step: ``[T, B, *shape_in] -> [T, B, *shape]``."""
     layer = synapses.layer
-    x = x.to(synapses.weight.dtype)
-    with exact_products():
-        if isinstance(layer, Conv):
-            frames = _conv(synapses, layer, channels_last(x, 2).flatten(0, 1).movedim(-1, 1))
-            sums = frames.view(*x.shape[:2], *layer.shape)
-        elif layer.delay is None:
-            sums = functional.linear(channels_last(x, 2).flatten(2), synapses.weight)
-        else:
-            sums = _delayed(synapses, layer.delay, x.flatten(2))
+    if synapses.byte_weights is not None:
+        rows = byte_products.sums(synapses.byte_weights, _rows(layer, x.to(torch.int8)))
+        sums = rows.view(*x.shape[:2], *layer.shape)
+    else:
+        sums = _float_sums(synapses, layer, x.to(synapses.weight.dtype))
     if isinstance(layer, Conv) and synapses.bound >= CONV_ACCUMULATOR // 2:
         half = UNIT * CONV_ACCUMULATOR // 2
         sums = (sums + half).remainder(2 * half) - half
     return sums
+
+
+def _rows(layer: Conv | Dense, x: torch.Tensor) -> torch.Tensor:
+    """Frames ``[T B, C, H, W]`` for a convolution, rows ``[T B, N_in]`` for a dense layer; both in the memory
+    of :func:`channels_last`."""
+    frames = channels_last(x, 2).flatten(0, 1)
+    return frames.movedim(-1, 1) if isinstance(layer, Conv) else frames.flatten(1)
+
+
+def _float_sums(synapses: Synapses, layer: Conv | Dense, x: torch.Tensor) -> torch.Tensor:
+    with exact_products():
+        if isinstance(layer, Dense) and layer.delay is not None:
+            return _delayed(synapses, layer.delay, x.flatten(2))
+        rows = _rows(layer, x)
+        if isinstance(layer, Conv):
+            rows = _conv(synapses, layer, rows)
+        else:
+            rows = functional.linear(rows, synapses.weight)
+        return rows.view(*x.shape[:2], *layer.shape)
 
 
 def _conv(synapses: Synapses, layer: Conv, frames: torch.Tensor) -> torch.Tensor:
