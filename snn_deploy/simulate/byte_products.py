@@ -48,7 +48,7 @@ def pack(layer: Conv | Dense, weight: IntArray, shape: Shape, input_range: Pair)
     step = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
     unit = step & -step or 1
     small = weight // unit
-    fits = SMALLEST_WEIGHT <= small.min(initial=0) and small.max(initial=0) <= LARGEST_WEIGHT
+    fits = small.min(initial=0) >= SMALLEST_WEIGHT and small.max(initial=0) <= LARGEST_WEIGHT
     if not (fits and low >= 0 and high <= LARGEST_INPUT and available()):
         return None
     return _pack(layer, small, shape, UNIT * unit)
@@ -57,7 +57,8 @@ def pack(layer: Conv | Dense, weight: IntArray, shape: Shape, input_range: Pair)
 def _pack(layer: Conv | Dense, weight: IntArray, shape: Shape, scale: int) -> ByteWeights:
     held = torch.from_numpy(weight.astype(np.int8))
     if isinstance(layer, Dense):
-        return ByteWeights(layer, held.T.contiguous(), torch.tensor(float(scale)), torch.tensor(0))
+        columns = torch.empty(held.shape[::-1], dtype=torch.int8).copy_(held.T)
+        return ByteWeights(layer, columns, torch.tensor(float(scale)), torch.tensor(0))
     scales = torch.full((len(weight),), float(scale))
     packed = torch.ops.onednn.qconv_prepack(
         held, scales, 1.0, 0, layer.stride, layer.padding, layer.dilation, layer.groups, (1, *shape)
@@ -66,15 +67,20 @@ def _pack(layer: Conv | Dense, weight: IntArray, shape: Shape, scale: int) -> By
 
 
 def sums(weights: ByteWeights, x: torch.Tensor) -> torch.Tensor:
-    """``64 W x`` in float32: of int8 frames ``[N, C, H, W]`` in channels-last memory, or rows ``[N, N_in]``."""
+    """``64 W x`` as float32 of frames ``[M, H, W, C] -> [M, C_out, H_out, W_out]``, or rows
+    ``[M, N_in] -> [M, N]``.
+
+    The bytes are copied to memory of plain strides: torch 2.13's product reads wrong elements where an axis
+    of length 1 has another stride, which torch itself calls contiguous.
+    """
+    held = torch.empty(x.shape, dtype=torch.int8).copy_(x)
     layer = weights.layer
     if isinstance(layer, Dense):
-        return torch._int_mm(x, weights.weight).float().mul_(weights.scale)
-    geometry = layer.stride, layer.padding, layer.dilation, layer.groups
+        return torch._int_mm(held, weights.weight).float().mul_(weights.scale)
     found: torch.Tensor = torch.ops.onednn.qconv2d_pointwise(
-        *(x.view(torch.uint8), 1.0, 0),
+        *(held.view(torch.uint8).movedim(-1, 1), 1.0, 0),
         *(weights.weight, weights.scale, weights.zero, None),
-        *geometry,
+        *(layer.stride, layer.padding, layer.dilation, layer.groups),
         *(1.0, 0, torch.float32, "none", [], ""),
     )
     return found
@@ -90,12 +96,11 @@ def available() -> bool:
     neuron = Cuba.of(0, 0, 0)
     dense = Dense(matrix, neuron)
     conv = Conv((16, 1, 1), matrix.reshape(16, 32, 4, 4), neuron)
-    rows = torch.full((3, 512), LARGEST_INPUT, dtype=torch.int8)
-    frames = rows.view(3, 32, 4, 4).contiguous(memory_format=torch.channels_last)
+    rows = torch.full((3, 512), float(LARGEST_INPUT))
     expected = UNIT * LARGEST_INPUT * 512 * torch.from_numpy(extremes).float().expand(3, 16)
     try:
         found = sums(_pack(dense, dense.weight, (512,), UNIT), rows)
-        convolved = sums(_pack(conv, conv.weight, (32, 4, 4), UNIT), frames)
+        convolved = sums(_pack(conv, conv.weight, (32, 4, 4), UNIT), rows.view(3, 4, 4, 32))
     except (AttributeError, RuntimeError, TypeError):
         return False
     return torch.equal(found, expected) and torch.equal(convolved.flatten(1), expected)

@@ -19,6 +19,7 @@ where :func:`state_dtype` proves it exact.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,8 @@ class Neurons:
         leaks: whether v loses anything from step to step.
         bias: ``64 b``; None for 0.
         threshold: ``64 theta``.
-        wraps, clips: whether u, or v, may leave 24 bits.
+        wraps: whether u may leave 24 bits.
+        steps_in_range: for how many steps v cannot leave them.
         dtype: float32 where proven exact, else float64.
     """
 
@@ -64,7 +66,7 @@ class Neurons:
     bias: torch.Tensor | None
     threshold: torch.Tensor
     wraps: bool
-    clips: bool
+    steps_in_range: float
     dtype: torch.dtype
 
 
@@ -110,7 +112,7 @@ def prepare(
         bias=None if bias is None or not bias.any() else spread(UNIT * bias),
         threshold=spread(UNIT * neuron.threshold),
         wraps=may_wrap(neuron, sum_bound),
-        clips=driven or may_clip(neuron, bias, sum_bound),
+        steps_in_range=0 if driven else steps_in_range(neuron, bias, sum_bound),
         dtype=dtype,
     )
 
@@ -124,9 +126,24 @@ def may_clip(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> bool:
     """Whether |v| can reach 2^23: it is at most ``(|u| + 64 |b|) 4096 / d_v``, a decaying series."""
     if may_wrap(neuron, sum_bound) or int(neuron.voltage_decay.min()) == 0:
         return True
+    largest = _largest_change(neuron, bias, sum_bound)
+    return largest * DECAY_ONE / int(neuron.voltage_decay.min()) >= STATE_LIMIT - 1
+
+
+def steps_in_range(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> float:
+    """Steps from zero state that v cannot be clipped in: where it may be at all, it still needs several
+    largest changes of one sign to get there."""
+    if not may_clip(neuron, bias, sum_bound):
+        return math.inf
+    if may_wrap(neuron, sum_bound):
+        return 0
+    return (STATE_LIMIT - 1) / max(_largest_change(neuron, bias, sum_bound), 1)
+
+
+def _largest_change(neuron: Cuba, bias: IntArray | None, sum_bound: int) -> float:
+    """``|u| + 64 |b|`` at most, where u does not wrap."""
     current = UNIT * sum_bound * DECAY_ONE / int(neuron.current_decay.min())
-    largest_bias = 0 if bias is None else UNIT * int(np.abs(bias).max())
-    return (current + largest_bias) * DECAY_ONE / int(neuron.voltage_decay.min()) >= STATE_LIMIT - 1
+    return current + (0 if bias is None else UNIT * int(np.abs(bias).max()))
 
 
 def state_dtype(neuron: Cuba, sum_bound: int) -> torch.dtype:
@@ -166,23 +183,23 @@ def run(
     currents = currents.to(neurons.dtype)
     u_steps = torch.empty_like(currents) if probe else None
     v_steps = torch.empty_like(currents) if probe else None
-    quiet, kept, u = (torch.zeros_like(currents[0]) for _ in range(3))
-    before = None
+    clips = len(currents) > neurons.steps_in_range
+    quiet, kept = torch.empty_like(currents[0]), torch.empty_like(currents[0])
+    u = before = None
     for t, v in enumerate(currents.unbind()):
         if t in resets:
-            u.zero_()
-            before = None
+            u = before = None
         if recurrent is not None and t > 0:
             own = torch.gt(currents[t - 1], neurons.threshold).float()
             if returned is not None:
                 own = torch.where(returned[t - 1] < 0, own, returned[t - 1])
             v.add_(own.to(recurrent.dtype) @ recurrent.T)
-        if neurons.keep_current is not None:
+        if neurons.keep_current is not None and u is not None:
             v.add_(neurons.keep_current(u, kept))
         if neurons.wraps:
             _wrap(v)
         if neurons.keep_current is not None:
-            u.copy_(v)
+            u = v.clone()
         if u_steps is not None:
             u_steps[t] = v
         if before is not None and neurons.keep_voltage is not None:
@@ -191,7 +208,7 @@ def run(
             v.add_(neurons.bias)
         if drive is not None:
             v.add_(drive[t])
-        if neurons.clips:
+        if clips:
             v.clamp_(1 - STATE_LIMIT, STATE_LIMIT - 1)
         torch.le(v, neurons.threshold, out=quiet)
         if v_steps is not None:

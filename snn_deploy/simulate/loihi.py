@@ -52,6 +52,10 @@ class Loihi:
         if problems := simulation_problems(self.net):
             raise UnsupportedError("Lava would not compute this network as stored.", problems=problems)
         self._device = torch.device(device)
+        self._widest = max(
+            math.prod(shape)
+            for shape in (self.net.input_shape, *(layer.shape for layer in self.net.populations))
+        )
         self._prepared: dict[tuple[int, Pair], tuple[Synapses, Neurons]] = {}
 
     @property
@@ -124,10 +128,8 @@ class Loihi:
 
     def _chunks(self, units: torch.Tensor) -> list[slice]:
         steps, batch = units.shape[:2]
-        sizes = [math.prod(layer.shape) for layer in self.net.populations]
-        widest = max(units[0, 0].numel(), *sizes)
         elements = CHUNK_ELEMENTS.get(self._device.type, CHUNK_ELEMENTS["cpu"])
-        size = max(1, elements // (steps * widest))
+        size = max(1, elements // (steps * self._widest))
         return [slice(start, start + size) for start in range(0, batch, size)]
 
     def _activities(

@@ -49,8 +49,8 @@ class Synapses:
 
 
 def prepare(layer: Conv | Dense, shape: Shape, input_range: Pair, device: torch.device) -> Synapses:
-    """Weights of ``layer`` in numbers that hold every possible sum of inputs exactly, which have ``shape`` and
-    lie in ``input_range``."""
+    """Weights of ``layer`` in numbers that hold every possible sum exactly, for inputs of ``shape`` that lie
+    in ``input_range``."""
     recurrent = layer.recurrent if isinstance(layer, Dense) else None
     bound = layer_bound(layer, input_range)
     dtype = torch.float32 if bound < FLOAT32_LIMIT else torch.float64
@@ -81,7 +81,7 @@ def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
     """``64 a`` of every step: ``[T, B, *shape_in] -> [T, B, *shape]``."""
     layer = synapses.layer
     if synapses.byte_weights is not None:
-        rows = byte_products.sums(synapses.byte_weights, _rows(layer, x.to(torch.int8)))
+        rows = byte_products.sums(synapses.byte_weights, _rows(layer, x))
         sums = rows.view(*x.shape[:2], *layer.shape)
     else:
         sums = _float_sums(synapses, layer, x.to(synapses.weight.dtype))
@@ -92,10 +92,10 @@ def currents(synapses: Synapses, x: torch.Tensor) -> torch.Tensor:
 
 
 def _rows(layer: Conv | Dense, x: torch.Tensor) -> torch.Tensor:
-    """Frames ``[T B, C, H, W]`` for a convolution, rows ``[T B, N_in]`` for a dense layer; both in the memory
-    of :func:`channels_last`."""
+    """``[T, B, C, H, W]`` as frames ``[T B, H, W, C]`` for a convolution, rows ``[T B, N_in]`` for a dense
+    layer."""
     frames = channels_last(x, 2).flatten(0, 1)
-    return frames.movedim(-1, 1) if isinstance(layer, Conv) else frames.flatten(1)
+    return frames if isinstance(layer, Conv) else frames.flatten(1)
 
 
 def _float_sums(synapses: Synapses, layer: Conv | Dense, x: torch.Tensor) -> torch.Tensor:
@@ -104,7 +104,7 @@ def _float_sums(synapses: Synapses, layer: Conv | Dense, x: torch.Tensor) -> tor
             return _delayed(synapses, layer.delay, x.flatten(2))
         rows = _rows(layer, x)
         if isinstance(layer, Conv):
-            rows = _conv(synapses, layer, rows)
+            rows = _conv(synapses, layer, rows.movedim(-1, 1))
         else:
             rows = functional.linear(rows, synapses.weight)
         return rows.view(*x.shape[:2], *layer.shape)

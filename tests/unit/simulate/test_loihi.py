@@ -134,6 +134,18 @@ def test_float32_state_is_exact_up_to_the_clip(seed: int, voltage: int) -> None:
     _assert_same(Loihi(net).probe(torch.from_numpy(x[:, None]).float()), simulate(net, x), 0)
 
 
+def test_a_voltage_is_clipped_from_the_first_step_on_that_it_can_reach() -> None:
+    """4000 units a step reach 24 bits in step 33: 64 x 4000 x 33 > 2^23 - 1."""
+    net = LavaNet((Input((40,)), Dense(np.full((1, 40), 100), Cuba.of(4096, 0, 1 << 18))), ("n",))
+    assert cuba.steps_in_range(Cuba.of(4096, 0, 1 << 18), None, 4000) == pytest.approx(32.77, abs=0.01)
+    for steps in (32, 33, 34):
+        x = np.ones((steps, 1, 40), np.int64)
+        _assert_same(Loihi(net).probe(torch.from_numpy(x).float()), simulate(net, x[:, 0]), 0)
+    assert cuba.steps_in_range(Cuba.of(4096, 2048, 10), None, 4000) == np.inf
+    assert cuba.steps_in_range(Cuba.of(2048, 0, 10), np.array([-100]), 4000) == (2**23 - 1) / (64 * 8100)
+    assert cuba.steps_in_range(Cuba.of(0, 0, 10), None, 4000) == 0
+
+
 @pytest.mark.parametrize(
     ("current", "voltage", "bound", "expected"),
     [
