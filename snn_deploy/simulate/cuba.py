@@ -35,7 +35,7 @@ UNIT = 64
 class Kept:
     """What a decaying state keeps: ``trunc(x factor / divisor)``, a multiplication by at most 4096 and a
     division by a power of two, neither of which rounds. No factor where it is 1. (Torch divides and
-    truncates at the speed of memory; its trunc alone is ten times as slow.)"""
+    truncates at the speed of memory; its trunc alone is several times as slow.)"""
 
     factor: torch.Tensor | None
     divisor: torch.Tensor
