@@ -216,6 +216,8 @@ def _header(source: Source, data: Mapping[str, Any], manifest: Mapping[str, Any]
             "recipe digest": source.recipe.digest()[:16],
             **settings,
         }
+    if manifest is not None:
+        settings["input"] = " ".join(manifest["input"]["words"])
     return Header(
         title=source.name,
         kind="bundle" if manifest else source.kind,
