@@ -11,7 +11,6 @@ import typer
 from snn_deploy.cli.network import Data, Network
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
-from snn_deploy.core.early_exit import exit_words
 from snn_deploy.core.text import proof_name, runtime_name
 
 
@@ -191,6 +190,7 @@ def confidence_of(text: str | None, word: Literal["auto", "off"]) -> Any:
 
 def _show(bundle: Any, json: bool) -> None:
     from snn_deploy.cli import render
+    from snn_deploy.core.early_exit import exit_words
 
     if json:
         render.emit_json(bundle.manifest)

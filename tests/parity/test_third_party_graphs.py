@@ -7,7 +7,7 @@ import nir
 import numpy as np
 import pytest
 import torch
-from support.third_party import Row
+from support.third_party import R, Row
 from support.third_party_rows import ROWS
 
 from snn_deploy.conformance.loops import Habits, run
@@ -18,6 +18,7 @@ from snn_deploy.simulate.reference import Reference
 
 
 def write(row: Row, path) -> None:
+    R.begin()
     nir.write(path, row.make())
     with h5py.File(path, "r+") as file:
         if row.old:

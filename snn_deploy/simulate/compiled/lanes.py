@@ -5,7 +5,6 @@
     lowest(bits), ones(bits)                   position of the lowest bit that is set; how many are
 
 Arrays are flat and of float32; positions are not checked. Such operations are built of :class:`Lanes`.
-Numba keeps a compiled loop until the loop's own file changes: after a change here, touch those.
 """
 
 from __future__ import annotations

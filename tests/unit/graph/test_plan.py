@@ -14,7 +14,7 @@ from support.graphs import conv, graph, lif
 from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.graph.flatten import MAX_DEPTH
 from snn_deploy.graph.plan import loop_groups, make_plan, observed_layers
-from snn_deploy.graph.semantics import Semantics, write_semantics
+from snn_deploy.graph.semantics import VERSION, Semantics, write_semantics
 from snn_deploy.simulate.reference import Reference
 
 
@@ -202,7 +202,7 @@ def test_edges_doubled_by_dissolving_are_refused():
         ("classes", 3, "damaged"),
         ("assumed", 0.5, "list of some of"),
         ("assumed", ["colour"], "list of some of"),
-        ("version", 4, "version 4"),
+        ("version", VERSION + 1, f"version {VERSION + 1}"),
     ],
 )
 def test_damaged_semantics_are_reported(field, value, says):

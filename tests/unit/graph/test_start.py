@@ -21,7 +21,7 @@ from snn_deploy.export.options import NirOptions
 from snn_deploy.graph.dynamics import discretise
 from snn_deploy.graph.passes.to_chip.loihi import Lower
 from snn_deploy.graph.readers.io import read_nir
-from snn_deploy.graph.semantics import KEY, Semantics, read_semantics, reset_of, write_semantics
+from snn_deploy.graph.semantics import KEY, VERSION, Semantics, read_semantics, reset_of, write_semantics
 from snn_deploy.graph.text import graph_text
 from snn_deploy.simulate.onnx.runtime import OnnxRuntime
 from snn_deploy.simulate.reference import Reference
@@ -114,7 +114,7 @@ def test_the_start_is_stored_and_older_files_start_at_their_reset_potential():
     graph = network()
     assert read_semantics(graph).start == "zero"
     content = json.loads(graph.metadata[KEY])
-    assert content["version"] == 3
+    assert content["version"] == VERSION
     del content["start"]
     graph.metadata[KEY] = json.dumps({**content, "version": 2})
     assert read_semantics(graph).start == "reset"
