@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from bench import Table, conditions
 
 import snn_deploy as sd
@@ -91,7 +90,7 @@ def recipe(steps: int, seed: int, *, every_t: bool) -> Recipe:
         "method": {"name": "none", "every_t": every_t},
         "train": {"epochs": 25, "lr": 5.0e-3, "weight_decay": 1.0e-2, "warmup_epochs": 1, "keep": "last"},
     }
-    return parse_recipe(yaml.safe_dump(content))
+    return parse_recipe(content)
 
 
 def trained(folder: Path, steps: int, seed: int, *, every_t: bool = False) -> Student:

@@ -98,7 +98,7 @@ class Bench:
         return Outcome(run.result(), curve)
 
     def _parsed(self, content: Mapping[str, Any]) -> Recipe:
-        return parse_recipe(json.dumps({"name": f"methods-{self.name}", **content}))
+        return parse_recipe({"name": f"methods-{self.name}", **content})
 
 
 def progress(place: str) -> Report:

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -247,7 +248,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), *, trust: Trus
 
 
 def parse_recipe(
-    text: bytes | str,
+    given: bytes | str | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
     origin: str = "recipe",
@@ -255,9 +256,9 @@ def parse_recipe(
     trust: Trust = False,
     kept: Path | None = None,
 ) -> Recipe:
-    """Parse recipe text; code that it names lies in ``folder``, and copies of it in ``kept``. See
-    :func:`load_recipe`."""
-    content = parse_yaml(text, origin, "recipe")
+    """The recipe of a text, or of plain values, which stay as they are; code that it names lies in
+    ``folder``, and copies of it in ``kept``. See :func:`load_recipe`."""
+    content = parse_yaml(given, origin, "recipe") if isinstance(given, bytes | str) else deepcopy(given)
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
     problems = [p for o in overrides if (p := apply_override(content, o)) is not None]

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 
 from snn_deploy.core.assets import find_asset
 from snn_deploy.core.damage import plain_json, read_bytes, reading
-from snn_deploy.core.documents import dump_yaml
 from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.files import write_json
 from snn_deploy.recipes.own_parts import Trust
@@ -126,7 +125,7 @@ def _check(recipe: Recipe, space: Space) -> None:
 def _with(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     content = {key: value for key, value in recipe.to_dict().items() if key not in _FIXED[1:]}
     overrides = [f"{path}={json.dumps(value)}" for path, value in values.items()]
-    return parse_recipe(dump_yaml(content), overrides, origin=recipe.name)
+    return parse_recipe(content, overrides, origin=recipe.name)
 
 
 def keep_plan(folder: Path, plan: Plan) -> Plan:
@@ -152,7 +151,7 @@ def keep_plan(folder: Path, plan: Plan) -> Plan:
         return plan
     with reading(file, "sweep", hint="Choose another --dir."):
         kept = plain_json(read_bytes(file))
-        recipe = parse_recipe(dump_yaml(kept["recipe"]), origin=str(file))
+        recipe = parse_recipe(kept["recipe"], origin=str(file))
         space = _AXES.validate_python(kept["space"])
         before = Plan(recipe, space, kept["profile"], kept["samples"], kept["seed"], kept["owner"])
     if before.study != plan.study:

@@ -17,7 +17,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from snn_deploy.core.documents import dump_yaml
 from snn_deploy.core.errors import InterruptedRunError, SnnDeployError
 from snn_deploy.recipes.recipe import parse_recipe
 from snn_deploy.sweep.trial import run_trial
@@ -41,7 +40,7 @@ def serve() -> None:
 
 def _answer(wanted: dict[str, Any], alive: Any) -> dict[str, Any]:
     try:
-        recipe = parse_recipe(dump_yaml(wanted["recipe"]), origin="trial")
+        recipe = parse_recipe(wanted["recipe"], origin="trial")
         figures = run_trial(
             recipe,
             Path(wanted["folder"]),

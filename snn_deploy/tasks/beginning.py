@@ -15,14 +15,13 @@ The recipe of the run says so in full (``student``, ``teacher``, ``init``), with
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from snn_deploy.convert.folder import ANN, NETWORK, read_conversion
 from snn_deploy.core.assets import find_asset
-from snn_deploy.core.documents import dump_yaml, parse_yaml
+from snn_deploy.core.documents import parse_yaml
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.places import kind_at
 from snn_deploy.recipes.own_parts import Trust
@@ -40,15 +39,13 @@ def recipe_from(
         DataError: what lies in ``source`` is damaged.
     """
     if isinstance(recipe, Recipe):
-        text, origin, folder = dump_yaml(recipe.to_dict()), recipe.name, Path()
+        content, origin, folder = recipe.to_dict(), recipe.name, Path()
     else:
         path = find_asset("distill", recipe, "recipe")
-        text, origin, folder = path.read_text(), recipe, path.parent
-    content = parse_yaml(text, origin, "recipe")
-    if not isinstance(content, dict):
-        raise ConfigError(f"{origin}: a recipe is a mapping, this is a {type(content).__name__}.")
-    begins = [f"{key}={json.dumps(part)}" for key, part in _parts(content, source.resolve())]
-    return parse_recipe(text, [*begins, *overrides], origin=origin, folder=folder, trust=trust)
+        content, origin, folder = parse_yaml(path.read_bytes(), recipe, "recipe"), recipe, path.parent
+    if isinstance(content, dict):
+        content |= dict(_parts(content, source.resolve()))
+    return parse_recipe(content, overrides, origin=origin, folder=folder, trust=trust)
 
 
 def _parts(content: Mapping[str, Any], source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
