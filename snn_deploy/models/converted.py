@@ -20,7 +20,8 @@ The second is a start and no equality: a hard reset loses what is above the thre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import nir
@@ -32,6 +33,7 @@ from torch import nn
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError
 from snn_deploy.core.registry import STUDENTS
 from snn_deploy.graph.passes.fold_batchnorm import bias_of, channel_layer, scaled_outputs
+from snn_deploy.graph.passes.to_chip.neurons import per_channel
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers.io import read_nir
 from snn_deploy.graph.shapes import axes, flatten_axes, pads
@@ -57,15 +59,9 @@ class Converted(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         values = {"": x}
         for name, sources in self._sources.items():
-            values[name] = self.get_submodule(name)(_sum(values[source] for source in sources))
-        return _sum(values[source] for source in self._output)
-
-
-def _sum(terms: Iterable[torch.Tensor]) -> torch.Tensor:
-    total, *others = terms
-    for other in others:
-        total = total + other
-    return total
+            entering = reduce(torch.add, (values[source] for source in sources))
+            values[name] = self.get_submodule(name)(entering)
+        return reduce(torch.add, (values[source] for source in self._output))
 
 
 @STUDENTS.register("converted")
@@ -166,10 +162,10 @@ def _started(node: nir.IF, shape: tuple[int, ...], neuron: NeuronOptions) -> Sta
 
 def _by_channel(value: Any, shape: tuple[int, ...]) -> Any:
     """``[C]`` of a parameter that is the same at all positions of a channel, in float64."""
-    rows = np.broadcast_to(np.asarray(value, np.float64), shape).reshape(shape[0], -1)
-    if (rows != rows[:, :1]).any():
+    found = per_channel(value, shape)
+    if found is None:
         raise _StrangeNodeError("a neuron with thresholds that differ within a channel")
-    return rows[:, 0].copy()
+    return np.broadcast_to(found, shape[:1]).copy()
 
 
 def _layer(node: nir.NIRNode, rank: int) -> nn.Module:
