@@ -20,7 +20,7 @@ The second is a start and no equality: a hard reset loses what is above the thre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -104,7 +104,10 @@ def _rescaled(plan: Plan, neuron: NeuronOptions) -> tuple[dict[str, nir.NIRNode]
     for name in plan.order:
         if isinstance(nodes[name], nir.IF):
             shape = plan.shapes[name]
-            factor = neuron.v_threshold * gain / _by_channel(nodes[name].v_threshold, shape)
+            try:
+                factor = neuron.v_threshold * gain / _by_channel(nodes[name].v_threshold, shape)
+            except _StrangeNodeError as error:
+                raise _strange([(name, error)]) from None
             for source in sources[name]:
                 if isinstance(nodes[source], WEIGHT_NODES) and readers.count(source) == 1:
                     nodes[source] = scaled_outputs(nodes[source], factor, np.zeros_like(factor))
@@ -125,7 +128,7 @@ def _network(
     flat = {name: "" if name == plan.input else name.replace(".", "_") for name in sources}
     layers: dict[str, nn.Module] = {}
     entering: Sources = {}
-    problems = []
+    strange = []
     for name in sources:
         if name in left:
             continue
@@ -139,15 +142,20 @@ def _network(
             else:
                 layers[flat[name]] = _layer(node, len(plan.shapes.get(feeding[0], ())))
         except _StrangeNodeError as error:
-            problems.append(Problem(name, str(error), "what a conversion makes"))
+            strange.append((name, error))
         entering[flat[name]] = tuple(flat[source] for source in feeding)
-    if problems:
-        raise UnsupportedError("The network is not one of a conversion.", problems=problems)
+    if strange:
+        raise _strange(strange)
     return Converted(layers, entering, tuple(flat[source] for source in sources[plan.output]))
 
 
 class _StrangeNodeError(Exception):
     """A node that no conversion makes."""
+
+
+def _strange(found: Iterable[tuple[str, _StrangeNodeError]]) -> UnsupportedError:
+    problems = [Problem(name, str(error), "what a conversion makes") for name, error in found]
+    return UnsupportedError("The network is not one of a conversion.", problems=problems)
 
 
 def _started(node: nir.IF, shape: tuple[int, ...], neuron: NeuronOptions) -> StartedIF:

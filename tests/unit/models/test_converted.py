@@ -13,7 +13,7 @@ from snn_deploy.convert.calibrate import calibrate
 from snn_deploy.convert.choices import Choices
 from snn_deploy.convert.from_module import from_module
 from snn_deploy.convert.network import spiking_graph
-from snn_deploy.core.errors import ConfigError, DataError
+from snn_deploy.core.errors import ConfigError, DataError, UnsupportedError
 from snn_deploy.core.files import sha256_file
 from snn_deploy.core.registry import STUDENTS
 from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
@@ -126,3 +126,15 @@ def test_other_classes_and_other_bytes_are_refused(network):
         student(network, classes=10)
     with pytest.raises(DataError, match="changed since"):
         student(network, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("kind", [{"kind": "if", "v_reset": None}, {"kind": "lif"}])
+def test_thresholds_that_differ_within_a_channel_are_refused_by_name(network, tmp_path, kind):
+    graph = read_nir(network)
+    name, node = next((name, node) for name, node in graph.nodes.items() if isinstance(node, nir.IF))
+    node.v_threshold = node.v_threshold.copy()
+    node.v_threshold.flat[0] += 1
+    write_nir(PortableEncoding()(graph), tmp_path / "other.nir")
+    with pytest.raises(UnsupportedError, match="not one of a conversion") as caught:
+        student(tmp_path / "other.nir", neuron=kind)
+    assert [problem.where for problem in caught.value.problems] == [name]
