@@ -147,9 +147,7 @@ def _distil(recipe: str, conversion: Path, *, trust: bool, quiet: bool) -> None:
     with progress() as report:
         run = distill_student(wanted, run_dir, report=report)
     if not quiet:
-        show(run.result())
-        render.say(f"run:   {run.path}")
-        render.say(f"next:  snn-deploy export {run.path}")
+        show(run)
 
 
 def steps_of(text: str) -> list[int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snn_deploy.cli.network import is_there
 from snn_deploy.cli.progress import progress
 from snn_deploy.cli.trust import Trusting, asked
+
+if TYPE_CHECKING:
+    from snn_deploy.recipes.run_folder import Run
 
 
 def distill(
@@ -70,19 +73,17 @@ def distill(
         run = distill_student(loaded, target, resume=resume, device=device, report=report)
     if not render.first_process():
         return
-    result = run.result()
     if json:
-        render.emit_json(result)
-        return
-    show(result)
-    render.say(f"run:   {run.path}")
-    render.say(f"next:  snn-deploy export {run.path}")
+        render.emit_json(run.result())
+    else:
+        show(run)
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the final figures of a run."""
+def show(run: Run) -> None:
+    """Print the final figures of a run, and the next command."""
     from snn_deploy.cli import render
 
+    result = run.result()
     total = result["data"]["samples"]["test"]
     roles = {"teacher": "teacher", "real_student": "student, real", "student": "student"}
     networks = [(name, result[role]) for role, name in roles.items() if result.get(role) is not None]
@@ -101,3 +102,5 @@ def show(result: dict[str, Any]) -> None:
     methods = "+".join(result["method"])
     title = f"{result['recipe']}: {methods} on {result['data']['name']}, T = {result['timesteps']}"
     render.table(columns, rows, title=title, numeric=columns[1:])
+    render.say(f"run:   {run.path}")
+    render.say(f"next:  snn-deploy export {run.path}")
