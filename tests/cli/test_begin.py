@@ -9,23 +9,20 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support.tiny_runs import write_recipe
+from support.tiny_runs import CONVERT_FEW, trained_run
 
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
 from snn_deploy.recipes.run_folder import Run
-
-FEW = ("--sweep", "2", "--timesteps", "2", "--images", "32", "--samples", "8", "--rounds", "1")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A recipe, a run of it, and the conversion of the run's teacher."""
     folder = tmp_path_factory.mktemp("begin")
-    recipe = write_recipe(folder)
-    sd.distill_student(str(recipe), folder / "run")
-    assert exit_code(["convert", str(folder / "run"), "--out", str(folder / "snn"), *FEW]) == 0
-    return recipe, folder / "run", folder / "snn"
+    recipe, run = trained_run(folder)
+    assert exit_code(["convert", str(run), "--out", str(folder / "snn"), *CONVERT_FEW]) == 0
+    return recipe, run, folder / "snn"
 
 
 @pytest.fixture

@@ -10,28 +10,23 @@ import pytest
 import torch
 import yaml
 from support.anns import PlainNet, images, trained
-from support.tiny_runs import write_recipe
+from support.tiny_runs import CONVERT_FEW, trained_run
 
 import snn_deploy as sd
 from snn_deploy.cli.main import exit_code
 from snn_deploy.convert.choices import Choices, FineTuning
 
-FEW = ("--sweep", "2", "--timesteps", "2", "--images", "32", "--samples", "8", "--rounds", "1")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tuned")
-    recipe = write_recipe(folder)
-    sd.distill_student(str(recipe), folder / "run")
-    return recipe, folder / "run"
+    return trained_run(tmp_path_factory.mktemp("tuned"))
 
 
 def test_it_is_trained_said_and_gone_on_with_by_a_recipe(made, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     recipe, run = made
-    command = ["convert", str(run), "--out", "snn", *FEW, "--fine-tune", "2", "--then-distil", str(recipe)]
-    assert exit_code(command) == 0
+    command = ["convert", str(run), "--out", "snn", *CONVERT_FEW, "--fine-tune", "2"]
+    assert exit_code([*command, "--then-distil", str(recipe)]) == 0
     said = capsys.readouterr()
     assert "Fine-tuned for 2 levels, 2 epochs" in " ".join(said.out.split())
     assert "--init snn --run-dir snn-distilled --resume" in " ".join(said.err.split())

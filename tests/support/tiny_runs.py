@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import snn_deploy as sd
+
+CONVERT_FEW = ("--sweep", "2", "--timesteps", "2", "--images", "32", "--samples", "8", "--rounds", "1")
+"""Options with which such a run's teacher is converted in a moment."""
+
 RECIPE = """
 name: tiny
 timesteps: 2
@@ -35,3 +40,9 @@ def write_recipe(folder: Path) -> Path:
     recipe = folder / "tiny.yaml"
     recipe.write_text(RECIPE.format(root=root))
     return recipe
+
+
+def trained_run(folder: Path) -> tuple[Path, Path]:
+    """The recipe's file and a run of it, in ``folder``."""
+    recipe = write_recipe(folder)
+    return recipe, sd.distill_student(str(recipe), folder / "run").path
