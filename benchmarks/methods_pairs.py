@@ -24,7 +24,7 @@ from snn_deploy.data.options.sets import IdxOptions, NmnistOptions
 from snn_deploy.data.sets.images import ImageSplit
 from snn_deploy.data.sets.mnist import mnist
 from snn_deploy.data.sets.nmnist import PUBLIC_SIZE, SENSOR, list_recordings, nmnist
-from snn_deploy.data.sets.recordings import default_root
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.types import DataSet
 from snn_deploy.models.cnn import cnn
 from snn_deploy.models.options import CnnOptions, SpikingCnnOptions

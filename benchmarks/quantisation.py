@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from snn_deploy.core.files import atomic_dir
-from snn_deploy.data.sets.recordings import default_root
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.lava import LavaWriter
 from snn_deploy.export.options import LavaOptions

@@ -26,10 +26,10 @@ from snn_deploy.data.options.sets import Cifar100Options, CifarOptions
 from snn_deploy.data.sets.images import (
     array_digest,
     assemble,
-    default_root,
     hold_out,
     in_memory,
 )
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.sets.unpickle import as_text, load_pickle, read_limited
 from snn_deploy.data.types import DataSet
 

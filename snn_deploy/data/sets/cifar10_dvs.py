@@ -30,7 +30,8 @@ from snn_deploy.data.formats.mat import read_mat
 from snn_deploy.data.options.sets import Cifar10DvsOptions, Cifar10DvsSplit
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
-from snn_deploy.data.sets.recordings import default_root, file_recording
+from snn_deploy.data.sets.recordings import file_recording
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 

@@ -25,7 +25,8 @@ from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.formats.aedat2 import read_aedat2
 from snn_deploy.data.options.sets import Dvs128ObjectsOptions
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
-from snn_deploy.data.sets.recordings import default_root, file_recording
+from snn_deploy.data.sets.recordings import file_recording
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.types import DataSet
 
 SENSOR = Sensor(channels=2, height=128, width=128)

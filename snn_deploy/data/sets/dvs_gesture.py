@@ -38,7 +38,8 @@ from snn_deploy.data.formats.numpy_files import read_npy
 from snn_deploy.data.options.sets import DvsGestureOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
-from snn_deploy.data.sets.recordings import Recording, default_root, file_identity, file_recording
+from snn_deploy.data.sets.recordings import Recording, file_identity, file_recording
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.types import DataSet
 
 SENSOR = Sensor(channels=2, height=128, width=128)

@@ -33,10 +33,10 @@ from snn_deploy.data.options.sets import ImageFolderOptions
 from snn_deploy.data.sets.images import (
     Show,
     assemble,
-    default_root,
     hold_out,
     show_pixels,
 )
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.types import DataSet
 from snn_deploy.processes.world import world_of_environment
 

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,7 +30,6 @@ from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.augment import encode
 from snn_deploy.data.augment.constants import constant
 from snn_deploy.data.augment.images import augment_inputs, augment_pixels
-from snn_deploy.data.loading.cache import cache_dir
 from snn_deploy.data.options.images import Encoding, ImageAugmentOptions, ImageOptions
 from snn_deploy.data.types import DataSet, Split
 
@@ -207,13 +204,6 @@ def array_digest(*arrays: NDArray[Any]) -> str:
         digest.update(f"{array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def default_root(folder: str) -> Path:
-    """``$SNN_DEPLOY_DATA/folder``, or ``folder`` in the cache folder."""
-    if data := os.environ.get("SNN_DEPLOY_DATA"):
-        return Path(data).expanduser() / folder
-    return cache_dir() / folder
 
 
 def assemble(

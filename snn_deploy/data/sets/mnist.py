@@ -21,10 +21,10 @@ from snn_deploy.data.sets.idx import idx_sha256, read_idx
 from snn_deploy.data.sets.images import (
     array_digest,
     assemble,
-    default_root,
     hold_out,
     in_memory,
 )
+from snn_deploy.data.sets.roots import found_root
 from snn_deploy.data.types import DataSet
 
 SIDE = 28
@@ -117,7 +117,8 @@ def fashion_mnist(options: IdxOptions, *, timesteps: int, cache: Path | None = N
 
 
 def _load(layout: Layout, options: IdxOptions, timesteps: int) -> DataSet:
-    root = options.root.expanduser() if options.root else _found_root(layout)
+    first, *others = layout.folders
+    root = options.root.expanduser() if options.root else found_root(first, *map(Path, others))
     where_to_get = f"Give the folder of the four idx files: -o data.root=PATH. {layout.source}"
     if not root.is_dir():
         raise DataError(f"There is no {layout.title} folder at '{root}'.", hint=where_to_get)
@@ -155,13 +156,6 @@ def _load(layout: Layout, options: IdxOptions, timesteps: int) -> DataSet:
         content=array_digest(images, labels, *parts),
         notes=_notes(layout, options, len(train), len(test)),
     )
-
-
-def _found_root(layout: Layout) -> Path:
-    """The first of the set's folders that is there; the first of all where none is."""
-    first, *others = layout.folders
-    places = [default_root(first), *map(Path, others)]
-    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _find(root: Path, name: str) -> Path:

@@ -22,7 +22,8 @@ from snn_deploy.data.formats.bits40 import bits40_frames, read_bits40
 from snn_deploy.data.options.sets import NmnistOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
-from snn_deploy.data.sets.recordings import default_root, file_recording
+from snn_deploy.data.sets.recordings import file_recording
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 

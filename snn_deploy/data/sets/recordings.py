@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from snn_deploy.data.events.pipeline import Binner, Cut, Made
 from snn_deploy.data.events.recording import Events, Sensor
 from snn_deploy.data.events.timeline import Timeline
 from snn_deploy.data.formats.base import Reader, checked
-from snn_deploy.data.loading.cache import cache_dir
 
 Cuts = Callable[[Iterable[Events]], list[Cut]]
 """Makes the cuts of a recording from its events."""
@@ -80,13 +78,6 @@ def file_identity(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror}.") from None
     return status.st_size, status.st_mtime_ns
-
-
-def default_root(folder: str) -> Path:
-    """Where a data set is looked for when no folder is given: ``$SNN_DEPLOY_DATA/folder``, or ``folder`` in
-    the cache folder."""
-    data = os.environ.get("SNN_DEPLOY_DATA")
-    return (Path(data).expanduser() if data else cache_dir()) / folder
 
 
 def made_at_once(recording: Recording, binner: Binner) -> tuple[Cut, Made] | None:

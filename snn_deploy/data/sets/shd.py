@@ -34,7 +34,8 @@ from snn_deploy.data.formats.layout import whole_numbers
 from snn_deploy.data.options.sets import ShdOptions
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
-from snn_deploy.data.sets.recordings import Recording, default_root, file_identity
+from snn_deploy.data.sets.recordings import Recording, file_identity
+from snn_deploy.data.sets.roots import default_root
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 

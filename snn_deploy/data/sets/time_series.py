@@ -23,7 +23,8 @@ from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.formats.series import SeriesFile, read_series
 from snn_deploy.data.loading.arrays import ArraySplit
 from snn_deploy.data.options.sets import TimeSeriesOptions
-from snn_deploy.data.sets.images import array_digest, default_root
+from snn_deploy.data.sets.images import array_digest
+from snn_deploy.data.sets.roots import found_root
 from snn_deploy.data.sets.splits import stratified_split
 from snn_deploy.data.types import DataSet
 
@@ -87,11 +88,11 @@ def _root(options: TimeSeriesOptions) -> Path:
     """The folder that is stated; else the first of the usual places that has the problem."""
     if options.root is not None:
         return options.root.expanduser()
-    places = [default_root("UEA") / options.problem]
     package = find_spec("aeon")
+    others = []
     if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "datasets" / "data" / options.problem)
-    return next((place for place in places if place.is_dir()), places[0])
+        others.append(Path(package.origin).parent / "datasets" / "data" / options.problem)
+    return found_root(f"UEA/{options.problem}", *others)
 
 
 def _frames(

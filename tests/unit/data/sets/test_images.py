@@ -15,10 +15,10 @@ from snn_deploy.data.sets.images import (
     ImageSplit,
     array_digest,
     assemble,
-    default_root,
     hold_out,
     in_memory,
 )
+from snn_deploy.data.sets.roots import default_root
 
 T = 4
 PARTS = [np.arange(0, 8), np.arange(8, 12), np.arange(12, 20)]

@@ -11,7 +11,7 @@ from support.data import real_data
 from snn_deploy.core.errors import DataError
 from snn_deploy.data.options.sets import NmnistOptions
 from snn_deploy.data.sets.nmnist import SENSOR, nmnist
-from snn_deploy.data.sets.recordings import default_root
+from snn_deploy.data.sets.roots import default_root
 
 
 def encode(events):
