@@ -38,6 +38,17 @@ def _number(data: Any, at: Any, size: Any) -> Any:
     return number
 
 
+@inlined
+def _added(frames: Any, entry: Any, binary: Any) -> Any:
+    """Add an event to an entry; whether there is room."""
+    room = binary or frames[entry] != MAX_COUNT
+    if binary:
+        frames[entry] = 1
+    elif room:
+        frames[entry] += np.uint8(1)
+    return room
+
+
 @compiled
 def count_bits40(data: Bytes, shape: Shape, by_time: bool, binary: bool, frames: Bytes) -> bool:
     """Add the events of a whole recording of 40-bit events (:mod:`snn_deploy.data.formats.bits40`) to empty
@@ -66,13 +77,8 @@ def count_bits40(data: Bytes, shape: Shape, by_time: bool, binary: bool, frames:
             bound += share
             base += 2 * height * width
         polarity = np.int64(data[at + np.uintp(2)]) >> 7
-        entry = np.uintp(base + (polarity * height + y) * width + x)
-        if binary:
-            frames[entry] = 1
-        elif frames[entry] == MAX_COUNT:
+        if not _added(frames, np.uintp(base + (polarity * height + y) * width + x), binary):
             return False
-        else:
-            frames[entry] += np.uint8(1)
     return True
 
 
@@ -122,12 +128,7 @@ def count_aedat4(
         while frame < steps - 1 and (t if by_time else passed + event) >= bound:
             frame += 1
             bound += share
-        entry = np.uintp(((frame * 2 + polarity) * height + y) * width + x)
-        if binary:
-            frames[entry] = 1
-        elif frames[entry] == MAX_COUNT:
+        if not _added(frames, np.uintp(((frame * 2 + polarity) * height + y) * width + x), binary):
             return False
-        else:
-            frames[entry] += np.uint8(1)
     state[0], state[1], state[2], state[3] = before, bound, frame, passed + data.size // 16
     return True
