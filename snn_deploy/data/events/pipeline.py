@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snn_deploy.core.contract import MAX_COUNT
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events import views
-from snn_deploy.data.events.frames import Accumulator, Extent, centred, count_bounds, time_bounds
+from snn_deploy.data.events.frames import Accumulator, Bounds, Extent, centred, count_bounds, time_bounds
 from snn_deploy.data.events.recording import NEVER, Events, Sensor, denoise, quiet
 from snn_deploy.data.events.views import View
 from snn_deploy.data.options.frames import MAX_TIME, FrameOptions
@@ -119,6 +119,10 @@ class Binner:
         """Whether an entry says that there were events, not how many."""
         return self._options.binary
 
+    def bounds(self, extent: Extent) -> Bounds:
+        """Of the frames that divide what lies between, by time or by count."""
+        return (time_bounds if self.by_time else count_bounds)(extent, self._timesteps, self._options.window)
+
     def shown(self, parts: Iterable[Events]) -> Iterator[Events]:
         """What is left of a recording before it is binned; what is centred is cropped and joined after."""
         within = self._options.denoise_us
@@ -195,15 +199,13 @@ class Binner:
             return Accumulator(np.array(cut.frames, np.int64), self._counted, by_time=True)
         if cut.exact:
             extent = Extent(extent.events, cut.start, cut.stop)
-        by_time = self._options.binning == "time"
-        if by_time and self._options.window is not None and cut.start != NEVER:
+        if self.by_time and self._options.window is not None and cut.start != NEVER:
             extent = extent._replace(first=cut.start)
-        bounds = (time_bounds if by_time else count_bounds)(extent, self._timesteps, self._options.window)
-        return Accumulator(bounds, self._counted, by_time=by_time)
+        return Accumulator(self.bounds(extent), self._counted, by_time=self.by_time)
 
     def entries(self, counts: NDArray[np.int32]) -> tuple[NDArray[np.uint8], int]:
         """Frames as they are kept, uint8, and how many entries were limited to 255."""
-        if self._options.binary:
+        if self.binary:
             return (counts > 0).view(np.uint8), 0
         limited = 0
         if counts.max() > MAX_COUNT:

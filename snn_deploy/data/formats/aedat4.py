@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_deploy.core.errors import DataError, MissingOptionalError
+from snn_deploy.data.events.frames import Extent
 from snn_deploy.data.events.pipeline import Binner, Made
 from snn_deploy.data.events.timeline import GAP
 from snn_deploy.data.formats.aedat import require_version
@@ -77,9 +78,9 @@ def _counted(held: list[NDArray[Any]], total: int, binner: Binner) -> Made | Non
     first, last = int(held[0]["t"][0]), int(held[-1]["t"][-1])
     if not 0 <= first <= last <= MAX_TIME:
         return None
-    steps = binner.shape[0]
-    share = max(1, ((last - first) if binner.by_time else total) // steps)
-    state = np.array([first, first + share if binner.by_time else share, 0, 0], np.int64)
+    bounds = binner.bounds(Extent(total, first, last))
+    share = int(bounds[1] - bounds[0])
+    state = np.array([first, bounds[1], 0, 0], np.int64)
     frames = np.zeros(binner.shape, np.uint8)
     flat = frames.reshape(-1)
     for elements in held:
