@@ -53,12 +53,8 @@ def windows(
     Along an axis, input i meets weight k in output ``(i + before - k d) / s``, where that is one. Weights
     whose outputs are neighbours are kept as neighbours.
     """
-    (rows, down), (columns, along) = (
+    (rows, down, height), (columns, along, width) = (
         _axis(*one) for one in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
-    height, width = (
-        (n + sum(p) - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
     )
     per_column = np.array([len(found) for found in along])
     place, output, count = np.array([run for found in along for run in found], np.int64).reshape(-1, 3).T
@@ -77,9 +73,9 @@ def windows(
 
 def _axis(
     size: int, kernel: int, stride: int, padding: Pair, dilation: int
-) -> tuple[tuple[int, ...], list[list[list[int]]]]:
+) -> tuple[tuple[int, ...], list[list[list[int]]], int]:
     """Order of the weights of one axis; of each input its runs: place of the first weight, first output,
-    length."""
+    length; number of outputs."""
     before, after = padding
     outputs = (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
     order = tuple(sorted(range(kernel), key=lambda k: (k * dilation % stride, -k)))
@@ -95,7 +91,7 @@ def _axis(
             else:
                 runs.append([place, output, 1])
         found.append(runs)
-    return order, found
+    return order, found, outputs
 
 
 def kept_weight(weight: Floats, kernel: Windows) -> Floats:
