@@ -102,12 +102,17 @@ def ours() -> Run:
     return lambda x: simulator.run(x).output
 
 
-def layer_wise() -> Run:
-    """Each layer over the whole sequence at once, channels last, neurons in place."""
-    w = [
+def channels_last_weights() -> list[torch.Tensor]:
+    """The weights as torch's convolutions take them fastest."""
+    return [
         weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
         for weight in map(torch.from_numpy, weights())
     ]
+
+
+def layer_wise() -> Run:
+    """Each layer over the whole sequence at once, channels last, neurons in place."""
+    w = channels_last_weights()
 
     def fire(position: int, frames: torch.Tensor, batch: int) -> torch.Tensor:
         x = frames.unflatten(0, (-1, batch))
@@ -133,10 +138,7 @@ def layer_wise() -> Run:
 
 def products() -> Run:
     """Convolutions, pools and matrix products of the spikes, and nothing else; gives what the graph gives."""
-    w = [
-        weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
-        for weight in map(torch.from_numpy, weights())
-    ]
+    w = channels_last_weights()
     simulator, kept = Reference(make_graph()), {}
 
     def run(x: torch.Tensor) -> torch.Tensor:
