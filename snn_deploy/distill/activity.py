@@ -52,7 +52,7 @@ class ActivityMeter:
         self._network = network
         self._spikes: dict[str, torch.Tensor] = {}
         self._sites = dict.fromkeys(self.layers, 0)
-        self._sops: list[torch.Tensor] = []
+        self._sops = torch.zeros((), dtype=torch.int64)
         self._fans: dict[tuple[nn.Module, torch.Size], torch.Tensor] = {}
         self._probing = False
         self._hooks = ExitStack()
@@ -77,11 +77,11 @@ class ActivityMeter:
         """Count what the network did in all processes of ``world``."""
         if world.size == 1:
             return
-        own = [sum(int(sops) for sops in self._sops)]
-        own += [int(self._spikes.get(name, 0)) for name in self.layers] + list(self._sites.values())
+        counted = self._counted()
+        own = [self.sops or 0, *(int(counted.get(name, 0)) for name in self.layers), *self._sites.values()]
         sops, *counts = world.sum(torch.tensor(own)).tolist()
         sites = counts[len(self.layers) :]
-        self._sops = [torch.tensor(sops)]
+        self._sops = torch.tensor(sops)
         self._sites = dict(zip(self.layers, sites, strict=True))
         self._spikes = {
             name: torch.tensor(spikes)
@@ -102,9 +102,7 @@ class ActivityMeter:
     @property
     def sops(self) -> int | None:
         """Synaptic operations; None for a network without spiking neurons."""
-        if not self.layers:
-            return None
-        return int(torch.stack(self._sops).sum().cpu()) if self._sops else 0
+        return int(self._sops.cpu()) if self.layers else None
 
     def _counted(self) -> dict[str, float]:
         """Spikes of each layer that ran; a device is asked once for all."""
@@ -130,7 +128,7 @@ class ActivityMeter:
             if key not in self._fans:
                 plain = module.as_real() if isinstance(module, ChipSynapses) else module
                 self._fans[key] = self._fan_out(plain, x, axes)
-            self._sops.append((active(x, axes) * self._fans[key]).sum())
+            self._sops = self._sops + (active(x, axes) * self._fans[key]).sum()
 
         return count
 
