@@ -19,22 +19,20 @@ Memory is what the forward pass keeps for the backward pass, counted once per st
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import snntorch
 import torch
 from bench import Table, by_turns, conditions
+from other_ways import Loop, spikingjelly_neurons
 from spikingjelly.activation_based import functional
 from torch import nn
 
 from snn_deploy.core.memory import keep_freed_memory
 from snn_deploy.core.registry import STUDENTS, TEACHERS
-from snn_deploy.distill import objective as objective_module
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
@@ -43,18 +41,6 @@ from snn_deploy.recipes.recipe import Recipe, load_recipe
 SHAPE, CLASSES = (2, 16, 16), 10
 STEPS = (2, 4, 8, 16)
 ROUNDS = 12
-
-
-class Loop(nn.Module):
-    """A single-step network, called once for every step."""
-
-    def __init__(self, network: nn.Module, logit_scale: float) -> None:
-        super().__init__()
-        self.network = network
-        self.logit_scale = logit_scale
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([self.network(frame) for frame in x])
 
 
 class LeakyStudent(nn.Module):
@@ -100,7 +86,7 @@ def objectives(recipe: Recipe, steps: int, device: str) -> dict[str, DistillObje
     )
     single = copy.deepcopy(student)
     functional.set_step_mode(single, "s")
-    networks = {"ours": student, "loop": Loop(single, student.logit_scale), "snntorch": LeakyStudent(student)}
+    networks = {"ours": student, "loop": Loop(single), "snntorch": LeakyStudent(student)}
     found = {}
     for name, network in networks.items():
         method = build_method(recipe.method, Setting(network, teacher, SHAPE, CLASSES, steps))
@@ -175,7 +161,7 @@ def measure(recipe: Recipe, steps: int, batch: int, device: str, table: Table) -
             torch.cuda.synchronize()
 
     def multi_step() -> torch.Tensor:
-        with mock.patch.object(objective_module, "scanned", lambda network: contextlib.nullcontext()):
+        with spikingjelly_neurons():
             return loss_of(ways["ours"], x, y)
 
     networks["multi-step"], losses["multi-step"] = networks["ours"], multi_step

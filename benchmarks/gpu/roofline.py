@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+from bench import by_turns
+
+Result = TypeVar("Result")
+
+
+def finished(work: Callable[[], Result], device: torch.device) -> Result:
+    """What ``work`` gives, once the device is done with it."""
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return result
 
 
 def best(work: Callable[[], object], device: torch.device, rounds: int = 10) -> float:
-    """Least seconds of ``work``."""
-    times = []
-    for _ in range(rounds + 1):
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+    """Least seconds of ``work``, after a first time that warms up."""
+    return by_turns({"work": lambda: finished(work, device)}, rounds + 1)["work"].wall
 
 
 def copy_rate(device: torch.device, elements: int) -> float:

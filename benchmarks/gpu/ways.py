@@ -1,18 +1,18 @@
-"""A training step of one student under one loss, written in six ways."""
+"""A training step of one student under one loss, written in seven ways."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from other_ways import Loop, spikingjelly_neurons
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from snn_deploy.distill import objective as objectives
+from gpu.roofline import finished
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
@@ -58,27 +58,6 @@ class Timed(NamedTuple):
     loss: float
 
 
-class _Loop(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.logit_scale = network, network.logit_scale
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([self.network(frame) for frame in x])
-
-
-@contextlib.contextmanager
-def _neurons(way: Way) -> Iterator[None]:
-    """spikingjelly's neurons where a way has them."""
-    real = objectives.scanned
-    if not way.ours:
-        objectives.scanned = lambda network: contextlib.nullcontext()
-    try:
-        yield
-    finally:
-        objectives.scanned = real
-
-
 def step_of(
     recipe: Recipe, way: Way, device: torch.device, batch: int, shape: tuple[int, int, int]
 ) -> Callable[[], torch.Tensor]:
@@ -88,7 +67,7 @@ def step_of(
     student: nn.Module = build_student(recipe, shape, CLASSES)
     if way.loop:
         functional.set_step_mode(student, "s")
-        student = _Loop(student)
+        student = Loop(student)
     student, teacher = student.to(device).train(), build_teacher(recipe, shape, CLASSES).to(device)
     setting = Setting(student, teacher, shape, CLASSES, steps, steady=True)
     method = build_method(recipe.method, setting).to(device)
@@ -121,23 +100,20 @@ def timed(
     """Time ``rounds`` steps after a few that are not counted."""
     gpu = device.type == "cuda"
     products = torch.backends.cuda.matmul
-    before = copy.copy(products.allow_tf32)
+    before = products.allow_tf32
     products.allow_tf32 = way.tf32
     convolutions = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=way.tf32)
     try:
-        with convolutions, _neurons(way):
+        with convolutions, contextlib.nullcontext() if way.ours else spikingjelly_neurons():
             step = step_of(recipe, way, device, batch, shape)
             for _ in range(5 if gpu else 1):
-                loss = step()
+                finished(step, device)
             if gpu:
-                torch.cuda.synchronize()
                 torch.cuda.reset_peak_memory_stats()
             times = []
             for _ in range(rounds):
                 started = time.perf_counter()
-                loss = step()
-                if gpu:
-                    torch.cuda.synchronize()
+                loss = finished(step, device)
                 times.append(1e3 * (time.perf_counter() - started))
     finally:
         products.allow_tf32 = before
