@@ -52,6 +52,7 @@ from torch import nn
 
 from snn_deploy.core.errors import ConfigError, Problem
 from snn_deploy.core.registry import METHODS
+from snn_deploy.data.augment.constants import constant
 from snn_deploy.distill.methods.losses import class_numbers, cross_entropy, kl_of_logs
 from snn_deploy.distill.methods.maps import (
     classifier_cam,
@@ -84,7 +85,7 @@ def smoothed_log_probabilities(z: torch.Tensor, xi: torch.Tensor, options: Noise
     tau, noise = options.tau, options.noise
     if options.mixing == "logits":
         return ((z + noise * eps) / tau).log_softmax(-1)
-    shares = z.new_tensor([1 - noise, noise]).log()
+    shares = constant((1 - noise, noise), z.device, z.dtype).log()
     return torch.logaddexp(shares[0] + (z / tau).log_softmax(-1), shares[1] + (eps / tau).log_softmax(-1))
 
 
