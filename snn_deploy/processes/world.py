@@ -52,7 +52,7 @@ class World:
     @property
     def cores(self) -> int:
         """Cores of this machine for each of its processes, one at least."""
-        return max(1, (os.cpu_count() or 1) // self.local_size)
+        return cores_each(self.local_size)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum of the tensors ``values`` of all processes; they have the same shape."""
@@ -158,6 +158,11 @@ class World:
 
 
 ALONE = World()
+
+
+def cores_each(processes: int) -> int:
+    """Cores of this machine for each of ``processes`` on it, one at least."""
+    return max(1, (os.cpu_count() or 1) // processes)
 
 
 def _described(error: BaseException) -> dict[str, Any]:

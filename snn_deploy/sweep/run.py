@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snn_deploy.core.errors import ConfigError, InterruptedRunError
-from snn_deploy.processes.world import choose_device
+from snn_deploy.processes.world import choose_device, cores_each
 from snn_deploy.recipes.own_parts import Trust
 from snn_deploy.sweep.plan import Plan, keep_plan, make_plan
 from snn_deploy.sweep.report import write_report
@@ -92,7 +91,7 @@ def run_sweep(
         plan = keep_plan(home, wanted)
         study = Study(plan, storage or str(home / "journal.log"))
         study.requeue_lost()
-        crew = Workers(home, workers, max(1, (os.cpu_count() or 1) // workers))
+        crew = Workers(home, workers, cores_each(workers))
         try:
             _work(plan, study, crew, home, trials, devices, report)
         except KeyboardInterrupt:
