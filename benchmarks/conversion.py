@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from snn_deploy.convert.chart import chart
-from snn_deploy.convert.choices import Choices
+from snn_deploy.convert.choices import Choices, FineTuning
 from snn_deploy.convert.documents import Certificate
 from snn_deploy.convert.folder import read_conversion
 from snn_deploy.core.registry import DATASETS, Options
@@ -113,7 +113,12 @@ PLAIN = Choices(rounds=0, each_channel=False)
 
 
 def certificate(
-    case: Case, folder: Path, network: nn.Module, timesteps: int, choices: Choices
+    case: Case,
+    folder: Path,
+    network: nn.Module,
+    timesteps: int,
+    choices: Choices,
+    fine_tuning: FineTuning | None = None,
 ) -> Certificate:
     """Of the conversion in ``folder``, which is made where it is not there."""
     if not folder.is_dir():
@@ -126,6 +131,8 @@ def certificate(
             sweep=(),
             samples=None,
             choices=choices,
+            fine_tuning=fine_tuning,
+            resume=True,
             report=lambda line: print(f"  {line}", flush=True),
         )
     return read_conversion(folder)

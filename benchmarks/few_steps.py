@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench
 import torch
-from conversion import CASES, Case
+from conversion import CASES, Case, certificate
 
 from snn_deploy.convert.choices import Choices, FineTuning
-from snn_deploy.convert.documents import Certificate
-from snn_deploy.convert.folder import read_conversion
 from snn_deploy.recipes.recipe import Recipe
-from snn_deploy.tasks.convert import convert_network
 from snn_deploy.tasks.distill import distill_student
 
 AUGMENT = {
@@ -47,33 +44,8 @@ class Wanted:
     work: Path
 
 
-def certificate(name: str, case: Case, timesteps: int, wanted: Wanted) -> Certificate:
-    """Of the fine-tuned conversion for ``timesteps``, which is made where it is not there."""
-    folder = folder_of(name, timesteps, wanted)
-    if not folder.is_dir():
-        convert_network(
-            case.make(wanted.work),
-            folder,
-            data=case.data,
-            overrides=(*case.overrides, *AUGMENT[name]),
-            timesteps=timesteps,
-            sweep=(),
-            samples=None,
-            choices=Choices(images=wanted.images),
-            fine_tuning=FineTuning(wanted.epochs),
-            resume=True,
-            report=lambda line: print(f"  {line}", flush=True),
-        )
-    return read_conversion(folder)
-
-
-def folder_of(name: str, timesteps: int, wanted: Wanted) -> Path:
-    """Of a conversion."""
-    return wanted.work / f"{name}-tuned-{timesteps}"
-
-
-def distilled(name: str, case: Case, timesteps: int, wanted: Wanted) -> tuple[str, str]:
-    """Test accuracy and minutes of the network trained on with hard reset."""
+def distilled(name: str, case: Case, timesteps: int, converted: Path, wanted: Wanted) -> tuple[str, str]:
+    """Test accuracy and minutes of the network in ``converted``, trained on with hard reset."""
     recipe = Recipe.model_validate(
         {
             "name": f"{name}-hard",
@@ -88,7 +60,7 @@ def distilled(name: str, case: Case, timesteps: int, wanted: Wanted) -> tuple[st
     run = distill_student(
         recipe,
         wanted.work / f"{name}-hard-{timesteps}",
-        init=folder_of(name, timesteps, wanted),
+        init=converted,
         resume=True,
         report=lambda event: print(f"  {event}", flush=True),
     )
@@ -99,8 +71,15 @@ def distilled(name: str, case: Case, timesteps: int, wanted: Wanted) -> tuple[st
 def rows(name: str, steps: list[int], wanted: Wanted) -> Iterator[tuple[str, ...]]:
     """The rows of a network."""
     case = CASES[name]
+    case = replace(case, overrides=(*case.overrides, *AUGMENT[name]))
+    network, choices, tuning = (
+        case.make(wanted.work),
+        Choices(images=wanted.images),
+        FineTuning(wanted.epochs),
+    )
     for t in steps:
-        c = certificate(name, case, t, wanted)
+        converted = wanted.work / f"{name}-tuned-{t}"
+        c = certificate(case, converted, network, t, choices, tuning)
         told = c.fine_tuning
         assert told is not None
         head = (case.title, c.samples_of, f"{c.accuracy:.1%}", str(t))
@@ -108,7 +87,7 @@ def rows(name: str, steps: list[int], wanted: Wanted) -> Iterator[tuple[str, ...
         yield (*head, "fine-tuned, levels", f"{told.accuracy:.1%}", trained)
         yield (*head, "fine-tuned, spiking", f"{c.chosen.spiking:.1%}", trained)
         if wanted.distil and t == min(steps):
-            accuracy, minutes = distilled(name, case, t, wanted)
+            accuracy, minutes = distilled(name, case, t, converted, wanted)
             yield (*head, "then hard reset, trained on", accuracy, f"{wanted.distil} epochs, {minutes}")
 
 
