@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from bench import conditions, seconds
+from export_size import NETWORKS
 from PIL import Image
 from spikingjelly.activation_based import functional
 from torch.utils import _pytree as pytree
@@ -41,8 +42,7 @@ from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes.recipe import Recipe, load_recipe
 
-RECIPE = "samd-nld-imagenet-sew-resnet34"
-SHAPE, CLASSES = (3, 224, 224), 1000
+RECIPE, SHAPE, CLASSES = NETWORKS["sew-resnet34"]
 TRAIN_IMAGES, TEST_IMAGES, VALIDATION = 1_281_167, 50_000, 0.02
 """Of ILSVRC 2012; the share that ``image-folder`` holds out."""
 SIZES = ((500, 375, 110_000), (1024, 768, 300_000))
@@ -53,13 +53,13 @@ TERAFLOPS, TERABYTES = (20, 50, 100), 2.0
 """Assumed: operations and bytes a second that a device sustains, in 10^12."""
 PROOF_SAMPLES = 64
 PROVEN = {
-    "resnet18": ("kd-cifar10-resnet18", (3, 32, 32), 10, 38.4, 1768),
-    "sew-resnet18": ("bkd-imagenet-sew-resnet18", (3, 64, 64), 10, 24.6, 1075),
-    "resnet19": ("bkd-cifar10-resnet19", (3, 32, 32), 10, 100.2, 1919),
-    "vgg9": ("none-dvsgesture-vgg9", (2, 128, 128), 11, 281.5, 2045),
-    "dvs-csnn": ("none-dvsgesture-dvs-csnn", (2, 128, 128), 11, 253.7, 2402),
+    "resnet18": (38.4, 1768),
+    "sew-resnet18": (24.6, 1075),
+    "resnet19": (100.2, 1919),
+    "vgg9": (281.5, 2045),
+    "dvs-csnn": (253.7, 2402),
 }
-"""Recipe, shape, classes, CPU seconds, MiB, of PROOF_SAMPLES: results/2026-11-28-export-size.md."""
+"""Networks of ``export_size.py``: CPU seconds, MiB, of PROOF_SAMPLES: results/2026-11-28-export-size.md."""
 _FREE = {"view", "_unsafe_view", "expand", "permute", "transpose", "t", "slice", "select", "unsqueeze"} | {
     *("squeeze", "alias", "detach", "as_strided", "unbind", "split", "reshape", "_reshape_alias"),
     *("empty", "empty_like", "empty_strided", "new_empty"),
@@ -260,8 +260,8 @@ def of_hours(recipe: Recipe, step: Step, decode: float) -> list[str]:
 def of_proofs() -> list[str]:
     """CPU seconds of proofs, those measured and what follows for the network of ``RECIPE``."""
     rows, prices = [], []
-    for name, (recipe_name, shape, classes, cpu, mebibytes) in PROVEN.items():
-        weights, operations = pass_operations(recipe_name, shape, classes)
+    for name, (cpu, mebibytes) in PROVEN.items():
+        weights, operations = pass_operations(*NETWORKS[name])
         work = operations * PROOF_SAMPLES / 1e12
         prices.append(cpu / work)
         cells = (f"{weights / 1e6:.1f}", f"{work:.2f}", f"{cpu:.0f}", f"{prices[-1]:.0f}")
