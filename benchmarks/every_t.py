@@ -116,9 +116,14 @@ def points(folder: Path, seed: int) -> dict[tuple[str, str], Point]:
     return found
 
 
+def deviation(values: list[float]) -> float:
+    """Standard deviation; 0 of one value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
 def spread(values: list[float], form: str) -> str:
     """Mean and standard deviation."""
-    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values) if len(values) > 1 else 0:{form}}"
+    return f"{statistics.mean(values):{form}} ± {deviation(values):{form}}"
 
 
 def draw(file: Path, seeds: list[dict[tuple[str, str], Point]]) -> None:
@@ -141,8 +146,8 @@ def draw(file: Path, seeds: list[dict[tuple[str, str], Point]]) -> None:
         keys = [key for key in seeds[0] if key[0] == name and key[1] != "auto"]
         x = [statistics.mean(found[key].sops for found in seeds) / 1000 for key in keys]
         y = [statistics.mean(found[key].accuracy for found in seeds) for key in keys]
-        deviation = [statistics.stdev(found[key].accuracy for found in seeds) for key in keys]
-        error = deviation if "sure" not in name else None
+        sure = "sure" in name
+        error = None if sure else [deviation([found[key].accuracy for found in seeds]) for key in keys]
         axes.errorbar(x, y, error, marker=marker, color=colour, linestyle=line, label=name, capsize=2)
     axes.set(xlabel="thousand synaptic operations per sample", ylabel="test accuracy, %")
     axes.grid(alpha=0.3)
