@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Seconds(NamedTuple):
@@ -58,6 +58,17 @@ def conditions(*packages: str, threads: int) -> str:
         f"{datetime.now(UTC).date()}; {processor()} ({platform.machine()}), {os.cpu_count()} cores, "
         f"{threads} thread{'s' * (threads > 1)}; Python {platform.python_version()}, {used}."
     )
+
+
+def pyplot(salt: str) -> Any:
+    """Matplotlib's ``pyplot``, whose SVG files keep text as text and, saved without a date, repeat."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": salt, "svg.fonttype": "none"})
+    from matplotlib import pyplot as made
+
+    return made
 
 
 class Table:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from bench import Table, conditions
+from bench import Table, conditions, pyplot
 
 import snn_deploy as sd
 from snn_deploy.core.early_exit import exit_steps
@@ -128,13 +128,7 @@ def spread(values: list[float], form: str) -> str:
 
 def draw(file: Path, seeds: list[dict[tuple[str, str], Point]]) -> None:
     """Mean accuracy over mean synaptic operations."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "every-t", "svg.fonttype": "none"})
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.2))
+    figure, axes = pyplot("every-t").subplots(figsize=(7, 4.2))
     styles = {
         "one T each": ("s", "C0", "none"),
         "every T": ("o", "C1", "-"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import conditions
+from bench import conditions, pyplot
 from methods_settings import Section, Setting
 from scipy import stats
 
@@ -175,13 +175,7 @@ def write_results(folder: Path, table: Table, device: str) -> None:
 
 def draw(path: Path, table: Table) -> None:
     """Validation accuracy by epoch, mean over the seeds; test accuracy over synaptic operations."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams.update({"svg.hashsalt": "methods", "svg.fonttype": "none"})
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
+    figure, (left, right) = pyplot("methods").subplots(1, 2, figsize=(11.5, 4), layout="constrained")
     references = dict(zip(table.setting.against, ("o", "s"), strict=False))
     colours = (f"C{number}" for number in itertools.count())
     for name, done in table.outcomes.items():

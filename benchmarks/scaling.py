@@ -35,7 +35,7 @@ from typing import NamedTuple
 import nir
 import numpy as np
 import torch
-from bench import Table, conditions, seconds
+from bench import Table, conditions, pyplot, seconds
 
 from snn_deploy.api import export_bundle, simulate_network, write_report
 from snn_deploy.graph.semantics import Semantics, write_semantics
@@ -187,13 +187,7 @@ Curves = Mapping[tuple[str, str], Sequence[Cost]]
 
 def draw(file: Path, curves: Curves) -> None:
     """Seconds above, memory below; a column for each size."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "scaling", "svg.fonttype": "none"})
-    from matplotlib import pyplot
-
-    figure, grid = pyplot.subplots(2, len(AXES), figsize=(12, 5.6), sharey="row", sharex="col")
+    figure, grid = pyplot("scaling").subplots(2, len(AXES), figsize=(12, 5.6), sharey="row", sharex="col")
     for column, (axis, sizes) in enumerate(AXES.items()):
         for row, label in enumerate(("CPU seconds", "more memory, MiB")):
             axes = grid[row][column]
