@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 from methods import Bench, choose, compare
-from methods_settings import SETTINGS, Row, Setting
+from methods_settings import NONE, SETTINGS, Row, Setting
 from methods_table import Interval, Outcome
 
 MAPS = ("sample_minmax", "batch_minmax", "share")
@@ -34,7 +34,7 @@ def trial(option: str, setting: Setting) -> Setting:
         rows["nld alone"] = Row(({"name": "samd_nld", "samd": 0},))
     else:
         rows = {f"lam {lam}": Row(({"name": "tser", "lam": lam},)) for lam in LAMS}
-    return replace(setting, rows={**rows, "none": Row(({"name": "none"},))}, against=())
+    return replace(setting, rows={**rows, "none": NONE}, against=())
 
 
 def lines(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:

@@ -86,6 +86,8 @@ def rows(
 
 
 NONE = Row(({"name": "none"},))
+GUESSED = {"labels only": Row(NONE.choices, "labelled"), "guessed labels": NONE}
+"""The baselines where some samples have guessed labels."""
 LAST = ("block3.neuron", "block3.relu", "block2.neuron")
 
 GUESSING = (
@@ -98,6 +100,7 @@ DIGITS: Section = {"name": "digits-dvs", "augment": {"shift": 1}}
 DIGITS_PART: Section = {"name": "part", "of": DIGITS, "teacher": 600, "tested": 128, "labelled": 300}
 SMALL = cnn((16, 2), (32, 2), (32, 1))
 LARGE = cnn((32, 1), (64, 2), (128, 2), (128, 1))
+HALVED = cnn((16, 2), (32, 2), (64, 2))
 
 CIFAR: Section = {"name": "cifar10", "verify": False, "validation": 1000}
 FEW: Section = {
@@ -119,18 +122,17 @@ RECORDINGS: Section = {
 }
 MNIST_TEACHER: Section = {
     "name": "image-cnn",
-    "blocks": cnn((16, 2), (32, 2), (64, 2)),
+    "blocks": HALVED,
     "train": schedule(3, 128),
 }
 
 FASHION: Section = {"name": "fashion-mnist", "validation": 2000}
-CLOTHES = cnn((16, 2), (32, 2), (64, 2))
 FASHION_RECIPE: Section = {
     "timesteps": 4,
-    "student": {"name": "spiking-cnn", "blocks": CLOTHES, "readout": "linear"},
+    "student": {"name": "spiking-cnn", "blocks": HALVED, "readout": "linear"},
     "train": schedule(3, 128),
 }
-TWIN: Section = {"name": "cnn", "blocks": CLOTHES, "grid": 4, "train": schedule(3, 128)}
+TWIN: Section = {"name": "cnn", "blocks": HALVED, "grid": 4, "train": schedule(3, 128)}
 
 CAMERA: Section = {"name": "camera", "of": "fashion-mnist"}
 CAMERA_PART: Section = {"name": "part", "of": CAMERA, "labelled": 6_000}
@@ -160,11 +162,10 @@ SETTINGS: dict[str, Setting] = {
         teacher={"name": "cnn", "blocks": LARGE, "train": schedule(10, 128)},
         taught_on={**FEW, "of": {**CIFAR, "augment": {"flip": True}}, "use": "teacher"},
         rows={
-            "labels only": Row(({"name": "none"},), "labelled"),
-            "guessed labels": NONE,
+            **GUESSED,
             **rows("block3.neuron", "block4.relu", "block2.neuron", tuned=True),
         },
-        against=("labels only", "guessed labels"),
+        against=tuple(GUESSED),
         draws=True,
     ),
     "cross-modal": Setting(
@@ -181,11 +182,10 @@ SETTINGS: dict[str, Setting] = {
         teacher=MNIST_TEACHER,
         taught_on={**PAIRS, "use": "images"},
         rows={
-            "labels only": Row(({"name": "none"},), "labelled"),
-            "guessed labels": NONE,
+            **GUESSED,
             **rows(*LAST, tuned=False),
         },
-        against=("labels only", "guessed labels"),
+        against=tuple(GUESSED),
         draws=True,
     ),
     "fashion-part": Setting(
@@ -209,7 +209,7 @@ SETTINGS: dict[str, Setting] = {
         recipe={
             "timesteps": 4,
             "data": CAMERA_PART,
-            "student": {"name": "spiking-cnn", "blocks": cnn((16, 2), (32, 2), (64, 2)), "readout": "linear"},
+            "student": FASHION_RECIPE["student"],
             "train": schedule(6, 64),
         },
         teacher={"name": "cnn", "blocks": cnn((32, 2), (64, 2), (128, 2)), "train": schedule(4, 128)},
