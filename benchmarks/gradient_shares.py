@@ -24,7 +24,7 @@ from torch import nn
 
 from snn_deploy.distill.methods.options import TserOptions
 from snn_deploy.distill.methods.tser import tser_terms
-from snn_deploy.models.load import build_student, build_teacher, load_weights
+from snn_deploy.models.load import build_student
 from snn_deploy.tasks.samples import load_data
 
 MOMENTS = (0, 2, 5, 10, 20)
@@ -52,8 +52,7 @@ def main() -> None:
     data = load_data(recipe)
     torch.manual_seed(0)
     student = build_student(recipe, data.shape, len(data.classes))
-    teacher = build_teacher(recipe, data.shape, len(data.classes)).eval()
-    load_weights(teacher, bench.teacher_file)
+    teacher = bench.teacher(recipe, data)
     x, y = data.train.batch(torch.arange(len(data.train))), data.train.labels
     with torch.no_grad():
         u = teacher(x.mean(0))

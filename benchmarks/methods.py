@@ -26,9 +26,11 @@ import numpy as np
 import torch
 from methods_settings import SETTINGS, Section, Setting
 from methods_table import Outcome, Table, write_results
+from torch import nn
 
 import snn_deploy as sd
 from snn_deploy.core.errors import SnnDeployError
+from snn_deploy.data.types import DataSet
 from snn_deploy.distill.events import EpochDone, Event, Report
 from snn_deploy.distill.interrupt import stop_on_signal
 from snn_deploy.distill.teacher import obtain_teacher
@@ -76,14 +78,19 @@ class Bench:
         with stop_on_signal() as stop:
             obtain_teacher(recipe, load_data(recipe), run, torch.device(self.device), stop, report)
 
+    def teacher(self, recipe: Recipe, data: DataSet) -> nn.Module:
+        """The trained teacher, in eval mode."""
+        teacher = build_teacher(recipe, data.shape, len(data.classes)).eval()
+        load_weights(teacher, self.teacher_file)
+        return teacher
+
     def guesses(self, seed: int) -> Path:
         """The file of the classes that the teacher sees in the unlabelled samples of ``seed``."""
         path: Path = self.runs / f"guesses-{seed}.npy"
         if not path.exists():
             recipe = self.recipe({"name": "kd"}, seed, "unlabelled")
             data = load_data(recipe)
-            teacher = build_teacher(recipe, data.shape, len(data.classes)).eval()
-            load_weights(teacher, self.teacher_file)
+            teacher = self.teacher(recipe, data)
             with torch.inference_mode():
                 parts = torch.arange(len(data.train)).split(256)
                 found = [teacher(data.train.batch(part).mean(0)).argmax(1) for part in parts]

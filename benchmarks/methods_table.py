@@ -67,14 +67,18 @@ class Table:
     chosen: Mapping[str, Section]
     outcomes: Mapping[str, Sequence[Outcome]]
 
+    @property
+    def seeds(self) -> int:
+        """How many every row has."""
+        return len(self.outcomes[next(iter(self.outcomes))])
+
     def command(self) -> str:
         """By which it is made again."""
         setting, rows = self.setting, list(self.outcomes)
-        seeds = len(self.outcomes[rows[0]])
         asked = f"python benchmarks/methods.py {self.name}"
         if rows != list(setting.rows):
             asked += f" --rows '{','.join(rows)}'"
-        return asked if seeds == setting.seeds else f"{asked} --seeds {seeds}"
+        return asked if self.seeds == setting.seeds else f"{asked} --seeds {self.seeds}"
 
     def difference(self, row: str, reference: str) -> Interval:
         """Points of test accuracy of ``row`` over ``reference``."""
@@ -136,9 +140,9 @@ def circumstances(table: Table, device: str) -> Iterator[str]:
     """What one must know to read the table."""
     setting, recipe = table.setting, table.setting.recipe
     done = [one for some in table.outcomes.values() for one in some]
-    described = next(iter(table.outcomes.values()))[0].result["data"]
-    samples, seeds = described["samples"], len(next(iter(table.outcomes.values())))
-    yield conditions("torch", "spikingjelly", threads=1)[:-1] + f"; {device}; {seeds} seeds."
+    described = done[0].result["data"]
+    samples = described["samples"]
+    yield conditions("torch", "spikingjelly", threads=1)[:-1] + f"; {device}; {table.seeds} seeds."
     yield ""
     yield f"{setting.says}"
     yield (
