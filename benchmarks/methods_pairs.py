@@ -110,7 +110,7 @@ def pairs(options: PairsOptions, *, timesteps: int, cache: Path | None = None) -
     splits: list[Pairs] | list[Images] = paired
     note = "The image of MNIST that was recorded stands beside each recording, for the teacher alone."
     if options.use == "images":
-        splits = [_without(split, numbers) for split in (shown.train, shown.validation, shown.test)]
+        splits = [_without(split, images, numbers) for split in (shown.train, shown.validation, shown.test)]
         note = "Images of MNIST without a recording here."
     content = f"pairs {seen.digest} {shown.digest} {options.use}"
     return replace(
@@ -142,10 +142,9 @@ def _pairs(split: Any, images: ImageSplit, numbers: torch.Tensor) -> Pairs:
     return Pairs(split, _rows(images, rows))
 
 
-def _without(split: Any, numbers: torch.Tensor) -> Images:
-    """The images of ``split`` but those with these ``numbers``."""
-    rows = (~torch.isin(split.samples, numbers)).nonzero()[:, 0]
-    return Images(_rows(replace(split, pixels=pad(split.pixels, (MARGIN,) * 4)), rows))
+def _without(split: Any, images: ImageSplit, numbers: torch.Tensor) -> Images:
+    """Those of ``split`` but the ``numbers``, of all ``images``."""
+    return Images(_rows(images, split.samples[~torch.isin(split.samples, numbers)]))
 
 
 def _rows(images: ImageSplit, rows: torch.Tensor) -> ImageSplit:
