@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import by_turns, conditions
+from bench import Table, by_turns, conditions
 from scaling import BASE, prepare
 
 ROOT = Path(__file__).parents[1]
@@ -58,12 +58,12 @@ def main() -> None:
             "two processes, start": lambda: simulate(TWO, *few),
         }
         least = by_turns(works, options.rounds)
-    print(conditions("torch", threads=1), f"Load {os.getloadavg()[0]:.1f}; {options.samples} samples.\n")
-    print("| | seconds | CPU seconds |", "| --- | --- | --- |", sep="\n")
+    notes = f"{conditions('torch', threads=1)} Load {os.getloadavg()[0]:.1f}; {options.samples} samples."
+    table = Table("Samples divided among processes", notes, "", "seconds", "CPU seconds")
     for name, took in least.items():
-        print(f"| {name} | {took.wall:.2f} | {took.cpu:.2f} |")
+        table.add(name, f"{took.wall:.2f}", f"{took.cpu:.2f}")
     whole = least["one process"].wall / least["two processes"].wall
-    print(f"\nTwo processes are {whole:.2f} times as fast as one.")
+    table.say(f"Two processes are {whole:.2f} times as fast as one.")
 
 
 if __name__ == "__main__":
