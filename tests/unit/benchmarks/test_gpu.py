@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+from support.benchmarks import FOLDER
+from support.data import ROOT
 
 
 def test_all_parts_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gpu", "--device", "cpu", "--miniature", "--out", str(tmp_path)]
-    paths = f"{BENCHMARKS}{os.pathsep}{BENCHMARKS.parent}"
+    paths = f"{FOLDER}{os.pathsep}{ROOT}"
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.data import ROOT, real_data
+from support.benchmarks import imported
+from support.data import real_data
 
 from snn_deploy.core.errors import ConfigError
 from snn_deploy.core.registry import DATASETS, STUDENTS, TEACHERS
@@ -24,23 +24,9 @@ DIGITS = {"of": {"name": "digits-dvs"}, "teacher": 100, "tested": 50, "labelled"
 @pytest.fixture(scope="module")
 def bench() -> Iterator[SimpleNamespace]:
     """The modules of the benchmark; what they register is taken back afterwards."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    import defaults
-    import methods
-    import methods_pairs
-    import methods_part
-    import methods_settings
-    import methods_table
-
-    yield SimpleNamespace(
-        defaults=defaults,
-        main=methods,
-        pairs=methods_pairs,
-        part=methods_part,
-        settings=methods_settings,
-        table=methods_table,
-    )
-    sys.path.remove(str(ROOT / "benchmarks"))
+    own = {name: f"methods_{name}" for name in ("pairs", "part", "settings", "table")}
+    with imported(defaults="defaults", main="methods", **own) as scripts:
+        yield scripts
     ours = ((DATASETS, "part"), (DATASETS, "pairs"), (STUDENTS, "recording-cnn"), (TEACHERS, "image-cnn"))
     for registry, name in ours:
         del registry._entries[name]

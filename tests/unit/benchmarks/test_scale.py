@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from support.data import ROOT
+from support.benchmarks import imported
 
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.simulate.reference import Reference
@@ -17,12 +16,8 @@ from snn_deploy.simulate.reference import Reference
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[SimpleNamespace]:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    import scale
-    import scaling
-
-    yield SimpleNamespace(scale=scale, scaling=scaling)
-    sys.path.remove(str(ROOT / "benchmarks"))
+    with imported(scale="scale", scaling="scaling") as scripts:
+        yield scripts
 
 
 def test_operations_and_bytes_of_a_product_and_a_sum(bench: SimpleNamespace) -> None:
