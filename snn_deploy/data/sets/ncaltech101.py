@@ -19,7 +19,7 @@ from snn_deploy.core.errors import DataError
 from snn_deploy.core.registry import DATASETS
 from snn_deploy.data.events.pipeline import Cut
 from snn_deploy.data.events.recording import Sensor
-from snn_deploy.data.formats.bits40 import read_bits40
+from snn_deploy.data.formats.bits40 import bits40_frames, read_bits40
 from snn_deploy.data.options.sets import NCaltech101Options
 from snn_deploy.data.sets.download import Remote, obtain
 from snn_deploy.data.sets.recorded import Ints, Samples, recorded_set
@@ -81,7 +81,10 @@ def ncaltech101(options: NCaltech101Options, *, timesteps: int, cache: Path | No
         )
     return recorded_set(
         "n-caltech101",
-        [file_recording(path, folder, read_bits40, SENSOR, (Cut(label),)) for path, label in files],
+        [
+            file_recording(path, folder, read_bits40, SENSOR, (Cut(label),), bits40_frames)
+            for path, label in files
+        ],
         SENSOR,
         options,
         partial(_divide, shares),
