@@ -17,7 +17,7 @@ from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
 from snn_deploy.distill.optimizer import make_optimizer
-from snn_deploy.distill.step import channels_last
+from snn_deploy.distill.step import channels_last, use_channels_last
 from snn_deploy.models.load import build_student, build_teacher
 from snn_deploy.recipes.recipe import Recipe
 
@@ -73,7 +73,7 @@ def step_of(
     method = build_method(recipe.method, setting).to(device)
     objective = DistillObjective(student, teacher, method, steps)
     if way.bf16:
-        objective.use_channels_last()
+        use_channels_last(objective)
     if way.compiled:
         student.compile()
     optimizer = make_optimizer(recipe.train, (student, method))

@@ -24,6 +24,7 @@ class ImitationObjective:
 
     def __init__(self, network: nn.Module, other: nn.Module, timesteps: int, tau: float) -> None:
         self.network = network
+        self.networks: tuple[nn.Module, ...] = (network, other)
         self.helpers: nn.Module = nn.ModuleList()
         self.passes: tuple[int, ...] = (timesteps,)
         self._other = other.eval().requires_grad_(False)
@@ -47,8 +48,3 @@ class ImitationObjective:
         """Scores of the first frame."""
         logits: torch.Tensor = self.network(x[0])
         return logits
-
-    def use_channels_last(self) -> None:
-        """Lay out the networks' weights for inputs whose channels come last in memory."""
-        for network in (self.network, self._other):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

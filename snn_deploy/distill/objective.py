@@ -24,11 +24,13 @@ class Objective(Protocol):
 
     Attributes:
         network: what is trained and kept.
+        networks: all that are shown the inputs, trained or not.
         helpers: what is trained along and dropped.
         passes: for which numbers of steps it wants the training data.
     """
 
     network: nn.Module
+    networks: tuple[nn.Module, ...]
     helpers: nn.Module
     passes: tuple[int, ...]
 
@@ -45,9 +47,6 @@ class Objective(Protocol):
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores ``[B, K]`` of ``x [T, B, C, H, W]``."""
 
-    def use_channels_last(self) -> None:
-        """Lay out the networks' weights for inputs whose channels come last in memory."""
-
 
 def time_mean(x: torch.Tensor) -> torch.Tensor:
     """Mean over time of ``x [T, B, C, H, W]``; channels stay last in memory where they are."""
@@ -61,6 +60,7 @@ class LabelObjective:
 
     def __init__(self, network: nn.Module, timesteps: int, label_smoothing: float) -> None:
         self.network = network
+        self.networks: tuple[nn.Module, ...] = (network,)
         self.helpers: nn.Module = nn.ModuleList()
         self.passes: tuple[int, ...] = (timesteps,)
         self._label_smoothing = label_smoothing
@@ -75,10 +75,6 @@ class LabelObjective:
         """``ce``."""
         logits = self.predict(inputs[self.passes[0]])
         return {"ce": cross_entropy(logits, labels, label_smoothing=self._label_smoothing)}, logits
-
-    def use_channels_last(self) -> None:
-        """Lay out the network's weights for inputs whose channels come last in memory."""
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of the time-mean of the frames."""
@@ -106,6 +102,7 @@ class DistillObjective:
         recompute: bool = False,
     ) -> None:
         self.network = student
+        self.networks: tuple[nn.Module, ...] = (student,) if teacher is None else (student, teacher)
         self.helpers: nn.Module = method
         self.passes = method.passes
         self._teacher = None if teacher is None else teacher.eval().requires_grad_(False)
@@ -133,12 +130,6 @@ class DistillObjective:
         logits, _ = self._ask_teacher(x)
         assert logits is not None
         return logits
-
-    def use_channels_last(self) -> None:
-        """Lay out the networks' weights for inputs whose channels come last in memory."""
-        for network in (self.network, self._teacher):
-            if network is not None:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(
         self,

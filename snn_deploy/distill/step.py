@@ -90,7 +90,7 @@ class GradientStep:
         self._known = known
         self._channels_last = spec.channels_last == "on" or (spec.channels_last == "auto" and self._bf16)
         if self._channels_last:
-            objective.use_channels_last()
+            use_channels_last(objective)
         self._losses: nn.Module = _Losses(objective)
         if world.size > 1:
             if spec.sync_batch_norm:
@@ -133,6 +133,12 @@ class GradientStep:
         if last or not isinstance(self._losses, DistributedDataParallel):
             return contextlib.nullcontext()
         return self._losses.no_sync()
+
+
+def use_channels_last(objective: Objective) -> None:
+    """Lay out the weights of the objective's networks for inputs whose channels come last in memory."""
+    for network in objective.networks:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
