@@ -108,7 +108,7 @@ def load_samples(
     else:
         loaded = _dataset_samples(source, data, count, overrides)
     if source.still and loaded.test.x.shape[0] == 1:
-        loaded = _repeated(loaded, int(source.semantics.timesteps or 1))
+        loaded = _repeated(loaded, _steps(source) or 1)
     schedule = read_schedule(source.plan.graph)
     if schedule is not None and tuple(loaded.test.x.shape[2:]) == schedule.shape:
         loaded = _in_frames(loaded, schedule)
@@ -117,6 +117,12 @@ def load_samples(
     if given != expected:
         raise ConfigError(f"'{source.name}' takes samples of shape {expected}; the data have {given}.")
     return loaded
+
+
+def _steps(source: Source) -> int | None:
+    """T of the samples that are shown to ``source``, of which micro-steps are made; None where it is open."""
+    schedule = read_schedule(source.plan.graph)
+    return source.semantics.timesteps if schedule is None else schedule.steps
 
 
 def _repeated(loaded: LoadedSamples, steps: int) -> LoadedSamples:
@@ -171,7 +177,7 @@ def validation_samples(source: Source, data: DataSet | str | None, count: int) -
     chosen = spread(len(dataset.validation), count)
     x = dataset.validation.batch(chosen)
     if source.still and x.shape[0] == 1:
-        x = x.expand(int(source.semantics.timesteps or 1), *x.shape[1:])
+        x = x.expand(_steps(source) or 1, *x.shape[1:])
     return Samples(x, dataset.validation.labels[chosen], source.semantics.decode)
 
 
@@ -191,7 +197,7 @@ def _dataset(source: Source, data: DataSet | str | None, overrides: Sequence[str
             hint="Add --data NAME (see: snn-deploy ls data), --data FILE.npz with x [T, N, ...] and y [N], "
             "or --data FILE.py:NAME.",
         )
-    steps = recipe.timesteps if recipe is not None else source.semantics.timesteps
+    steps = recipe.timesteps if recipe is not None else _steps(source)
     dataset, how = (
         (data, shown(data, data.name))
         if isinstance(data, DataSet)

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from spikingjelly.activation_based import layer
 from support.integer_nets import integer_graph
+from torch import nn
 
 from snn_deploy import api
 from snn_deploy.core.errors import ConfigError, UnsupportedError
 from snn_deploy.graph.passes.micro_steps.schedule import read_schedule
+from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.readers.io import write_nir
-from snn_deploy.graph.semantics import read_semantics
+from snn_deploy.graph.semantics import Semantics, read_semantics
+from snn_deploy.models.integer_neurons import IntegerNode
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.samples import load_samples
 
@@ -47,6 +51,23 @@ def test_a_bundle_in_micro_steps_is_proven_and_takes_the_same_samples(network, t
     loaded = load_samples(opened, str(data), None)
     assert torch.equal(loaded.test.x, schedule.frames(torch.from_numpy(np.load(data)["x"])))
     assert read_semantics(opened.plan.graph).spikes == "one"
+
+
+def test_a_data_set_is_read_in_the_steps_of_the_network(tmp_path: Path) -> None:
+    """A file says T itself; in micro-steps its T is another."""
+    net = nn.Sequential(
+        layer.Flatten(step_mode="m"),
+        layer.Linear(2 * 16 * 16, 10, step_mode="m"),
+        IntegerNode(2, None, step_mode="m"),
+    )
+    write_nir(from_torch(net.eval(), (2, 16, 16), semantics=Semantics(timesteps=3)), tmp_path / "net.nir")
+    how = {"formats": ("onnx",), "micro_steps": True, "data": "digits-dvs", "samples": 4}
+    bundle = api.export_bundle(tmp_path / "net.nir", tmp_path / "bundle", **how)
+    assert bundle.manifest["verdict"] == "verified"
+    opened = open_source(bundle.path)
+    schedule = read_schedule(opened.plan.graph)
+    assert schedule.steps == 3
+    assert load_samples(opened, "digits-dvs", 4).test.x.shape[0] == schedule.micro_steps
 
 
 def test_inputs_between_whole_numbers_are_refused(network, tmp_path: Path) -> None:
