@@ -73,7 +73,7 @@ test-cuda-fake: $(CUDA_PYTHON)
 	$(CC) -shared -fPIC -Wl,-soname,libcuda.so.1 -o $(CUDA_STUB) tests/cuda_fake/stub.c
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons
 	OMP_NUM_THREADS=1 PYTHONPATH=. TRITON_INTERPRET=1 $(CUDA_PYTHON) -m pytest -q tests/unit/distill/neurons/test_fused.py
-	OMP_NUM_THREADS=1 PYTHONPATH=.:tests LD_PRELOAD=$(CUDA_STUB) $(CUDA_PYTHON) -m cuda_fake $(CUDA_STUB)
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests:benchmarks LD_PRELOAD=$(CUDA_STUB) $(CUDA_PYTHON) -m cuda_fake $(CUDA_STUB)
 
 gpu-run: $(STAMP)
 	PYTHONPATH=benchmarks $(BIN)/python -m gpu $(GPU_ARGS)

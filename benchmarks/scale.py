@@ -18,7 +18,6 @@ Reckoned: everything else. No rate of a device is measured; each is an assumptio
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -30,9 +29,9 @@ from bench import conditions, seconds
 from export_size import NETWORKS
 from PIL import Image
 from spikingjelly.activation_based import functional
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+from traffic import UNTOUCHED, name_of, tensors, touched_bytes
 
 from snn_deploy.data.loading.decoding import decode_image
 from snn_deploy.distill.methods.combined import build_method
@@ -60,11 +59,6 @@ PROVEN = {
     "dvs-csnn": (253.7, 2402),
 }
 """Networks of ``export_size.py``: CPU seconds, MiB, of PROOF_SAMPLES: results/2026-11-28-export-size.md."""
-_FREE = {"view", "_unsafe_view", "expand", "permute", "transpose", "t", "slice", "select", "unsqueeze"} | {
-    *("squeeze", "alias", "detach", "as_strided", "unbind", "split", "reshape", "_reshape_alias"),
-    *("empty", "empty_like", "empty_strided", "new_empty"),
-}
-"""Operations that touch no numbers."""
 
 
 class Traffic(TorchDispatchMode):
@@ -76,16 +70,9 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func._schema.name.partition("::")[2] not in _FREE:
-            tensors = (x for x in pytree.tree_leaves((args, kwargs, out)) if isinstance(x, torch.Tensor))
-            self.bytes += sum(_bytes(x) for x in tensors)
+        if name_of(func) not in UNTOUCHED:
+            self.bytes += sum(map(touched_bytes, tensors((args, kwargs, out))))
         return out
-
-
-def _bytes(x: torch.Tensor) -> int:
-    """What is read of ``x``: of a view that repeats itself, what is there."""
-    there = (size for size, stride in zip(x.shape, x.stride(), strict=True) if stride)
-    return math.prod(there) * x.element_size()
 
 
 class Work(NamedTuple):

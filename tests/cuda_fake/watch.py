@@ -7,37 +7,8 @@ from collections import Counter
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
-
-_VIEWS = {
-    *(
-        "view",
-        "_unsafe_view",
-        "expand",
-        "permute",
-        "transpose",
-        "t",
-        "slice",
-        "select",
-        "unsqueeze",
-        "squeeze",
-    ),
-    *("alias", "detach", "as_strided", "unbind", "split", "split_with_sizes", "reshape", "_reshape_alias"),
-    *(
-        "unfold",
-        "view_as",
-        "lift_fresh",
-        "narrow",
-        "flatten",
-        "chunk",
-        "device",
-        "is_pinned",
-        "record_stream",
-    ),
-    *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"),
-}
-"""Operations that launch nothing."""
+from traffic import UNTOUCHED, name_of, tensors, touched_bytes
 
 
 class Watch(TorchDispatchMode):
@@ -60,26 +31,26 @@ class Watch(TorchDispatchMode):
         self.reads: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name.partition("::")[2]
+        name = name_of(func)
         if name in {"_local_scalar_dense", "item"}:
             if args[0].device.type == "cuda":
                 self.reads[_place()] += 1
             return _one(args[0].dtype)
         if name.startswith("_fused_"):  # the update of all weights, in place; torch has no fake of it
             self.launches[name] += 1
-            self.bytes += sum(map(_bytes, _tensors(args)))
+            self.bytes += sum(map(touched_bytes, tensors(args)))
             return None
         out = func(*args, **(kwargs or {}))
-        given, made = (_tensors(part) for part in ((args, kwargs), out))
+        given, made = (tensors(part) for part in ((args, kwargs), out))
         devices = {t.device.type for t in (*given, *made)}
         if "cuda" not in devices:
             return out
         if "cpu" in devices:
             self._both(name, given)
         same = not name.endswith("_") and any(m is g for m in made for g in given)
-        if name not in _VIEWS and not same:
+        if name not in UNTOUCHED and not same:
             self.launches[name] += 1
-            self.bytes += sum(_bytes(t) for t in (*given, *made) if t.device.type == "cuda")
+            self.bytes += sum(touched_bytes(t) for t in (*given, *made) if t.device.type == "cuda")
         return out
 
     def _both(self, name: str, given: list[torch.Tensor]) -> None:
@@ -92,16 +63,6 @@ class Watch(TorchDispatchMode):
 def _one(dtype: torch.dtype) -> bool | float | int:
     """What stands for a number that is read."""
     return True if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1
-
-
-def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-def _bytes(x: torch.Tensor) -> int:
-    """What is read of ``x``; of a view that repeats itself, what is there."""
-    sizes = [size for size, stride in zip(x.shape, x.stride(), strict=True) if stride]
-    return torch.Size(sizes).numel() * x.element_size()
 
 
 def _place() -> str:
