@@ -26,8 +26,9 @@ from snn_deploy.export.proof.coverage import SHARE
 from snn_deploy.export.proof.frames import sources_of
 from snn_deploy.export.proof.probed import Probed
 from snn_deploy.export.proof.probes import SEED, SEQUENCES, STEPS, Fed, Probes
-from snn_deploy.export.proof.rounded import Decision, Rounded, exact, late
+from snn_deploy.export.proof.rounded import Decision, Rounded, exact
 from snn_deploy.export.proof.rounding import Rounding, parameter_arrays
+from snn_deploy.graph.later import later
 from snn_deploy.graph.shapes import Shape
 from snn_deploy.graph.types import SPIKING_NODES, WEIGHT_NODES, Plan
 
@@ -180,7 +181,7 @@ def _judged(
     step, which takes less room."""
     plan, node = rounding.plan, rounding.plan.node(name)
     terms = [given.sent(source) for source in plan.sources[name]]
-    terms += [late(given.sent(source)) for source in plan.feedback.get(name, ())]
+    terms += [later(given.sent(source)) for source in plan.feedback.get(name, ())]
     if isinstance(node, SPIKING_NODES):
         fired: dict[int, _Count] = {}
         for number, own in owns.items():  # files that did the same are judged once

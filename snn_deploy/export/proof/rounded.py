@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from snn_deploy.graph.dynamics import Fire
+from snn_deploy.graph.later import later
 from snn_deploy.graph.semantics import Spikes
 
 UNIT = 2.0**-24
@@ -42,7 +43,7 @@ class Rounded:
 
     def previous(self) -> Rounded:
         """One step later, zero at first."""
-        return Rounded(late(self.value), late(self.error))
+        return Rounded(later(self.value), later(self.error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,3 @@ def add(terms: Sequence[Rounded], slack: int = 0) -> Rounded:
     is_exact = magnitude <= MANTISSA * torch.stack([lowest_bit(v) for v in values]).amin(0)
     bound = gamma((count - 1).clamp(min=0) + slack * (count > 0)) * magnitude
     return Rounded(values.sum(0), error + torch.where(is_exact, 0.0, bound))
-
-
-def late(x: torch.Tensor) -> torch.Tensor:
-    """``x [T, ...]`` one step later, zero at first."""
-    return torch.cat([torch.zeros_like(x[:1]), x[:-1]])
