@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from snn_deploy.core.errors import ParityError, Problem, UnsupportedError
-from snn_deploy.energy.count import Counter
+from snn_deploy.energy.count import count
+from snn_deploy.energy.counts import Counts
+from snn_deploy.export.parity import decisions
 from snn_deploy.export.verify import Samples
 from snn_deploy.graph.passes.micro_steps.expand import MicroSteps
 from snn_deploy.graph.passes.micro_steps.schedule import Schedule, read_schedule
@@ -17,7 +19,7 @@ from snn_deploy.graph.passes.micro_steps.whole_numbers import WholeNumbers
 from snn_deploy.graph.passes.protocol import Stage
 from snn_deploy.graph.passes.to_chip.input_grid import input_grid
 from snn_deploy.graph.plan import make_plan
-from snn_deploy.graph.types import SPIKING_NODES, Plan
+from snn_deploy.graph.types import Trace
 from snn_deploy.simulate.reference import Reference
 from snn_deploy.tasks.samples import LoadedSamples
 from snn_deploy.tasks.source import Source
@@ -57,8 +59,13 @@ def in_micro_steps(source: Source, loaded: LoadedSamples, bits: int = 8) -> Sour
     schedule = read_schedule(binary.graph)
     assert schedule is not None
     shown = loaded.test.first(SHOWN)
-    facts = {**_same_numbers(whole, binary, schedule, shown), **_events(whole, binary, schedule, shown)}
-    facts |= _rounding(source, whole, shown)
+    wanted = Reference(whole).run(shown.x, record=True)
+    found = Reference(binary).run(schedule.frames(shown.x), record=True)
+    facts = {
+        **_same_numbers(schedule, wanted, found),
+        **_events(count(whole, wanted), count(binary, found)),
+        **_rounding(source, shown, wanted.output),
+    }
     provenance = {
         **source.provenance,
         "micro_steps": facts,
@@ -69,37 +76,34 @@ def in_micro_steps(source: Source, loaded: LoadedSamples, bits: int = 8) -> Sour
     )
 
 
-def _same_numbers(whole: Plan, binary: Plan, schedule: Schedule, shown: Samples) -> dict[str, Any]:
-    wanted = Reference(whole).run(shown.x, record=True).records
-    found = Reference(binary).run(schedule.frames(shown.x), record=True).records
+def _same_numbers(schedule: Schedule, wanted: Trace, found: Trace) -> dict[str, Any]:
     problems, compared = [], 0
-    for name in whole.of_type(*SPIKING_NODES):
-        numbers = schedule.spikes(name, found[name])
+    for name in schedule.populations:
+        numbers = schedule.spikes(name, found.records[name])
         compared += numbers.numel()
-        if differing := int((numbers != wanted[name]).sum()):
+        if differing := int((numbers != wanted.records[name]).sum()):
             problems.append(Problem(name, f"{differing} of {numbers.numel()} numbers differ"))
     if problems:
         raise ParityError("The micro-steps do not fire what the network fires.", problems=problems)
-    return {"samples": len(shown), "compared": compared, "differing": 0, "frames": schedule.micro_steps}
+    samples = int(wanted.output.shape[1])
+    return {"samples": samples, "compared": compared, "differing": 0, "frames": schedule.micro_steps}
 
 
-def _events(whole: Plan, binary: Plan, schedule: Schedule, shown: Samples) -> dict[str, float]:
+def _events(counts: Counts, micro: Counts) -> dict[str, float]:
     """Synaptic events per sample on weights that are not 0: as numbers, as single spikes, and as they occur
     in micro-steps, signals included."""
-    counts = Counter(whole).run(Reference(whole), shown.x)
-    micro = Counter(binary).run(Reference(binary), schedule.frames(shown.x))
     numbers = sum(int(edge.sites_nonzero.sum()) for edge in counts.edges)
     units = sum(int(edge.units_nonzero.sum()) for edge in counts.edges if edge.units_nonzero is not None)
     events = sum(int(edge.sites_nonzero.sum()) for edge in micro.edges)
-    samples = len(shown)
+    samples = counts.samples
     return {"sops_numbers": numbers / samples, "sops_units": units / samples, "sops": events / samples}
 
 
-def _rounding(source: Source, whole: Plan, shown: Samples) -> dict[str, Any]:
+def _rounding(source: Source, shown: Samples, output: torch.Tensor) -> dict[str, Any]:
     if shown.labels is None:
         return {}
-    outputs = (source.executable.run(shown.x).output.flatten(2), Reference(whole).run(shown.x).output)
-    was, now = (float((y.mean(0).argmax(1) == shown.labels).float().mean()) for y in outputs)
+    outputs = (source.executable.run(shown.x).output, output)
+    was, now = (float((decisions(y, shown.decode) == shown.labels).float().mean()) for y in outputs)
     chance = 2 * sqrt(max(was * (1 - was), 1 / len(shown)) / len(shown))
     if was - now > MAX_DROP + chance:
         what = f"accuracy {100 * was:.1f} % becomes {100 * now:.1f} % on {len(shown)} samples"
