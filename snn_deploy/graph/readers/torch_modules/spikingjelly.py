@@ -41,7 +41,10 @@ def _scale(module: Any, shape: Shape, _dt: float) -> nir.NIRNode:
 
 def _fire(module: neuron.BaseNode, shape: Shape) -> dict[str, npt.NDArray[np.float64]]:
     reset = 0.0 if module.v_reset is None else module.v_reset
-    return {"v_threshold": np.full(shape, module.v_threshold), "v_reset": np.full(shape, reset)}
+    return {
+        "v_threshold": np.full(shape, module.v_threshold, np.float64),
+        "v_reset": np.full(shape, reset, np.float64),
+    }
 
 
 def _neurons(convert: Convert) -> ConvertNeurons:
@@ -55,7 +58,8 @@ def _neurons(convert: Convert) -> ConvertNeurons:
     return with_law
 
 
-def _if(module: neuron.IFNode, shape: Shape, dt: float) -> nir.NIRNode:
+def if_node(module: neuron.IFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    """Of its v_threshold and v_reset."""
     return nir.IF(r=np.full(shape, 1.0 / dt), **_fire(module, shape))
 
 
@@ -67,7 +71,8 @@ def _leaky(module: neuron.BaseNode, shape: Shape, dt: float, tau_steps: float) -
     )
 
 
-def _lif(module: neuron.LIFNode, shape: Shape, dt: float) -> nir.NIRNode:
+def lif_node(module: neuron.LIFNode, shape: Shape, dt: float) -> nir.NIRNode:
+    """Of its v_threshold, v_reset, tau and decay_input."""
     return _leaky(module, shape, dt, float(module.tau))
 
 
@@ -107,11 +112,11 @@ LAYERS: dict[str, Convert] = {
     "snn_deploy.AxonalDelay": _axonal_delay,
 }
 NEURONS: dict[str, ConvertNeurons] = {
-    "spikingjelly.IFNode": _neurons(_if),
-    "spikingjelly.LIFNode": _neurons(_lif),
+    "spikingjelly.IFNode": _neurons(if_node),
+    "spikingjelly.LIFNode": _neurons(lif_node),
     "spikingjelly.ParametricLIFNode": _neurons(_parametric_lif),
     "spikingjelly.CUBALIFNode": _neurons(_cuba_lif),
-    "snn_deploy.RecurrentIF": _recurrent(_if),
-    "snn_deploy.RecurrentLIF": _recurrent(_lif),
+    "snn_deploy.RecurrentIF": _recurrent(if_node),
+    "snn_deploy.RecurrentLIF": _recurrent(lif_node),
     "snn_deploy.RecurrentPLIF": _recurrent(_parametric_lif),
 }
