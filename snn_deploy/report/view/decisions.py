@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
+from snn_deploy.core.early_exit import NEAR
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import Plot, level
 from snn_deploy.report.model import ReportData
@@ -13,8 +14,6 @@ from snn_deploy.report.shown import Decisions
 MATRIX = 20
 """Up to so many classes are shown as a matrix; our choice."""
 LISTED = 12
-NEAR = 0.005
-"""Half a point from the last accuracy counts as reached; our choice."""
 
 
 @dataclass(frozen=True, slots=True)

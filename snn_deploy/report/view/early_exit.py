@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snn_deploy.core.early_exit import NEAR
 from snn_deploy.report import format as fmt
 from snn_deploy.report.charts import Curve, LinearAxis, Plot
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import EarlyExit, ExitPoint
 
-NEAR = 0.005
-"""Half a point below the last accuracy counts as kept; our choice."""
 ROWS = 8
 
 
@@ -35,7 +34,6 @@ class ExitView:
     most: str
     accuracy: str
     rows: tuple[ExitRow, ...]
-    scale: str
 
 
 def exit_view(data: ReportData) -> ExitView | None:
@@ -51,7 +49,6 @@ def exit_view(data: ReportData) -> ExitView | None:
         most=fmt.si(whole.sops),
         accuracy=what,
         rows=tuple(_row(point, whole, found.at) for point in _listed(found)),
-        scale=f"{found.scale:g}",
     )
 
 
