@@ -7,21 +7,15 @@ import shutil
 import pytest
 import torch
 from support.reports import bundle_report
-from support.students import IN_SHAPE, NEURONS, spikes_in, student
+from support.stepping import stepping_source
+from support.students import spikes_in
 
-from snn_deploy.export.base import Calibration
-from snn_deploy.export.c.writer import CWriter
-from snn_deploy.export.nir import NirWriter
-from snn_deploy.export.onnx import OnnxWriter
-from snn_deploy.export.options import COptions, OnnxOptions
-from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
 from snn_deploy.report import format as fmt
 from snn_deploy.report.blocks import StepLatency
 from snn_deploy.report.view.latency import latency_lines, latency_view
 from snn_deploy.tasks import latency
 from snn_deploy.tasks.latency import step_latencies
-from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.source import Source
 
 STEPS = 6
@@ -29,18 +23,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Source:
-    folder = tmp_path_factory.mktemp("bundle")
-    torch.manual_seed(0)
-    graph = from_torch(student(NEURONS["LIF"]), IN_SHAPE, semantics=Semantics(timesteps=STEPS))
-    calibration = Calibration(spikes_in())
-    written = {
-        "nir": NirWriter().write(graph, folder, calibration),
-        "onnx": OnnxWriter(OnnxOptions(models=("step",))).write(graph, folder, calibration),
-        "c": CWriter(COptions()).write(graph, folder, calibration),
-    }
-    opened = open_source(folder / "model.nir")
-    formats = {name: {"files": content.files} for name, content in written.items()}
-    return Source("net", "bundle", folder, opened.plan, opened.executable, manifest={"formats": formats})
+    return stepping_source(tmp_path_factory.mktemp("bundle"), Semantics(timesteps=STEPS))
 
 
 class Clock:

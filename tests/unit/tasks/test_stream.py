@@ -11,22 +11,17 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.students import IN_SHAPE, NEURONS, spikes_in, student
+from support.stepping import stepping_source
+from support.students import IN_SHAPE, spikes_in
 
 from snn_deploy.core.early_exit import ExitRule
 from snn_deploy.core.errors import ConfigError, DataError
 from snn_deploy.data.events.recording import Sensor
 from snn_deploy.data.options.frames import FrameOptions
-from snn_deploy.export.base import Calibration
-from snn_deploy.export.c.writer import CWriter
-from snn_deploy.export.nir import NirWriter
-from snn_deploy.export.onnx import OnnxWriter
-from snn_deploy.export.options import COptions, OnnxOptions
-from snn_deploy.graph.readers.from_torch import from_torch
 from snn_deploy.graph.semantics import Semantics
+from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
-from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
 
@@ -38,21 +33,8 @@ BACKENDS = ["reference", "onnxruntime", "c"]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Source:
-    """A source with files of every backend beside it, as a bundle has them."""
-    folder = tmp_path_factory.mktemp("bundle")
-    torch.manual_seed(0)
-    graph = from_torch(
-        student(NEURONS["LIF"]), IN_SHAPE, semantics=Semantics(timesteps=STEPS, classes=CLASSES)
-    )
-    calibration = Calibration(spikes_in())
-    written = {
-        "nir": NirWriter().write(graph, folder, calibration),
-        "onnx": OnnxWriter(OnnxOptions(models=("step",))).write(graph, folder, calibration),
-        "c": CWriter(COptions()).write(graph, folder, calibration),
-    }
-    opened = open_source(folder / "model.nir")
-    formats = {name: {"files": content.files} for name, content in written.items()}
-    return Source("net", "bundle", folder, opened.plan, opened.executable, manifest={"formats": formats})
+    semantics = Semantics(timesteps=STEPS, classes=CLASSES)
+    return stepping_source(tmp_path_factory.mktemp("bundle"), semantics)
 
 
 def session_of(source: Source, backend: str = "reference") -> Session:
@@ -75,14 +57,23 @@ def recording(seed: int) -> tuple[np.ndarray, ...]:
     )
 
 
-def whole(source: Source, columns: tuple[np.ndarray, ...], backend: str) -> torch.Tensor:
-    """Outputs ``[T, SAMPLES, K]`` of the recording's frames, all at once."""
+def frames_of(columns: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The frames of a recording, ``[SAMPLES x STEPS, *shape]``."""
     x, y, p, t = columns
     frames = np.zeros((SAMPLES * STEPS, *IN_SHAPE), np.float32)
     frames[t // 100, p, y, x] = 1
-    batch = torch.from_numpy(frames).view(SAMPLES, STEPS, *IN_SHAPE).swapaxes(0, 1).contiguous()
-    runs = Loihi(source.path / "model.net") if backend == "c" else Reference(source.plan)
-    return runs.run(batch).output
+    return frames
+
+
+def runs_of(source: Source, backend: str) -> Executable:
+    """What runs the samples of ``backend`` whole."""
+    return Loihi(source.path / "model.net") if backend == "c" else Reference(source.plan)
+
+
+def whole(source: Source, columns: tuple[np.ndarray, ...], backend: str) -> torch.Tensor:
+    """Outputs ``[T, SAMPLES, K]`` of the recording's frames, all at once."""
+    batch = torch.from_numpy(frames_of(columns)).view(SAMPLES, STEPS, *IN_SHAPE).swapaxes(0, 1).contiguous()
+    return runs_of(source, backend).run(batch).output
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -162,13 +153,10 @@ def test_a_sample_ends_with_the_first_sure_step(source, backend):
     """Against whole runs of what is left of the frames: after an exit the network starts anew."""
     if backend == "c" and shutil.which("cc") is None:
         pytest.skip("no C compiler")
-    x, y, p, t = recording(4)
-    frames = np.zeros((SAMPLES * STEPS, *IN_SHAPE), np.float32)
-    frames[t // 100, p, y, x] = 1
+    frames = frames_of(recording(4))
     sure = open_session(source, backend, frames=FRAMES, exit_at=0.145)
     found = [(r.step, r.final, r.decision) for r in sure.push_frames(frames)]
-    runs, begin, expected = Loihi(source.path / "model.net"), 0, []
-    runs = runs if backend == "c" else Reference(source.plan)
+    runs, begin, expected = runs_of(source, backend), 0, []
     while begin < len(frames):
         part = torch.from_numpy(frames[begin : begin + STEPS])[:, None]
         outputs = runs.run(part).output[:, 0].flatten(1).double()
