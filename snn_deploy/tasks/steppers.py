@@ -10,7 +10,11 @@ from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.simulate.stepping import OnnxStepper, ReferenceStepper, Stepper
 from snn_deploy.tasks.source import Source
 
-BACKENDS = ("reference", "onnxruntime", "c")
+_FILES: dict[str, tuple[str, str, Callable[[Path], Stepper]]] = {
+    "onnxruntime": ("onnx", "step", OnnxStepper),
+    "c": ("c", "net", CStepper),
+}
+"""By backend the format of its file, what the file is in it, and what opens it."""
 
 
 def stepper_of(source: Source, backend: str) -> Stepper:
@@ -21,16 +25,12 @@ def stepper_of(source: Source, backend: str) -> Stepper:
     """
     if backend == "reference":
         return ReferenceStepper(source.plan)
-    files: dict[str, tuple[str, str, Callable[[Path], Stepper]]] = {
-        "onnxruntime": ("onnx", "step", OnnxStepper),
-        "c": ("c", "net", CStepper),
-    }
-    if backend not in files:
+    if backend not in _FILES:
         raise ConfigError(
             f"'{backend}' cannot take one frame at a time.",
-            hint=f"Backends that can: {', '.join(BACKENDS)}",
+            hint=f"Backends that can: {', '.join(('reference', *_FILES))}",
         )
-    name, role, opened = files[backend]
+    name, role, opened = _FILES[backend]
     held = (source.manifest or {"formats": {}})["formats"].get(name, {}).get("files", {})
     if role not in held:
         raise ConfigError(

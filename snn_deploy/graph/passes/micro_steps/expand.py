@@ -141,7 +141,8 @@ class _Expansion:
         self.schedule = Schedule(
             steps, levels, max(self._levels.values()), plan.shapes[plan.input], self._copies(), self._levels
         )
-        size = prod(plan.shapes[plan.input]) + len(self.schedule.signals(0))
+        self._inputs = prod(plan.shapes[plan.input])
+        size = self._inputs + len(self.schedule.signals(0))
         self.nodes: dict[str, nir.NIRNode] = {plan.input: nir.Input({"input": np.array([size])})}
         self.edges: list[tuple[str, str]] = []
         self.origins: dict[str, Names] = {}
@@ -173,12 +174,11 @@ class _Expansion:
     def _clock(self, level: int) -> None:
         """The neurons that carry signals from ``level`` on: each passes on one of the level before."""
         before, carried = self.schedule.signals(level - 1), self.schedule.signals(level)
-        inputs = prod(self._plan.shapes[self._plan.input]) if level == 1 else 0
+        source, inputs = self._carrier(level)
         weight = np.zeros((len(carried), inputs + len(before)))
         for row, signal in enumerate(carried):
             sent = signal if signal in before else (level, FIRE)  # for the readout: with the last level
             weight[row, inputs + before.index(sent)] = self._theta[level]
-        source = self._plan.input if level == 1 else f"clock.{level - 1}"
         self._add(f"clock.{level}.weights", _linear(weight), (self._plan.input,), [source])
         neurons = self._neurons(len(carried), level)
         self._add(f"clock.{level}", neurons, (self._plan.input,), [f"clock.{level}.weights"])
@@ -211,7 +211,7 @@ class _Expansion:
             size = prod(self._plan.shapes[source])
             given, weight = self._relay(source, level - 1), self._theta[level] * np.eye(size)
             if level == 1:
-                weight = np.hstack([weight, np.zeros((size, len(self.schedule.signals(0))))])
+                weight = self._past_signals(weight)
             sources = [self._add(f"{name}.weights", _linear(weight), (source,), [given])]
             sources += self._gate(name, level, self._relay_gates[level], np.zeros(size), (source,))
             self._add(name, self._neurons(size, level), (source,), sources)
@@ -220,12 +220,19 @@ class _Expansion:
     def _gate(self, name: str, level: int, gate: int, bias: FloatArray, origins: Names) -> list[str]:
         """The weights of the two signals into the neurons ``name``."""
         listen, fire = self.schedule.copies[level - 1]
-        inputs = prod(self._plan.shapes[self._plan.input]) if level == 1 else 0
+        source, inputs = self._carrier(level)
         weight = np.zeros((len(bias), inputs + len(self.schedule.signals(level - 1))))
         weight[:, inputs : inputs + listen] = _shared(-gate + 0 * bias, listen)
         weight[:, inputs + listen : inputs + listen + fire] = _shared(gate + bias, fire)
-        source = self._plan.input if level == 1 else f"clock.{level - 1}"
         return [self._add(f"{name}.gate", _linear(weight), origins, [source])]
+
+    def _carrier(self, level: int) -> tuple[str, int]:
+        """The node with the signals for ``level``, and how many elements it has in front of them."""
+        return (self._plan.input, self._inputs) if level == 1 else (f"clock.{level - 1}", 0)
+
+    def _past_signals(self, weight: FloatArray) -> FloatArray:
+        """``weight`` of the input alone, for the input with its signals."""
+        return np.hstack([weight, np.zeros((len(weight), len(self.schedule.signals(0))))])
 
     def _neurons(self, count: int, level: int) -> nir.IF:
         ones, theta = np.ones(count), self._theta[level]
@@ -238,7 +245,7 @@ class _Expansion:
         given = self._relay(source, due)
         nodes, own = self._entering[name].nodes[source], self._entering[name].names[source]
         if given == self._plan.input:
-            weight = np.hstack([weight, np.zeros((len(weight), len(self.schedule.signals(0))))])
+            weight = self._past_signals(weight)
         elif not nodes:
             return given
         own = own if own and own not in self.nodes else f"{source}->{name}"
