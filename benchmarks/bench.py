@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snn_deploy.core.machine import processor
+
 
 class Seconds(NamedTuple):
     """Time of one piece of work: on the wall, and of all processors together."""
@@ -42,20 +44,11 @@ def by_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: Seconds(*map(min, zip(*found, strict=True))) for name, found in times.items()}
 
 
-def processor() -> str:
-    """Name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-
-
 def conditions(*packages: str, threads: int) -> str:
     """When, where and with what; ``threads`` of ours."""
     used = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{datetime.now(UTC).date()}; {processor()} ({platform.machine()}), {os.cpu_count()} cores, "
+        f"{datetime.now(UTC).date()}; {processor()}, {os.cpu_count()} cores, "
         f"{threads} thread{'s' * (threads > 1)}; Python {platform.python_version()}, {used}."
     )
 

@@ -34,6 +34,7 @@ from spikingjelly.activation_based.functional.conv_bn_fusion import fuse_conv_bn
 from torch import nn
 
 from snn_deploy.core.assets import asset_dir
+from snn_deploy.core.machine import processor
 from snn_deploy.export.base import Calibration
 from snn_deploy.export.onnx import OnnxWriter
 from snn_deploy.export.options import OnnxOptions
@@ -201,12 +202,9 @@ def prove(net: nn.Module, plan: Plan, folder: Path, x: torch.Tensor) -> list[Par
 
 def conditions(repeats: int) -> str:
     """When, where and with what."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "spikingjelly", "onnxruntime", "numpy"))
     return (
-        f"{datetime.now(UTC).date()}; {next(named, platform.machine())} ({platform.machine()}), "
+        f"{datetime.now(UTC).date()}; {processor()}, "
         f"{os.cpu_count()} cores, one thread;\nPython {platform.python_version()}, {packages}.\n"
         f"Random spikes at rate {RATE}, random weights. Milliseconds of CPU time per sequence at batch 1,\n"
         f"median of {repeats * IN_A_ROW}; in brackets: times faster than torch, `step` than frame by frame,\n"

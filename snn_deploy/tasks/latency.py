@@ -9,17 +9,16 @@ machine shows in the 99th percentile first.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
 from snn_deploy.core.errors import SnnDeployError
+from snn_deploy.core.machine import processor
 from snn_deploy.export.c.stepper import CStepper
 from snn_deploy.report.blocks import StepLatency
 from snn_deploy.simulate.stepping import Frame, Stepper
@@ -98,11 +97,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def processor() -> str:
-    """Name of this machine's processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, 'processor')} ({platform.machine()})"
