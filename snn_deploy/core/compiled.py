@@ -52,10 +52,10 @@ class _KeptByKey:
         self._folder, self._name = folder, name
 
     def load(self, key: object) -> Any:
-        """What was kept; None where nothing was."""
+        """What was kept; None where nothing was, or what a disk left of it."""
         try:
             return pickle.loads(self._path(key).read_bytes())  # noqa: S301 - trusted as bytecode is
-        except OSError:
+        except (OSError, EOFError, pickle.UnpicklingError):
             return None
 
     def save(self, key: object, data: object) -> None:

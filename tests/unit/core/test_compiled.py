@@ -33,6 +33,16 @@ def test_a_folder_that_takes_nothing_is_no_fault(tmp_path):
     assert kept.load("a") is None
 
 
+@pytest.mark.parametrize("left", [b"", b"not code", bytes(200)])
+def test_a_file_that_was_cut_is_made_anew(tmp_path, left):
+    kept = _KeptByKey(tmp_path, "loop")
+    kept.save("a", {"code": "of a"})
+    next(tmp_path.iterdir()).write_bytes(left)
+    assert kept.load("a") is None
+    kept.save("a", {"code": "of a"})
+    assert kept.load("a") == {"code": "of a"}
+
+
 def test_other_source_beside_a_loop_is_other_code(tmp_path):
     for name, text in (("loop.py", "a = 1\n"), ("lanes.py", "b = 1\n")):
         (tmp_path / name).write_text(text)
