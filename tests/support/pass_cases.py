@@ -165,8 +165,6 @@ def _net() -> LavaNet:
 
 TRAINED = TrainedForm("loihi2", 8, {"n": 8.0}, {"fc": 2.0}, InputGrid(1.0, (0, 1), 0.0))
 QUANTIZE = Quantize(torch.ones(2, 1, 1, 4, 4), {"n": torch.ones(2, 1, 1, 2, 2)}, trained=TRAINED)
-GROUPED = conv2d([[[[1]]], [[[2]]], [[[3]]], [[[4]]]], [5, 6, 7, 8], groups=2)
-WIDE = conv2d([[[[1, 2, 3]]]], [0], padding=(0, 1))
 CASES: dict[str, tuple[Pass[Any, Any], Any]] = {
     "whole_numbers": (WholeNumbers(bits=4), _integers(dense([1, -0.5], bias=[0.25]), 1)),
     "micro_steps": (MicroSteps(), _integers(dense([14, -8], bias=[4]), 14)),
