@@ -47,8 +47,7 @@ def is_known(module: nn.Module) -> bool:
 
 def handles_time(module: nn.Module) -> bool:
     """Whether ``module`` is a neuron without step modes: its network goes over time itself."""
-    name = kind(type(module))
-    return name in NEURONS and name not in {**spikingjelly.NEURONS, **integer.NEURONS, **started.NEURONS}
+    return kind(type(module)) in NEURONS and not is_a(module, "spikingjelly.StepModule")
 
 
 def takes(module: Any) -> Takes:
