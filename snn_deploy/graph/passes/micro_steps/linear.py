@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 import nir
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from snn_deploy.core.errors import Problem, UnsupportedError
+from snn_deploy.graph.passes.quantize.columns import apply_map
 from snn_deploy.graph.passes.to_chip.blocks import MAX_WEIGHTS
 from snn_deploy.graph.passes.to_chip.terms import RefusalError, Term, Value, apply
-from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix, Window
+from snn_deploy.graph.passes.to_chip.windows import FloatArray, Matrix
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 
 PIECE = 1 << 24
@@ -92,19 +93,11 @@ def as_matrix(term: Term, size: int) -> Matrix:
         return Matrix(np.eye(size), np.zeros(size))
     if isinstance(term.map, Matrix):
         return term.map
-    window = replace(term.map, bias=np.zeros_like(term.map.bias))
     inputs = prod(term.shape)
     weight = np.empty((size, inputs))
     for columns in np.array_split(np.arange(inputs), max(1, -(-size * inputs // PIECE))):
         units = torch.zeros(len(columns), inputs, dtype=torch.float64)
         units[torch.arange(len(columns)), torch.from_numpy(columns)] = 1.0
-        weight[:, columns] = _applied(window, units.view(-1, *term.shape)).flatten(1).numpy().T
+        weight[:, columns] = apply_map(term.map, units.view(-1, *term.shape)).flatten(1).numpy().T
     bias = np.repeat(term.map.bias, size // len(term.map.bias))
     return Matrix(weight, bias)
-
-
-def _applied(window: Window, x: torch.Tensor) -> torch.Tensor:
-    weight = torch.from_numpy(np.ascontiguousarray(window.weight))
-    return torch.nn.functional.conv2d(
-        x, weight, None, window.stride, window.padding, window.dilation, window.groups
-    )

@@ -55,8 +55,8 @@ def currents(weight: FloatArray | IntArray, seen: torch.Tensor) -> torch.Tensor:
 
 
 def apply_map(linear: Window | Matrix, frames: torch.Tensor) -> torch.Tensor:
-    """The map on whole ``frames [N, *shape]``, without its bias."""
-    kernel = torch.as_tensor(linear.weight, dtype=torch.float32)
+    """The map on whole ``frames [N, *shape]``, without its bias, in their precision."""
+    kernel = torch.as_tensor(np.ascontiguousarray(linear.weight), dtype=frames.dtype)
     if isinstance(linear, Matrix):
         return functional.linear(frames.flatten(1), kernel)
     return functional.conv2d(
