@@ -61,6 +61,10 @@ class Samples:
         """The first ``count`` samples."""
         return self.part(slice(0, count))
 
+    def accuracy(self, predicted: torch.Tensor) -> float | None:
+        """Share of the classes ``predicted [N]`` that are right; None without labels."""
+        return None if self.labels is None else float((predicted == self.labels).float().mean())
+
     def chunks(self) -> list[Samples]:
         """Successive parts of at most ``CHUNK`` samples, so that traces stay small."""
         return [self.part(slice(i, i + CHUNK)) for i in range(0, len(self), CHUNK)]
@@ -248,8 +252,8 @@ def _compare(
         output_max_difference=largest,
         output_moments=moments(expected.output, free.output),
         same_decision=int((before == after).sum()),
-        accuracy_reference=_accuracy(before, samples.labels),
-        accuracy=_accuracy(after, samples.labels),
+        accuracy_reference=samples.accuracy(before),
+        accuracy=samples.accuracy(after),
     )
     output = free.output
     del free
@@ -339,7 +343,3 @@ def _with_evidence(
         off = (suspect.output[:, there] - output[:, here]).abs().double()
         wrong = int((~(off <= 2 * error)).sum())
     return replace(parity, layers=tuple(rows.values()), output_differing=parity.output_differing + wrong)
-
-
-def _accuracy(predicted: torch.Tensor, labels: torch.Tensor | None) -> float | None:
-    return None if labels is None else float((predicted == labels).float().mean())

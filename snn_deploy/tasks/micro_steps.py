@@ -100,10 +100,11 @@ def _events(counts: Counts, micro: Counts) -> dict[str, float]:
 
 
 def _rounding(source: Source, shown: Samples, output: torch.Tensor) -> dict[str, Any]:
-    if shown.labels is None:
+    now = shown.accuracy(decisions(output, shown.decode))
+    if now is None:
         return {}
-    outputs = (source.executable.run(shown.x).output, output)
-    was, now = (float((decisions(y, shown.decode) == shown.labels).float().mean()) for y in outputs)
+    was = shown.accuracy(decisions(source.executable.run(shown.x).output, shown.decode))
+    assert was is not None
     chance = 2 * sqrt(max(was * (1 - was), 1 / len(shown)) / len(shown))
     if was - now > MAX_DROP + chance:
         what = f"accuracy {100 * was:.1f} % becomes {100 * now:.1f} % on {len(shown)} samples"

@@ -18,7 +18,7 @@ from snn_deploy.core.errors import ConfigError, ParityError
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.data.types import DataSet
 from snn_deploy.export.parity import compared_layers, decisions
-from snn_deploy.export.verify import CHUNK, Samples
+from snn_deploy.export.verify import CHUNK
 from snn_deploy.graph.types import Trace
 from snn_deploy.processes.world import ALONE, World
 from snn_deploy.simulate.base import Executable
@@ -150,8 +150,8 @@ def simulate_source(
         against=against,
         samples=len(loaded),
         timesteps=int(loaded.x.shape[0]),
-        accuracy=_accuracy(found, loaded),
-        accuracy_reference=_accuracy(expected[0], loaded) if expected else None,
+        accuracy=loaded.accuracy(found),
+        accuracy_reference=loaded.accuracy(expected[0]) if expected else None,
         same_decision=int((found == expected[0]).sum()) if expected else None,
         spikes_compared=sum(row.elements for row in rows if row.differing is not None),
         spikes_differing=sum(row.differing or 0 for row in rows),
@@ -274,9 +274,3 @@ def _of_all(
             differing if known else None,
             (earliest, place[0], place[1]) if earliest != none else None,
         )
-
-
-def _accuracy(predicted: torch.Tensor, samples: Samples) -> float | None:
-    if samples.labels is None:
-        return None
-    return float((predicted == samples.labels).float().mean())
