@@ -106,12 +106,13 @@ def level(value: float, low: float, high: float, levels: int) -> int:
     return 1 + min(int(share * levels), levels - 1)
 
 
-def polyline(values: Sequence[float], low: float, high: float) -> str:
-    """SVG points of a curve in a box of 100 x 100, first value at the left, ``high`` at the top."""
-    width = max(len(values) - 1, 1)
+def polyline(values: Sequence[float], low: float, high: float, along: Sequence[float] | None = None) -> str:
+    """SVG points of a curve in a box of 100 x 100, ``high`` at the top; ``along`` are places from 0 at the
+    left to 100 at the right, by default evenly spread."""
+    places = along or [100 * i / max(len(values) - 1, 1) for i in range(len(values))]
     scale = (high - low) or 1.0
     return " ".join(
-        f"{100 * i / width:.3f},{100 - 100 * (value - low) / scale:.3f}" for i, value in enumerate(values)
+        f"{x:.3f},{100 - 100 * (value - low) / scale:.3f}" for x, value in zip(places, values, strict=True)
     )
 
 
@@ -127,19 +128,22 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Curves over the same steps; ``range`` are the values at the bottom and at the top of the box."""
+    """Curves over the same places; ``range`` are the values at the bottom and at the top of the box."""
 
     curves: tuple[Curve, ...]
     range: tuple[str, str]
 
     @classmethod
-    def of_fractions(cls, series: Iterable[tuple[str, str, Sequence[float]]]) -> Plot:
-        """The (name, class, values) of accuracies, without those that are empty, on one zoomed axis."""
+    def of_fractions(
+        cls, series: Iterable[tuple[str, str, Sequence[float]]], along: Sequence[float] | None = None
+    ) -> Plot:
+        """The (name, class, values) of accuracies, without those that are empty, on one zoomed axis; see
+        :func:`polyline` for ``along``."""
         known = [(name, css, values) for name, css, values in series if values]
         axis = LinearAxis.of_fractions([v for _, _, values in known for v in values] or [0.0, 1.0])
         return cls(
             tuple(
-                Curve(name, css, polyline(values, axis.low, axis.high), fmt.percent(values[-1]))
+                Curve(name, css, polyline(values, axis.low, axis.high, along), fmt.percent(values[-1]))
                 for name, css, values in known
             ),
             (fmt.percent(axis.low, 0), fmt.percent(axis.high, 0)),

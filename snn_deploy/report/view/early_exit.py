@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from snn_deploy.core.early_exit import NEAR
 from snn_deploy.report import format as fmt
-from snn_deploy.report.charts import Curve, LinearAxis, Plot
+from snn_deploy.report.charts import Plot
 from snn_deploy.report.model import ReportData
 from snn_deploy.report.shown import EarlyExit, ExitPoint
 
@@ -58,14 +58,9 @@ def _value(point: ExitPoint) -> float:
 
 def _plot(points: tuple[ExitPoint, ...], name: str) -> Plot:
     """The values over the synaptic operations, which run from 0 to those of all steps."""
-    values = [_value(point) for point in points]
-    axis, most = LinearAxis.of_fractions(values), points[-1].sops or 1.0
-    drawn = " ".join(
-        f"{100 * point.sops / most:.3f},{100 - axis.at(value):.3f}"
-        for point, value in zip(points, values, strict=True)
-    )
-    curve = Curve(name, "validation", drawn, fmt.percent(values[-1]))
-    return Plot((curve,), (fmt.percent(axis.low, 0), fmt.percent(axis.high, 0)))
+    most = points[-1].sops or 1.0
+    series = [(name, "validation", [_value(point) for point in points])]
+    return Plot.of_fractions(series, [100 * point.sops / most for point in points])
 
 
 def _verdict(found: EarlyExit) -> str:
