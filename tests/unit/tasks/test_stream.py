@@ -22,6 +22,7 @@ from snn_deploy.graph.semantics import Semantics
 from snn_deploy.simulate.base import Executable
 from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
+from snn_deploy.tasks.early_exit import ExitAt
 from snn_deploy.tasks.source import Source
 from snn_deploy.tasks.stream import Session, open_session
 
@@ -37,10 +38,10 @@ def source(tmp_path_factory) -> Source:
     return stepping_source(tmp_path_factory.mktemp("bundle"), semantics)
 
 
-def session_of(source: Source, backend: str = "reference") -> Session:
+def session_of(source: Source, backend: str = "reference", exit_at: ExitAt = None) -> Session:
     if backend == "c" and shutil.which("cc") is None:
         pytest.skip("no C compiler")
-    return open_session(source, backend, sensor=IN_SHAPE[1:], frames=FRAMES)
+    return open_session(source, backend, sensor=IN_SHAPE[1:], frames=FRAMES, exit_at=exit_at)
 
 
 def recording(seed: int) -> tuple[np.ndarray, ...]:
@@ -151,10 +152,7 @@ def stopped_early(session: Session) -> list[tuple[int, int, bool]]:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_sample_ends_with_the_first_sure_step(source, backend):
     """Against whole runs of what is left of the frames: after an exit the network starts anew."""
-    if backend == "c" and shutil.which("cc") is None:
-        pytest.skip("no C compiler")
-    frames = frames_of(recording(4))
-    sure = open_session(source, backend, frames=FRAMES, exit_at=0.145)
+    sure, frames = session_of(source, backend, exit_at=0.145), frames_of(recording(4))
     found = [(r.step, r.final, r.decision) for r in sure.push_frames(frames)]
     runs, begin, expected = runs_of(source, backend), 0, []
     while begin < len(frames):
@@ -174,9 +172,9 @@ def test_a_sample_ends_with_the_first_sure_step(source, backend):
 
 def test_a_confidence_that_is_never_reached_changes_nothing(source):
     plain = stopped_early(session_of(source))
-    assert stopped_early(open_session(source, frames=FRAMES, exit_at=1.0)) == plain
-    assert stopped_early(open_session(source, frames=FRAMES, exit_at="off")) == plain
-    every = stopped_early(open_session(source, frames=FRAMES, exit_at=0.05))
+    assert stopped_early(session_of(source, exit_at=1.0)) == plain
+    assert stopped_early(session_of(source, exit_at="off")) == plain
+    every = stopped_early(session_of(source, exit_at=0.05))
     assert every == [(number, 0, True) for number in range(SAMPLES * STEPS)]
 
 
