@@ -71,9 +71,10 @@ def do(kind: str, text: str, folder: Path) -> None:
     assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("reader")
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A reader's own, who has done nothing but the page at hand."""
+    return tmp_path
 
 
 def test_readme(folder):
