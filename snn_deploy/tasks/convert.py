@@ -73,8 +73,7 @@ def convert_network(
         source: a torch module, ``FILE.py:NAME``, an ``.onnx`` file, or a run, whose teacher is meant.
         out: the folder to write; it must be new.
         data: a data set's name, ``FILE.py:NAME``, or a ``.npz`` of test images, with ``calibration``, a
-        ``.npz``
-            of training images. By default that of the run.
+            ``.npz`` of training images. By default that of the run.
         timesteps: T of the network that is written.
         sweep: further T that are measured, each calibrated for itself.
         samples: test images; None for all.
