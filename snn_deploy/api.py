@@ -79,6 +79,7 @@ def export_bundle(
     micro_steps: bool = False,
     samples: int | None = 64,
     data: AnyData = None,
+    overrides: Sequence[str] = (),
     profiles: Sequence[str] | None = None,
     lava_budget: float = 120.0,
     exit_at: float | Literal["auto"] | None = None,
@@ -93,7 +94,7 @@ def export_bundle(
     not say itself; every file is then held against that module. ``micro_steps``: write neurons that fire
     whole numbers as binary ones; see :mod:`snn_deploy.tasks.micro_steps`. ``exit_at``: the confidence with
     which a sample may end early (:mod:`snn_deploy.core.early_exit`), or ``"auto"`` to choose it on validation
-    samples.
+    samples. ``data``, ``samples``, ``overrides``: see :func:`snn_deploy.tasks.samples.load_samples`.
 
     Raises:
         ConfigError: an unknown reader, version, rule or confidence; ``out`` holds anything but an unchanged
@@ -125,12 +126,12 @@ def export_bundle(
         if exit_at is not None:
             raise ConfigError("Scores of micro-steps come in windows: leave --exit-at or --micro-steps out.")
         report("putting it into micro-steps")
-        opened = in_micro_steps(opened, load_samples(opened, shown, samples), bits or 8)
-    network = network_of(opened, shown, samples)
+        opened = in_micro_steps(opened, load_samples(opened, shown, samples, overrides), bits or 8)
+    network = network_of(opened, shown, samples, overrides)
     steps = int(network.samples.x.shape[0])
     _say(opened, report, steps)
     if exit_at is not None:
-        network = replace(network, exit=chosen_exit(opened, exit_at, shown, steps))
+        network = replace(network, exit=chosen_exit(opened, exit_at, shown, steps, overrides))
     with new_bundle(target, report) as folder:
 
         def explain(manifest: dict[str, Any]) -> None:
@@ -181,6 +182,7 @@ def write_report(
     profiles: Sequence[str] | None = None,
     data: AnyData = None,
     samples: int | None = 64,
+    overrides: Sequence[str] = (),
     formats: Sequence[str] = DEFAULT_FORMATS,
     against: Path | str | None = None,
     measure: bool = False,
@@ -196,6 +198,7 @@ def write_report(
         profiles: names or files of profiles; default: a few.
         data: see :func:`snn_deploy.tasks.samples.load_samples`.
         samples: how many; None for all.
+        overrides: options of a data set.
         formats: of :data:`snn_deploy.report.build.FORMATS`; ``json`` is always written.
         against: a report to compare with: its ``report.json``, its folder, or that of a run or bundle.
         measure: also measure the energy of this machine while it runs the network.
@@ -212,7 +215,7 @@ def write_report(
     require_no_bundle(Path(out))
     shown = given_data(data, own.timesteps)
     opened = _opened(source, reading, own, shown)
-    network = network_of(opened, shown, samples)
+    network = network_of(opened, shown, samples, overrides)
     _say(opened, report, int(network.samples.x.shape[0]))
     return report_source(
         opened,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from snn_deploy.cli.network import Data, Network
+from snn_deploy.cli.network import Data, Network, Override
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 from snn_deploy.core.text import proof_name, runtime_name
@@ -71,6 +71,7 @@ def export(
     ] = None,
     samples: Annotated[str, typer.Option(help="Test samples to prove it on: a number, or all.")] = "64",
     data: Data = None,
+    override: Override = None,
     profile: Annotated[
         list[str] | None, typer.Option(help="Chip profile for the report; repeat for several.")
     ] = None,
@@ -99,6 +100,7 @@ def export(
             micro_steps=micro_steps,
             samples=sample_count(samples),
             data=data,
+            overrides=override or (),
             profiles=profile,
             lava_budget=lava_budget,
             exit_at=confidence_of(exit_at, "auto"),

@@ -23,6 +23,10 @@ Network = Annotated[
         callback=is_there, help="A run, a bundle, a converted network, a .nir or .net file, or FILE.py:NAME."
     ),
 ]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--override", metavar="KEY=VALUE", help="data.KEY=VALUE, timesteps=T."),
+]
 Data = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_deploy.cli.network import Data, Network
+from snn_deploy.cli.network import Data, Network, Override
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
@@ -24,6 +24,7 @@ def report(
     ] = None,
     data: Data = None,
     samples: Annotated[str, typer.Option(help="Number of test samples, or all.")] = "64",
+    override: Override = None,
     reading: Any = None,
     own: Any = None,
     against: Annotated[
@@ -51,6 +52,7 @@ def report(
         folder,
         profiles=profile,
         data=data,
+        overrides=override or (),
         samples=sample_count(samples),
         formats=[part.strip() for part in formats.split(",") if part.strip()],
         against=against,

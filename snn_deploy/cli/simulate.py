@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from snn_deploy.cli.network import Data, Network
+from snn_deploy.cli.network import Data, Network, Override
 from snn_deploy.cli.own import own_options
 from snn_deploy.cli.reading import reading_options
 
@@ -33,10 +33,7 @@ def simulate(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Spikes of each layer, and how many differ.")
     ] = False,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("-o", "--override", metavar="KEY=VALUE", help="data.KEY=VALUE, timesteps=T."),
-    ] = None,
+    override: Override = None,
     reading: Any = None,
     own: Any = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

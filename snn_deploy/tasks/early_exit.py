@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -50,7 +50,11 @@ def rule_of(source: Source, at: ExitAt) -> ExitRule | None:
 
 
 def chosen_exit(
-    source: Source, at: float | Literal["auto"], data: DataSet | str | None, steps: int
+    source: Source,
+    at: float | Literal["auto"],
+    data: DataSet | str | None,
+    steps: int,
+    overrides: Sequence[str] = (),
 ) -> ChosenExit:
     """The rule for a bundle of samples of ``steps``: ``at`` a confidence, or ``"auto"`` for the least one
     that keeps the accuracy on validation samples (:func:`snn_deploy.core.early_exit.choose`).
@@ -63,7 +67,7 @@ def chosen_exit(
     scale = scale_of(source)
     if at != "auto":
         return ChosenExit(ExitRule(at, scale).at, scale)
-    samples = validation_samples(source, data, VALIDATION_SAMPLES)
+    samples = validation_samples(source, data, VALIDATION_SAMPLES, overrides)
     assert samples.labels is not None
     reference = Reference(source.plan)
 

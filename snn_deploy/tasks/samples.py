@@ -47,7 +47,9 @@ class LoadedSamples:
     made: EventFrames | ImageSteps | None = None
 
 
-def network_of(source: Source, data: DataSet | str | None, samples: int | None) -> Network:
+def network_of(
+    source: Source, data: DataSet | str | None, samples: int | None, overrides: Sequence[str] = ()
+) -> Network:
     """``source`` with real samples of the test split and calibration samples of the training split.
 
     That of a ``.net`` file is its graph, in real numbers: what other formats can say of it.
@@ -57,9 +59,10 @@ def network_of(source: Source, data: DataSet | str | None, samples: int | None) 
     """
     if source.refusal is not None:
         raise source.refusal
-    loaded = load_samples(source, data, samples)
+    loaded = load_samples(source, data, samples, overrides)
     result = source.provenance.get("result")
-    own_data = source.kind == "run" and data is None and "micro_steps" not in source.provenance
+    as_trained = source.kind == "run" and data is None and not overrides
+    own_data = as_trained and "micro_steps" not in source.provenance
     contract = contract_for(source, loaded.test.x, loaded.made)
     known = (*before_use(result, len(loaded.test)), beyond(loaded.test.x, contract))
     return Network(
@@ -162,7 +165,9 @@ def load_data(recipe: Recipe, name: str | None = None) -> DataSet:
     return dataset
 
 
-def validation_samples(source: Source, data: DataSet | str | None, count: int) -> Samples:
+def validation_samples(
+    source: Source, data: DataSet | str | None, count: int, overrides: Sequence[str] = ()
+) -> Samples:
     """At most ``count`` labelled samples of the validation split, on which something may be chosen.
 
     Raises:
@@ -173,7 +178,7 @@ def validation_samples(source: Source, data: DataSet | str | None, count: int) -
             f"'{data}' has no validation split, on which to choose a threshold.",
             hint="State it: --exit-at 0.9",
         )
-    dataset, _ = _dataset(source, data, ())
+    dataset, _ = _dataset(source, data, overrides)
     chosen = spread(len(dataset.validation), count)
     x = dataset.validation.batch(chosen)
     if source.still and x.shape[0] == 1:
