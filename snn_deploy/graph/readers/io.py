@@ -166,7 +166,8 @@ class _Reader:
             if h5py.check_string_dtype(dataset.dtype):
                 found[name] = self._access.text(inside, name, place)
             elif dataset.dtype.kind in "fiub" and dataset.shape is not None and dataset.nbytes <= MAX_TEXT:
-                found[name] = self._access.array(dataset, place)
+                array = self._access.array(dataset, place)
+                found[name] = array if array.ndim else array.item()  # nir.write stores no scalar arrays
         return found
 
 

@@ -18,6 +18,7 @@ from support.passes import portable
 from support.random_graphs import exact_cases
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.graph.passes.for_readers.encoding import PortableEncoding
 from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.readers import io, untrusted
 from snn_deploy.graph.readers.io import read_nir, write_nir
@@ -94,6 +95,18 @@ def test_nested_graphs_scalars_and_metadata(tmp_path):
     assert node.metadata["n"] == 3
     assert float(node.v_reset) == 0.0
     assert make_plan(again).order == ("input", "block.n", "output")
+
+
+def test_metadata_survive_being_read_and_written_again(tmp_path):
+    net = small()
+    stated = {"fixed": True, "count": 3, "rate": 0.5, "text": "a", "several": np.arange(3)}
+    net.nodes["input"].metadata.update(stated)
+    for name in ("once.nir", "twice.nir"):
+        write_nir(PortableEncoding()(net), tmp_path / name)
+        net = read_nir(tmp_path / name)
+        found = net.nodes["input"].metadata
+        assert found.keys() == stated.keys()
+        assert all(np.array_equal(found[key], value) for key, value in stated.items())
 
 
 def test_fields_added_by_later_versions_have_their_defaults(file):

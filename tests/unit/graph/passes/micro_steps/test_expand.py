@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.graphs import graph
 from support.integer_nets import fired_by_hand, integer_graph
+from support.micro_steps import Expanded
 
 from snn_deploy.core.errors import DataError, UnsupportedError
 from snn_deploy.core.registry import BACKENDS
@@ -23,8 +24,6 @@ from snn_deploy.graph.lava.io import read_net
 from snn_deploy.graph.passes.micro_steps.expand import MicroSteps
 from snn_deploy.graph.passes.micro_steps.schedule import KEY, Schedule, read_schedule
 from snn_deploy.graph.passes.micro_steps.whole_numbers import WholeNumbers
-from snn_deploy.graph.passes.protocol import Stage
-from snn_deploy.graph.plan import make_plan
 from snn_deploy.graph.semantics import Semantics, read_semantics, set_reset, write_semantics
 from snn_deploy.graph.types import SPIKING_NODES, Plan
 from snn_deploy.simulate.lava.client import Lava
@@ -33,28 +32,6 @@ from snn_deploy.simulate.loihi import Loihi
 from snn_deploy.simulate.reference import Reference
 
 SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 120))]
-
-
-class Expanded:
-    """A random network, in whole numbers and in micro-steps, with what it fires."""
-
-    def __init__(self, seed: int) -> None:
-        given, self.x = integer_graph(seed)
-        whole = Stage.of(given).then(WholeNumbers())
-        self.whole = make_plan(whole.subject)
-        self.binary = make_plan(whole.then(MicroSteps()).subject)
-        self.schedule = read_schedule(self.binary.graph)
-        self.frames = self.schedule.frames(self.x)
-        self.names = self.whole.of_type(*SPIKING_NODES)
-        self.wanted = Reference(self.whole).run(self.x, record=True)
-
-    def differing(self, records: dict[str, torch.Tensor], samples: int = 4) -> int:
-        """Numbers that differ from those of the whole-number network."""
-        found = 0
-        for name in self.names:
-            numbers = self.schedule.spikes(name, records[name].reshape(*records[name].shape[:2], -1))
-            found += int((numbers != self.wanted.records[name][:, :samples]).sum())
-        return found
 
 
 def by_hand(plan: Plan, x: torch.Tensor) -> dict[str, np.ndarray]:
