@@ -45,6 +45,7 @@ from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.neurons.choice import described, slow_paths
 from snn_deploy.distill.objective import DistillObjective, LabelObjective
+from snn_deploy.distill.step import uses_bfloat16
 from snn_deploy.distill.target import Stage, check_target, train_for_target
 from snn_deploy.distill.teacher import Teacher, obtain_teacher
 from snn_deploy.distill.trainer import Fit, Phase, fit
@@ -146,7 +147,7 @@ def _distill(
 ) -> dict[str, Any]:
     check_target(recipe, data)
     teacher = obtain_teacher(recipe, data, run, device, stop, report, world)
-    world.told(lambda: _record_inputs(run, data, device, teacher, report, world))
+    world.told(lambda: _record_inputs(run, data, recipe.train, device, teacher, report, world))
     torch.manual_seed(recipe.seed)
     student = build_student(recipe, data.shape, len(data.classes)).to(device)
     world.told(lambda: begin(student, recipe))
@@ -162,7 +163,7 @@ def _distill(
         recipe.train.label_smoothing,
         data.steady,
     )
-    for slow in slow_paths(student, device):
+    for slow in slow_paths(student, device, bfloat16=uses_bfloat16(recipe.train, device)):
         report(Note(slow))
     method = build_method(recipe.method, setting).to(device)
     if method.whole_batch and recipe.train.accumulate > 1:
@@ -237,14 +238,20 @@ def _identity(recipe: Recipe, data: DataSet, run: Run, teacher: Teacher | None) 
 
 
 def _record_inputs(
-    run: Run, data: DataSet, device: torch.device, teacher: Teacher | None, report: Report, world: World
+    run: Run,
+    data: DataSet,
+    train: TrainSpec,
+    device: torch.device,
+    teacher: Teacher | None,
+    report: Report,
+    world: World,
 ) -> None:
     before = run.environment()
     now = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "processes": world.size,
-        "neurons": described(device),
+        "neurons": described(device, bfloat16=uses_bfloat16(train, device)),
     }
     if other := [name for name in now if before[name] not in {None, now[name]}]:
         was, is_now = (", ".join(f"{name} {facts[name]}" for name in other) for facts in (before, now))

@@ -83,7 +83,7 @@ class GradientStep:
     ) -> None:
         self._batches, self._parts = batches, spec.accumulate
         self._device, self._world, self._seed = device, world, seed
-        self._bf16 = device.type == "cuda" and spec.amp == "auto" and torch.cuda.is_bf16_supported()
+        self._bf16 = uses_bfloat16(spec, device)
         self.generator = BatchGenerator(device)
         self.generator.manual_seed(derived_seed("method", seed))
         torch.manual_seed(derived_seed("dropout", seed))
@@ -133,6 +133,12 @@ class GradientStep:
         if last or not isinstance(self._losses, DistributedDataParallel):
             return contextlib.nullcontext()
         return self._losses.no_sync()
+
+
+def uses_bfloat16(spec: TrainSpec, device: torch.device) -> bool:
+    """Whether layers with weights compute in bfloat16."""
+    automatic = device.type == "cuda" and spec.amp == "auto" and torch.cuda.is_bf16_supported()
+    return spec.amp == "on" or automatic
 
 
 def use_channels_last(objective: Objective) -> None:

@@ -73,7 +73,7 @@ class TrainSpec(Frozen):
     little of the test. What changes speed and memory, and numbers at most in their last digits:
 
     ========================  =====================================================================
-    ``amp``                   bfloat16 where it pays (``auto``: on CUDA devices that have it)
+    ``amp``                   bfloat16 (``auto``: on CUDA devices that have it; ``on``: on a CPU too)
     ``channels_last``         channels last in memory (``auto``: with bfloat16)
     ``recompute``             activations of a student's blocks are computed twice and not kept
     ``teacher_logits``        asked ``once`` per sample, ``always``, or once where possible (``auto``)
@@ -96,7 +96,7 @@ class TrainSpec(Frozen):
     mix: MixSpec | None = None
     grad_clip: float | None = Field(default=None, gt=0)
     keep: Literal["best", "last"] = "best"
-    amp: Literal["auto", "off"] = "auto"
+    amp: Literal["auto", "on", "off"] = "auto"
     accumulate: int = Field(default=1, ge=1)
     sync_batch_norm: bool = False
     channels_last: Literal["auto", "on", "off"] = "auto"

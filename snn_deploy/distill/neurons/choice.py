@@ -4,7 +4,9 @@
 form         where                                                  which layers
 ===========  =====================================================  ===================================
 ``fused``    CUDA with Triton that compiles and passes a trial      IF, LIF, PLIF; any reset, surrogate
-``written``  CPU, and CUDA without such a Triton                    the same
+``looped``   CPU, bfloat16                                          the same, and started IF; sigmoid not,
+                                                                    of which torch is the faster
+``written``  CPU, and CUDA without such a Triton                    IF, LIF, PLIF, started IF
 ``module``   everywhere                                             all others, by their own code
 ===========  =====================================================  ===================================
 """
@@ -76,13 +78,24 @@ def _scan(device: torch.device) -> _Scan:
 
 
 def _run(node: nn.Module, dynamics: Dynamics, x: torch.Tensor) -> torch.Tensor:
-    return _scan(x.device)(x, learned_leak(node), dynamics)
+    scan = _scan(x.device)
+    if x.is_cuda and isinstance(dynamics.threshold, torch.Tensor):
+        scan = written_out
+    elif _looped(x.device, x.dtype == torch.bfloat16) and dynamics.slope != "sigmoid":
+        from snn_deploy.distill.neurons.looped import looped
+
+        scan = looped
+    return scan(x, learned_leak(node), dynamics)
+
+
+def _looped(device: torch.device, bfloat16: bool) -> bool:
+    return device.type == "cpu" and bfloat16
 
 
 @contextlib.contextmanager
 def scanned(network: nn.Module) -> Iterator[None]:
-    """Inside the block the IF, LIF and PLIF layers of ``network``, which are in multi-step mode and at rest,
-    are computed in the form that :func:`choice` says; their state stays as it is."""
+    """Inside the block the layers of ``network`` in the module's table, which are in multi-step mode and at
+    rest, are computed in the form that stands there; their state stays as it is."""
     for device in {parameter.device for parameter in network.parameters()}:
         _scan(device)
     covered = [(node, found) for node in network.modules() if (found := dynamics_of(node)) is not None]
@@ -95,14 +108,18 @@ def scanned(network: nn.Module) -> Iterator[None]:
             del node.multi_step_forward
 
 
-def described(device: torch.device) -> str:
+def described(device: torch.device, *, bfloat16: bool = False) -> str:
     """The form on ``device`` in words, for people and records."""
+    if _looped(device, bfloat16):
+        return "compiled loops"
     return "fused, in Triton" if choice(device).form == "fused" else "written out in torch"
 
 
-def slow_paths(network: nn.Module, device: torch.device) -> list[str]:
+def slow_paths(network: nn.Module, device: torch.device, *, bfloat16: bool = False) -> list[str]:
     """What of ``network`` does not run in the fastest form on ``device``, and why: a sentence each."""
     said = [f"neurons are {described(device)}: {reason}" for reason in [choice(device).reason] if reason]
+    if _looped(device, bfloat16) and not torch.cpu._is_avx512_bf16_supported():
+        said.append("this processor has no instructions for bfloat16: train.amp=off is faster")
     layers = {name: network.get_submodule(name) for name in spiking_layers(network)}
     others = {name: type(node).__name__ for name, node in layers.items() if dynamics_of(node) is None}
     if others:

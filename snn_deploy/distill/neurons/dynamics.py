@@ -7,9 +7,12 @@ With the equations of :mod:`snn_deploy.models.neurons`, ``g(t) = dL/ds(t)``, the
 
     c(t) = dv(t)/dh(t)      detach_reset            not detach_reset
     hard reset              1 - s(t)                1 - s(t) + (v_reset - h(t)) sigma'(h(t) - theta)
-    soft reset              1                       1 - theta sigma'(h(t) - theta)
+    soft reset              1                       1 - d sigma'(h(t) - theta)
 
     PLIF, q = 1 / tau       dL/dq = sum_t dL/dh(t) (x(t) - dv)   decay_input, else   - sum_t dL/dh(t) dv
+
+A soft reset takes ``d``, which is ``theta`` but for :class:`~snn_deploy.models.started.StartedIF`, whose two
+are given per channel.
 
 The state is float32 whatever the type of ``x``: in bfloat16, with 8 bits of precision, neurons near the
 threshold would spike otherwise than in the network that is exported.
@@ -24,6 +27,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import nn
 
+from snn_deploy.models.started import StartedIF
+
 Slope = Literal["atan", "sigmoid", "triangle", "rectangle"]
 
 SLOPES: dict[type[nn.Module], Slope] = {
@@ -33,14 +38,18 @@ SLOPES: dict[type[nn.Module], Slope] = {
     surrogate.Rect: "rectangle",
 }
 
+_LAYERS = (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode, StartedIF)
+
 
 @dataclass(frozen=True, slots=True)
 class Dynamics:
-    """``tau`` None is a neuron without leak, or one that learns it; ``v_reset`` None the soft reset."""
+    """``tau`` None is a neuron without leak, or one that learns it; ``v_reset`` None the soft reset, which
+    takes ``drop``. Tensors are ``[C, 1, ...]``."""
 
     tau: float | None
     decay_input: bool
-    threshold: float
+    threshold: float | torch.Tensor
+    drop: float | torch.Tensor
     v_reset: float | None
     detach_reset: bool
     slope: Slope
@@ -48,8 +57,8 @@ class Dynamics:
 
 
 def dynamics_of(node: Any) -> Dynamics | None:
-    """Of an IF, LIF or PLIF layer with a surrogate that recipes offer; None of another module."""
-    if type(node) not in (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode) or node.store_v_seq:
+    """Of an IF, LIF, PLIF or started IF layer with a surrogate that recipes offer; None of another module."""
+    if type(node) not in _LAYERS or getattr(node, "store_v_seq", False):
         return None
     function = node.surrogate_function
     if type(function) not in SLOPES or not function.spiking:
@@ -58,6 +67,7 @@ def dynamics_of(node: Any) -> Dynamics | None:
         tau=getattr(node, "tau", None),
         decay_input=getattr(node, "decay_input", False),
         threshold=node.v_threshold,
+        drop=node.drop if type(node) is StartedIF else node.v_threshold,
         v_reset=node.v_reset,
         detach_reset=node.detach_reset,
         slope=SLOPES[type(function)],

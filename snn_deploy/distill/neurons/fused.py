@@ -14,6 +14,7 @@ import triton
 
 from snn_deploy.distill.neurons import kernels
 from snn_deploy.distill.neurons.dynamics import Dynamics, Slope
+from snn_deploy.distill.neurons.layout import steps_in_a_row
 
 _SLOPES: dict[Slope, int] = {"atan": 0, "sigmoid": 1, "triangle": 2, "rectangle": 3}
 
@@ -138,7 +139,7 @@ for _name, _run, _shapes in (
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, q: torch.Tensor | None, dynamics: Dynamics) -> torch.Tensor:
-        x = x if _steps_in_a_row(x) else x.contiguous()
+        x = x if steps_in_a_row(x) else x.contiguous()
         how = (dynamics.tau, dynamics.decay_input, dynamics.threshold, dynamics.v_reset)
         spikes, between = torch.ops.snn_deploy.neurons_forward(x, q, *how)
         ctx.save_for_backward(x, between, q)
@@ -153,17 +154,6 @@ class _Scan(torch.autograd.Function):
             g = torch.empty_like(x).copy_(g)
         gx, leak = torch.ops.snn_deploy.neurons_backward(g, x, between, q, *ctx.how)
         return gx, None if q is None else leak.sum(), None
-
-
-def _steps_in_a_row(x: torch.Tensor) -> bool:
-    """Whether one step's elements fill one piece of memory after the other's, in the same order."""
-    sizes = sorted(zip(x.stride()[1:], x.shape[1:], strict=True))
-    reached = 1
-    for stride, size in sizes:
-        if size != 1 and stride != reached:
-            return False
-        reached *= size
-    return len(x) == 1 or x.stride(0) == reached
 
 
 def fused(x: torch.Tensor, q: torch.Tensor | None, dynamics: Dynamics) -> torch.Tensor:

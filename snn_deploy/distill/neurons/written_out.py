@@ -107,7 +107,7 @@ def _leak(dynamics: Dynamics, q: torch.Tensor | None, a: torch.Tensor, out: torc
 def _reset(dynamics: Dynamics, h: torch.Tensor, spikes: torch.Tensor, v: torch.Tensor) -> None:
     """Write ``v(t)``."""
     if dynamics.v_reset is None:
-        torch.sub(h, spikes, alpha=dynamics.threshold, out=v)
+        torch.addcmul(h, spikes, torch.as_tensor(dynamics.drop), value=-1, out=v)
         return
     torch.addcmul(h, h, spikes, value=-1, out=v)
     if dynamics.v_reset:
@@ -117,7 +117,7 @@ def _reset(dynamics: Dynamics, h: torch.Tensor, spikes: torch.Tensor, v: torch.T
 def _through_reset(dynamics: Dynamics, h: torch.Tensor, g: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
     """What arrives at ``s(t)`` with that which goes through ``v(t)``."""
     if dynamics.v_reset is None:
-        return torch.add(g, later, alpha=-dynamics.threshold)
+        return torch.addcmul(g, later, torch.as_tensor(dynamics.drop), value=-1)
     arriving = torch.addcmul(g, later, h, value=-1)
     return arriving.add_(later, alpha=dynamics.v_reset) if dynamics.v_reset else arriving
 
