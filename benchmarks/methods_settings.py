@@ -133,6 +133,9 @@ FASHION_RECIPE: Section = {
     "train": schedule(3, 128),
 }
 TWIN: Section = {"name": "cnn", "blocks": HALVED, "grid": 4, "train": schedule(3, 128)}
+FLIPPED: Section = {**FASHION, "augment": {"flip": True}}
+WHOLE = cnn((32, 1), (64, 2), (96, 2))
+LONGER: Section = {**schedule(8, 128), "amp": "on"}
 
 CAMERA: Section = {"name": "camera", "of": "fashion-mnist"}
 CAMERA_PART: Section = {"name": "part", "of": CAMERA, "labelled": 6_000}
@@ -198,9 +201,14 @@ SETTINGS: dict[str, Setting] = {
     ),
     "fashion": Setting(
         says="All of Fashion-MNIST; the teacher is the student's analogue twin.",
-        recipe={**FASHION_RECIPE, "data": FASHION},
-        teacher=TWIN,
-        taught_on=FASHION,
+        recipe={
+            "timesteps": 4,
+            "data": FLIPPED,
+            "student": {"name": "spiking-cnn", "blocks": WHOLE, "readout": "linear"},
+            "train": LONGER,
+        },
+        teacher={"name": "cnn", "blocks": WHOLE, "grid": 7, "train": LONGER},
+        taught_on=FLIPPED,
         rows={"none": NONE, **rows(*LAST, tuned=False)},
         seeds=3,
     ),
