@@ -3,13 +3,16 @@
     python benchmarks/training_step.py [--threads N] [--device cuda] [--batch 64] [--markdown FILE]
 
 A step is forward, TSER loss with the teacher's logits, backward and the optimiser's update, in float32, on
-made-up frames of 2x16x16. Five ways to write it:
+made-up frames of 2x16x16. Ways to write it:
 
     ours            layers in multi-step mode: all T x B frames go through a layer at once
     multi-step      the same with spikingjelly's own multi-step neurons
     loop            how papers write it: a loop over T around the same layers in single-step mode
     spikingjelly    its tutorials' loop: single-step, cross entropy of the mean output, no teacher
     snntorch        a loop over T around torch's layers and ``snntorch.Leaky``, same loss
+
+The first two once more in bfloat16, ours with channels last as ``train.amp=on`` has it; spikingjelly's
+membranes are bfloat16 then.
 
 With batch norm in evaluation mode ours and the loop must give one loss to 1e-5 and one gradient to 1e-4, else
 nothing is timed. In training a loop normalises every step by its own statistics, so there the losses differ.
@@ -36,11 +39,13 @@ from snn_deploy.core.registry import STUDENTS, TEACHERS
 from snn_deploy.distill.methods.combined import build_method
 from snn_deploy.distill.methods.method import Setting
 from snn_deploy.distill.objective import DistillObjective
+from snn_deploy.distill.step import channels_last, use_channels_last
 from snn_deploy.recipes.recipe import Recipe, load_recipe
 
 SHAPE, CLASSES = (2, 16, 16), 10
 STEPS = (2, 4, 8, 16)
 ROUNDS = 12
+WAYS = ("ours", "multi-step", "ours, bf16", "multi-step, bf16", "loop", "spikingjelly", "snntorch")
 
 
 class LeakyStudent(nn.Module):
@@ -165,14 +170,25 @@ def measure(recipe: Recipe, steps: int, batch: int, device: str, table: Table) -
             return loss_of(ways["ours"], x, y)
 
     networks["multi-step"], losses["multi-step"] = networks["ours"], multi_step
+    half = copy.deepcopy(ways["ours"])
+    use_channels_last(half)
+    last = channels_last(x)
+
+    def in_bfloat16(loss: Callable[[], torch.Tensor]) -> torch.Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return loss()
+
+    networks["ours, bf16"], networks["multi-step, bf16"] = half.network, networks["ours"]
+    losses["ours, bf16"] = lambda: in_bfloat16(lambda: loss_of(half, last, y))
+    losses["multi-step, bf16"] = lambda: in_bfloat16(multi_step)
     optimizers = {n: torch.optim.AdamW(net.parameters()) for n, net in networks.items()}
     times = by_turns({n: lambda n=n, o=o: step(n, o) for n, o in optimizers.items()}, ROUNDS)  # type: ignore[misc]
-    order = ("ours", "multi-step", "loop", "spikingjelly", "snntorch")
-    cells = [f"{1e3 * times[name].wall:.1f}" for name in order]
-    ours = times["ours"]
+    cells = [f"{1e3 * times[name].wall:.1f}" for name in WAYS]
+    ours, half_ours = times["ours"], times["ours, bf16"]
     ratios = [
         times["multi-step"].cpu / ours.cpu,
-        times["loop"].wall / ours.wall,
+        times["multi-step"].cpu / half_ours.cpu,
+        times["multi-step, bf16"].cpu / half_ours.cpu,
         times["loop"].cpu / ours.cpu,
     ]
     memory = [f"{kept_bytes(losses[name]) / 2**20:.1f}" for name in ("ours", "loop")]
@@ -197,8 +213,8 @@ def main() -> None:
         "Training step",
         f"{used} On {options.device}, batch {options.batch}{told}.\nMilliseconds per step, least of {ROUNDS} "
         "rounds by turns; MiB kept for the backward pass.",
-        *("T", "ours", "multi-step", "loop", "spikingjelly", "snntorch"),
-        *("multi-step / ours, CPU", "loop / ours, wall", "loop / ours, CPU"),
+        *("T", *WAYS),
+        *("multi-step / ours, CPU", "multi-step / ours, bf16", "bf16: multi-step / ours", "loop / ours, CPU"),
         *("MiB, ours", "MiB, loop"),
     )
     for steps in STEPS:

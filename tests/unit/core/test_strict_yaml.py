@@ -88,7 +88,7 @@ def test_what_is_written_means_the_same_here_and_by_yaml_1_1(value):
 
 @pytest.mark.parametrize(
     ("key", "words"),
-    [("amp", ("auto", "off")), ("channels_last", ("auto", "on", "off")), ("resident", ("auto", "off"))],
+    [("amp", ("auto", "on", "off")), ("channels_last", ("auto", "on", "off")), ("resident", ("auto", "off"))],
 )
 def test_documented_words_need_no_quotes(key, words):
     plain = dump_yaml(load_recipe("quickstart").to_dict())

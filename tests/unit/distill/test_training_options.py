@@ -120,6 +120,19 @@ def losses(folder: Path, data: DataSet, *overrides: str) -> list[dict[str, float
     return [{"loss": line["loss"], **line["terms"]} for line in lines if line["kind"] == "step"]
 
 
+def test_bfloat16_on_a_cpu_is_asked_for_and_gives_the_same_losses_every_time(tmp_path: Path) -> None:
+    data = toy_data()
+    plain, half, again = (
+        losses(tmp_path / name, data, *FIRES, f"train.amp={amp}")
+        for name, amp in (("auto", "auto"), ("on", "on"), ("again", "on"))
+    )
+    assert half == again
+    assert half != plain
+    assert half[0]["loss"] == pytest.approx(plain[0]["loss"], rel=0.05)
+    environment = json.loads((tmp_path / "on" / "environment.json").read_text())
+    assert environment["neurons"] == "compiled loops"
+
+
 def test_logits_asked_once_give_the_losses_of_logits_asked_always(tmp_path: Path) -> None:
     data = replace(toy_data(), augment=None)
     always = losses(tmp_path / "a", data, "train.teacher_logits=always")
