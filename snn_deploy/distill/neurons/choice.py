@@ -52,7 +52,7 @@ def _trial(device: torch.device) -> Choice:
     """Compile and run the kernels on a few numbers, and hold their spikes to those of the CPU."""
     from snn_deploy.distill.neurons.fused import fused
 
-    dynamics = Dynamics(1.7, True, 1.0, None, True, "atan", 2.0)
+    dynamics = Dynamics(1.7, True, 1.0, 1.0, None, True, "atan", 2.0)
     x = torch.linspace(-1, 4, 256).view(4, 64)
     there = x.to(device).requires_grad_()
     spikes = fused(there, None, dynamics)

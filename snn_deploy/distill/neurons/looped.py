@@ -101,7 +101,8 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        (x,), layer = ctx.saved_tensors, ctx.layer
+        (x,) = ctx.saved_tensors
+        layer: _Layer = ctx.layer
         if g.stride() != x.stride():
             g = torch.empty_like(x).copy_(g)
         gx, leaks = torch.empty_like(x), np.zeros(_units(x, layer))
