@@ -1,4 +1,4 @@
-"""Converted residual networks as C: in real numbers as they are, in integers after training with hard reset."""
+"""Converted residual networks as C: real numbers as they are, integers once trained on with hard reset."""
 
 from __future__ import annotations
 
