@@ -24,7 +24,7 @@ def simulate(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="reference, loihi, onnxruntime or lava. Default: loihi for .net, else reference.",
+            help="reference, loihi, onnxruntime, lava, c or c-float. Default: loihi for .net, or reference.",
             show_default=False,
         ),
     ] = None,

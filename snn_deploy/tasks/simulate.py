@@ -31,6 +31,8 @@ from snn_deploy.tasks.source import Source
 
 COPIES = 4
 """Traces that there are at one time: two runs' own, and what they are made of and compared in."""
+INTEGERS = {"lava": "Lava", "c": "the C code"}
+"""Backends that must fire every spike of our fixed-point simulator, as texts name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +89,17 @@ class Simulation:
     notes: tuple[str, ...] = ()
 
     def require_equal(self) -> None:
-        """Lava and our simulator must agree in every spike.
+        """Lava, or the C code of integers, and our simulator must agree in every spike.
 
         Raises:
             ParityError: they do not.
         """
         wrong = next((layer for layer in self.layers if layer.differing), None)
-        if self.backend == "lava" and wrong is not None and wrong.first is not None:
+        if self.backend in INTEGERS and wrong is not None and wrong.first is not None:
             sample, step, neuron = wrong.first
             raise ParityError(
-                f"{self.spikes_differing} spikes differ between Lava and our simulator, first in "
-                f"'{wrong.layer}' at step {step} of sample {sample}, neuron {neuron}.",
+                f"{self.spikes_differing} spikes differ between {INTEGERS[self.backend]} and our simulator, "
+                f"first in '{wrong.layer}' at step {step} of sample {sample}, neuron {neuron}.",
                 hint="Please report it, with the .net file and the samples.",
             )
 
@@ -219,7 +221,7 @@ def _opened(executable: Executable) -> Executable:
 
 def _judge(source: Source, backend: str) -> tuple[Executable | None, str | None]:
     """What ``backend`` is compared with, and its name."""
-    if backend == "lava":
+    if backend in INTEGERS:
         return open_backend(source, "loihi"), "loihi"
     if source.kind == "net":
         return (None, None) if backend == "loihi" else (source.executable, "loihi")

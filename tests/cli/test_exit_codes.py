@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from snn_deploy.cli.main import exit_code
+from snn_deploy.export.c.runtime import CProgram
 from snn_deploy.export.nir import NirWriter
 
 QUICK = ["-o", "train.epochs=1", "-o", "teacher=null", "-o", "method={name: none}"]
@@ -99,6 +100,33 @@ def test_4_parity(
     layers = json.loads((out / "manifest.json").read_text())["parity"][0]["layers"]
     wrong = {layer["layer"] for layer in layers if layer["differing"]}
     assert wrong == {"block2.neuron"}, "the flips are counted where they happen, not downstream"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_4_the_c_code_must_fire_what_our_simulator_fires(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    assert exit_code(["export", str(run_dir), "--to", "c", "--samples", "8", "--out", str(out)]) == 0
+    capsys.readouterr()
+    simulate = ["simulate", str(out), "--backend", "c", "--samples", "8"]
+    assert exit_code([*simulate, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["against"], told["spikes_differing"]) == ("loihi", 0)
+    assert told["spikes_compared"] > 0
+    run = CProgram.run
+
+    def flawed(self: CProgram, x, **options):  # type: ignore[no-untyped-def]
+        trace = run(self, x, **options)
+        spikes = trace.records[self.layers[0]]
+        spikes[1, 2, 0, 0, 3] = 1 - spikes[1, 2, 0, 0, 3]
+        return trace
+
+    monkeypatch.setattr(CProgram, "run", flawed)
+    assert exit_code(simulate) == 4
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 spikes differ between the C code and our simulator" in said
+    assert "at step 1 of sample 2, neuron 3" in said
 
 
 def test_6_lava_is_not_installed(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
