@@ -32,7 +32,7 @@ START = 0.5
 POSITIONS = 64
 """Positions of an image that are run to choose between thresholds and starts; our choice."""
 SMALLEST = 1e-6
-"""Threshold, and least share of the network's largest activation, of a channel that is always silent."""
+"""Least threshold; a channel is silent whose activations stay below this share of the layer's largest."""
 
 
 def per_channel(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -95,11 +95,16 @@ def thinned(x: torch.Tensor) -> torch.Tensor:
 
 def thresholds(a: torch.Tensor, timesteps: int, *, each_channel: bool = True) -> torch.Tensor:
     """``theta [C]`` with the least squared error of the quantised activations ``a [B, C, ...]``, one for all
-    channels unless ``each_channel``."""
-    flat = channels(a)
-    largest = flat.amax(1).clamp(min=SMALLEST)
-    if not each_channel:
-        largest = largest.max().expand_as(largest)
+    channels unless ``each_channel``.
+
+    A silent channel gets the layer's largest activation (our choice). Weights are divided by thresholds: a
+    small one would make those of a channel that does nothing huge, and integers of one scale per layer would
+    round all others to zero.
+    """
+    largest = channels(a).amax(1)
+    most = largest.max().clamp(min=SMALLEST)
+    silent = largest < SMALLEST * most
+    largest = torch.where(silent, most, largest) if each_channel else most.expand_as(largest)
     best, chosen = torch.full_like(largest, torch.inf), largest.clone()
     for share in SHARES:
         theta = largest * share
@@ -107,7 +112,7 @@ def thresholds(a: torch.Tensor, timesteps: int, *, each_channel: bool = True) ->
         error = channels(error).mean(1) if each_channel else error.mean().expand_as(best)
         better = error < best
         best, chosen = torch.where(better, error, best), torch.where(better, theta, chosen)
-    return chosen
+    return torch.where(silent, most, chosen) if each_channel else chosen
 
 
 def searched(

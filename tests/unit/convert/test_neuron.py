@@ -80,8 +80,13 @@ def test_no_other_share_has_a_smaller_error(each_channel):
     assert len(theta.unique()) == (3 if each_channel else 1)
 
 
-def test_a_silent_channel_keeps_a_threshold():
+def test_a_silent_channel_gets_the_largest_activation_of_its_layer():
     assert (thresholds(torch.zeros(2, 3, 4, 4), 4) > 0).all()
+    a = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    a[:, 1], a[0, 2, 0, 0] = 0.0, 2.0
+    theta = thresholds(a, 4)
+    assert theta[1] == 2.0
+    assert torch.equal(theta[[0, 2]], thresholds(a[:, [0, 2]], 4))
 
 
 def test_the_search_takes_the_best_pair_of_every_channel():
