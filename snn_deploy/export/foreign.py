@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
@@ -106,7 +107,13 @@ class Foreign:
             raise UnsupportedError(f"{self._reader} cannot force layers.")
         if self._module is None:
             self._module = _reading(self._path, self._reader)
-        return Trace(output=_run_steps(copy.deepcopy(self._module), x))  # modules may keep state
+        weights: dict[int, Any] = {id(weight): weight for weight in self._module.parameters()}
+        module = copy.deepcopy(self._module, weights)  # modules may keep state; weights are shared
+        try:
+            return Trace(output=_run_steps(module, x))
+        finally:
+            for part in [*module.modules()]:  # their graphs are cycles, which Python would free late
+                part.__dict__.clear()
 
 
 def _reads(reader: str, plan: Plan, semantics: Semantics) -> bool:

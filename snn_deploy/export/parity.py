@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from snn_deploy.export.proof.coverage import Coverage, summary
@@ -167,14 +168,14 @@ def compare_layer(
 ) -> LayerParity:
     """Compare one layer's spikes ``[T, B, *shape]``; ``found`` are the classes of its flips, if any is a
     tie."""
-    same = forced is reference or torch.equal(forced, reference)
+    same = forced is reference or _equal(forced, reference)
     flips = reference.new_zeros(()) if same else forced != reference
     spikes = _nonzero(reference)
     result = LayerParity(
         layer=layer,
         compared=reference.numel(),
         differing=0 if same else _nonzero(flips),
-        free_differing=0 if torch.equal(free, reference) else _nonzero(free != reference),
+        free_differing=0 if _equal(free, reference) else _nonzero(free != reference),
         spikes_reference=spikes,
         spikes=spikes if same else _nonzero(forced),
         spikes_both=spikes if same else _nonzero((reference != 0) & (forced != 0)),
@@ -187,8 +188,12 @@ def compare_layer(
     return result if found is None else explained(result, found)
 
 
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return np.array_equal(a.numpy(), b.numpy())  # three times as fast as torch on bool, counting five times
+
+
 def _nonzero(values: torch.Tensor) -> int:
-    return int(torch.count_nonzero(values))
+    return int(np.count_nonzero(values.numpy()))
 
 
 def explained(layer: LayerParity, found: Flips) -> LayerParity:

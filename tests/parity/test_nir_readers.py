@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import nir
 import numpy as np
 import pytest
@@ -73,6 +75,28 @@ def test_foreign_readers_are_executables_without_layers(tmp_path):
     assert torch.equal(foreign.run(x).output, Reference(net).run(x).output)
     with pytest.raises(UnsupportedError, match="cannot force"):
         foreign.run(x, forced={"readout.neuron": x})
+
+
+def tensor_bytes() -> int:
+    kept = [each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter)]
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
+
+
+@pytest.mark.parametrize("reader", ["snntorch", "norse"])
+def test_every_run_starts_anew_and_leaves_no_memory_behind(reader, tmp_path):
+    pytest.importorskip(reader)
+    net, path = exported("LIF", tmp_path)
+    foreign, x = Foreign(path, reader), spikes_in(batch=8)
+    expected = Reference(net).run(x).output
+    assert torch.equal(foreign.run(x).output, expected)
+    gc.collect()
+    gc.disable()
+    try:
+        before = tensor_bytes()
+        assert all(torch.equal(foreign.run(x).output, expected) for _ in range(3))
+        assert tensor_bytes() == before
+    finally:
+        gc.enable()
 
 
 def test_residual_sums_are_read_by_both(tmp_path):

@@ -201,14 +201,17 @@ class OnnxRuntime:
         steps, batch = sequences[self.info.input.name].shape[:2]
         read = [s for s in self.info.states if s.input in inputs]
         carried, state = {s.input: s.output for s in read}, _starts(read, batch)
-        kept: dict[str, list[Array]] = {name: [] for name in names if name not in carried.values()}
+        kept: Arrays = {}
         for t in range(steps):
             now = {name: sequence[t] for name, sequence in sequences.items()}
             found = dict(zip(names, session.run(names, {**now, **state}), strict=True))
             state = {name: found[after] for name, after in carried.items()}
-            for name, values in kept.items():
-                values.append(found[name])
-        return {name: np.stack(values) for name, values in kept.items()}
+            if not kept:
+                shown = [name for name in names if name not in carried.values()]
+                kept = {name: np.empty((steps, *found[name].shape), found[name].dtype) for name in shown}
+            for name, y in kept.items():
+                y[t] = found[name]
+        return kept
 
     def _session(self, key: Key, build: Callable[[], bytes]) -> onnxruntime.InferenceSession:
         if key in self._sessions:
