@@ -15,7 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snn_deploy.export.manifest import Network
 
 NETWORKS = {
     "quickstart": ("quickstart", (2, 16, 16), 10),
@@ -30,13 +35,12 @@ NETWORKS = {
 CALIBRATION_STEPS = 3
 
 
-def export(name: str, samples: int) -> dict[str, object]:
-    """Write and prove one bundle in this process; peak in MiB, seconds, CPU seconds, verdict."""
+def untrained(name: str, samples: int, overrides: Sequence[str] = ()) -> Network:
+    """A student of random weights whose layers fire, and ``samples`` random samples for it."""
     import torch
     from spikingjelly.activation_based import functional
 
     from snn_deploy.export.base import Calibration
-    from snn_deploy.export.bundle import BundleOptions, write_bundle
     from snn_deploy.export.manifest import Network
     from snn_deploy.export.verify import Samples
     from snn_deploy.graph.plan import make_plan
@@ -49,7 +53,7 @@ def export(name: str, samples: int) -> dict[str, object]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     recipe_name, shape, classes = NETWORKS[name]
-    recipe = load_recipe(recipe_name)
+    recipe = load_recipe(recipe_name, overrides)
     student = build_student(recipe, shape, classes)
     x = (torch.rand(recipe.timesteps, samples, *shape) < 0.2).float()
     student.train()
@@ -61,7 +65,14 @@ def export(name: str, samples: int) -> dict[str, object]:
     plan = make_plan(
         from_torch(student.eval(), shape, semantics=Semantics(timesteps=recipe.timesteps, classes=names))
     )
-    network = Network(name, plan, StudentExecutable(student), Samples(x), Calibration(x[:, :8]))
+    return Network(name, plan, StudentExecutable(student), Samples(x), Calibration(x[:, :8]))
+
+
+def export(name: str, samples: int) -> dict[str, object]:
+    """Write and prove one bundle in this process; peak in MiB, seconds, CPU seconds, verdict."""
+    from snn_deploy.export.bundle import BundleOptions, write_bundle
+
+    network = untrained(name, samples)
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_bundle(
@@ -69,7 +80,7 @@ def export(name: str, samples: int) -> dict[str, object]:
         )
     return {
         "network": name,
-        "steps": recipe.timesteps,
+        "steps": int(network.samples.x.shape[0]),
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,

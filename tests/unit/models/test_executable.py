@@ -20,7 +20,9 @@ KINDS = [
 
 def student(options: NeuronOptions) -> nn.Sequential:
     torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(7, 12), make_neuron(options), nn.Linear(12, 3), make_neuron(options)).eval()
+    return nn.Sequential(
+        nn.Linear(7, 12), make_neuron(options), nn.Linear(12, 3), make_neuron(options)
+    ).eval()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -42,7 +44,10 @@ def test_blocks_of_time_change_nothing(
     for _ in range(2):
         found = StudentExecutable(network).run(x, record=True)
         assert torch.equal(found.output, expected)
-        assert {name: torch.equal(y, kept[name]) for name, y in found.records.items()} == {"1": True, "3": True}
+        assert {name: torch.equal(y, kept[name]) for name, y in found.records.items()} == {
+            "1": True,
+            "3": True,
+        }
     assert 0 < kept["1"].mean() < 1
 
 
