@@ -16,7 +16,7 @@ CUDA_VENV := .venv-cuda
 CUDA_PYTHON ?= $(CUDA_VENV)/bin/python
 CUDA_STUB := $(abspath build)/cuda_fake.so
 
-.PHONY: help install lava demo test test-slow test-cuda-fake gpu-run docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
+.PHONY: help install lava demo test test-slow bench test-cuda-fake gpu-run docs wheel-check faults fuzz embedded interop test-services shelf schemas lint \
 	build clean
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test-slow    also run the slow tests"
 	@echo "make test-cuda-fake  training steps on fake CUDA tensors and Triton kernels, without a GPU (CUDA_PYTHON=...)"
 	@echo "make gpu-run      the first quarter of an hour on a machine with a GPU (GPU_ARGS=...)"
+	@echo "make bench        every row of \"How fast\" against its peers, on an idle machine (BENCH_ARGS=--minutes 25)"
 	@echo "make wheel-check  use the wheel in an empty environment, and its bundle's kits in theirs"
 	@echo "make faults       plant a thousand faults in exported files and see that the proof finds them"
 	@echo "make fuzz         feed damaged files to the readers for MINUTES (5)"
@@ -77,6 +78,10 @@ test-cuda-fake: $(CUDA_PYTHON)
 
 gpu-run: $(STAMP)
 	PYTHONPATH=benchmarks $(BIN)/python -m gpu $(GPU_ARGS)
+
+# Dated tables in benchmarks/results; peers as benchmarks/quiet_run.py says (OPENVINO=, EVENT_JUDGES=, INTEROP=).
+bench: lava
+	$(BIN)/python benchmarks/quiet_run.py $(BENCH_ARGS)
 
 wheel-check: $(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/wheel/check.py $(CONSTRAINTS)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
+from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.machine import processor
 
 
@@ -53,6 +58,19 @@ def conditions(*packages: str, threads: int) -> str:
     )
 
 
+def versions(python: Path, *packages: str) -> str:
+    """Of packages in another environment."""
+    code = f"from importlib.metadata import version\nfor n in {packages}: print(n, version(n))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return ", ".join(done.stdout.splitlines())
+
+
+def onnx_kit() -> ModuleType:
+    """`run_onnx.py` as every bundle holds it, beside what it imports."""
+    sys.path.append(str(asset_dir("export")))
+    return importlib.import_module("run_onnx")
+
+
 def pyplot(salt: str) -> Any:
     """Matplotlib's ``pyplot``, whose SVG files keep text as text and, saved without a date, repeat."""
     import matplotlib as mpl
@@ -64,10 +82,16 @@ def pyplot(salt: str) -> Any:
     return made
 
 
+REACHED, WINS = "* ", "Where a peer wins: "
+"""What lines under a table begin with that compare with what is to be reached, and that name faster peers."""
+
+
 class Table:
-    """A Markdown table that is printed while it grows."""
+    """A Markdown table that is printed while it grows; ``wins`` are peers that are faster than ours."""
 
     def __init__(self, title: str, notes: str, *columns: str) -> None:
+        self.wins: list[str] = []
+        self._reached: list[str] = []
         self._lines = [f"# {title}", "", notes, ""]
         print(notes, end="\n\n")
         self.add(*columns)
@@ -82,6 +106,16 @@ class Table:
         """A sentence under the rows."""
         self._lines += ["", sentence]
         print(f"\n{sentence}")
+
+    def reach(self, what: str, there: bool) -> None:
+        """A line under the rows, of what is to be reached."""
+        self._reached.append(f"{REACHED}{what}: {'reached' if there else 'NOT reached'}.")
+
+    def close(self, file: Path | None) -> None:
+        """Say where peers win and what is reached, and write the table."""
+        self.say(f"{WINS}{'; '.join(self.wins) or 'nowhere'}.")
+        self.say("\n".join(self._reached))
+        self.keep(file)
 
     def keep(self, file: Path | None) -> None:
         """Write the table, where a ``file`` is given."""

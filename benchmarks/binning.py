@@ -3,8 +3,7 @@
     python benchmarks/binning.py [--data FOLDER] [--rounds 5] [--markdown FILE]
 
 FOLDER holds ``NMNIST`` (the public layout) and ``DVSGesture-one-recording/0_0.hdf5`` (tonic's disk cache).
-One thread. Both sides go through all files of a kind by turns; the best time of each file over the rounds
-counts (20 times as many where there is one file), so that other load on the machine hardly enters.
+One thread. Each cell is a process of its own and goes through all files of a kind; all take turns.
 
 Rows for each kind of file:
 
@@ -26,12 +25,8 @@ from __future__ import annotations
 
 import argparse
 import os
-
-os.environ["OMP_NUM_THREADS"] = "1"
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +34,7 @@ import h5py
 import numpy as np
 import torch
 from bench import Table, by_turns, conditions
+from cells import COLUMNS, OURS, Measured, add_rows, reach, serve, take_turns
 from tonic.cached_dataset import load_from_disk_cache
 from tonic.io import read_mnist_file
 from tonic.transforms import ToFrame
@@ -54,6 +50,8 @@ from snn_deploy.data.sets.nmnist import SENSOR
 WHOLE = (Cut(0),)
 TONIC_TYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)])
 OPTION = {"time": "n_time_bins", "count": "n_event_bins"}
+AIMS = {"numpy": 2, "tonic": 5}
+"""How many times as fast as whom, with reading."""
 
 
 @dataclass(frozen=True)
@@ -124,67 +122,64 @@ def numpy_frames(path: Path, binning: str, timesteps: int) -> Any:
     return np.bincount(address, minlength=timesteps * 2 * 34 * 34).reshape(timesteps, 2, 34, 34)
 
 
-Work = Callable[[Any], object]
+def works(files: FileSet, what: str) -> dict[str, Callable[[], object]]:
+    """What each side does, all files once."""
+    part, _, binning = what.partition(" by ")
+    if part == "reading":
+        return {
+            OURS: lambda: [list(files.parts(path)) for path in files.files],
+            "tonic": lambda: [files.tonics(path) for path in files.files],
+        }
+    binner = Binner(files.sensor, files.timesteps, FrameOptions(binning=binning, binary=False))
+    to_frame = ToFrame((files.sensor.width, files.sensor.height, 2), **{OPTION[binning]: files.timesteps})
 
+    def frames(parts: Iterable[Events]) -> Any:
+        held = list(parts)
+        (counts,) = binner.count(held, WHOLE, binner.measure(held, WHOLE))
+        return binner.entries(counts)[0]
 
-def best(sides: dict[str, tuple[Work, list[Any]]], rounds: int) -> dict[str, float]:
-    """Microseconds per file of every side's work on its items, the best of each item."""
-    works = {
-        (side, number): partial(work, item)
-        for side, (work, items) in sides.items()
-        for number, item in enumerate(items)
+    def ours(path: Path) -> Any:
+        made = files.at_once(path, binner) if files.at_once is not None else None
+        return frames(files.parts(path)) if made is None else made.frames
+
+    compare(files, binning, frames, to_frame)
+    if part == "binning":
+        decoded = [list(files.parts(path)) for path in files.files]
+        arrays = [files.tonics(path) for path in files.files]
+        return {OURS: lambda: list(map(frames, decoded)), "tonic": lambda: list(map(to_frame, arrays))}
+    found: dict[str, Callable[[], object]] = {
+        OURS: lambda: list(map(ours, files.files)),
+        "tonic": lambda: [to_frame(files.tonics(path)) for path in files.files],
     }
-    total = dict.fromkeys(sides, 0.0)
-    for (side, _), time in by_turns(works, rounds).items():
-        total[side] += 1e6 * time.wall / len(sides[side][1])
-    return total
-
-
-def measure(files: FileSet, rounds: int, table: Table) -> None:
-    """Add the rows of a kind of file."""
-
-    def add(
-        what: str, ours: Work, tonics: Work, items: tuple[list[Any], list[Any]], numpys: Work | None = None
-    ) -> None:
-        sides = {"ours": (ours, items[0]), "tonic": (tonics, items[1])}
-        if numpys is not None:
-            sides["numpy"] = (numpys, items[0])
-        found = best(sides, rounds)
-        times = [f"{found[side]:.0f}" if side in found else "" for side in ("ours", "tonic", "numpy")]
-        ratios = [f"{found[s] / found['ours']:.1f}" if s in found else "" for s in ("tonic", "numpy")]
-        table.add(files.name, what, *times, *ratios)
-
-    if len(files.files) == 1:
-        rounds *= 20
-    decoded = [list(files.parts(path)) for path in files.files], [files.tonics(path) for path in files.files]
-    paths = files.files, files.files
-    add("reading", lambda path: list(files.parts(path)), files.tonics, paths)
-    for binning, option in OPTION.items():
-        binner = Binner(files.sensor, files.timesteps, FrameOptions(binning=binning, binary=False))
-        size = (files.sensor.width, files.sensor.height, 2)
-        to_frame = ToFrame(size, **{option: files.timesteps})
-
-        def frames(parts: Iterable[Events], binner: Binner = binner) -> Any:
-            held = list(parts)
-            (counts,) = binner.count(held, WHOLE, binner.measure(held, WHOLE))
-            return binner.entries(counts)[0]
-
-        def both(path: Path, to_frame: ToFrame = to_frame) -> Any:
-            return to_frame(files.tonics(path))
-
-        def ours(path: Path, binner: Binner = binner, frames: Callable[..., Any] = frames) -> Any:
-            made = files.at_once(path, binner) if files.at_once is not None else None
-            return frames(files.parts(path)) if made is None else made.frames
-
-        def numpys(path: Path, binning: str = binning) -> Any:
-            return files.numpys(path, binning, files.timesteps)  # type: ignore[misc]
-
-        compare(files, binning, frames, to_frame)
-        for path in files.files[:50] if files.numpys is not None else ():
-            if not np.array_equal(ours(path), numpys(path)):
+    if (numpys := files.numpys) is not None:
+        for path in files.files[:50]:
+            if not np.array_equal(ours(path), numpys(path, binning, files.timesteps)):
                 raise SystemExit(f"{path}: the frames differ from numpy's")
-        add(f"binning by {binning}", frames, to_frame, decoded)
-        add(f"both, by {binning}", ours, both, paths, numpys if files.numpys is not None else None)
+        found["numpy"] = lambda: [numpys(path, binning, files.timesteps) for path in files.files]
+    return found
+
+
+WHATS = ("reading", *(f"{part} by {binning}" for binning in OPTION for part in ("binning", "both")))
+
+
+def measure(files: FileSet, options: argparse.Namespace, table: Table) -> None:
+    """Add the rows of a kind of file."""
+    rounds = options.rounds if len(files.files) > 1 else 20 * options.rounds
+    for what in WHATS:
+        sides = [OURS, "tonic", *(["numpy"] if files.numpys and what.startswith("both") else [])]
+        cells = {s: ("--cell", files.name, what, s, "--data", str(options.data)) for s in sides}
+        found = take_turns(Path(__file__), cells, rounds, {**os.environ, "OMP_NUM_THREADS": "1"})
+        each: dict[str, Measured] = {side: cell.per(len(files.files)) for side, cell in found.items()}
+        add_rows(table, [files.name, what], each, 1e6)
+        if what.startswith("both") and files.numpys:
+            for peer, aim in AIMS.items():
+                reach(
+                    table,
+                    f"{files.name} files to frames {what[5:]} against {peer}",
+                    each[peer],
+                    each[OURS],
+                    aim,
+                )
 
 
 def library_microseconds(path: Path, rounds: int) -> float:
@@ -203,10 +198,15 @@ def main() -> None:
     default = os.environ.get("SNN_DEPLOY_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = file_sets(options.data)
+    if options.cell:
+        name, what, side = options.cell
+        serve(works(next(files for files in sets if files.name == name), what)[side], "")
+        return
     counted = ", ".join(
         f"{s.name}: {len(s.files):,} file{'s' * (len(s.files) > 1)}, T = {s.timesteps}" for s in sets
     )
@@ -214,13 +214,13 @@ def main() -> None:
     table = Table(
         "Event files to frames",
         f"{conditions('tonic', 'numpy', 'torch', 'h5py', threads=1)}\n{counted}.\n"
-        f"Microseconds per file, best of {options.rounds} rounds. Of these HDF5 needs {library:.0f} to "
+        f"Microseconds per file, {options.rounds} rounds by turns. Of these HDF5 needs {library:.0f} to "
         "open the DVS-Gesture file and read the data set.",
-        *("files", "what", "ours", "tonic", "numpy", "tonic / ours", "numpy / ours"),
+        *("files", "what", "side", *COLUMNS),
     )
     for files in sets:
-        measure(files, options.rounds, table)
-    table.keep(options.markdown)
+        measure(files, options, table)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench import Table, conditions
-from cells import serve, take_turns
+from bench import Table, conditions, versions
+from cells import COLUMNS, add_rows, reach, serve, take_turns
 
 STEPS, SIDE = 8, 128
 FILES = {"LZ4": (200_000, "LZ4"), "none": (200_000, "NONE"), "LZ4, long": (2_000_000, "LZ4")}
@@ -164,22 +164,10 @@ def measure(kind: str, path: Path, judges: Path, rounds: int, table: Table) -> N
         environment,
         dict.fromkeys(PEERS, judges),
     )
-    digests = {found[side].digest for side in SIDES}
-    if len(digests) > 1:
-        raise SystemExit(f"{kind}: the frames differ")
-    for side, measured in found.items():
-        times = [f"{1e3 * s:.1f}" for s in (measured.wall, measured.median, measured.cpu)]
-        own = found["ours"]
-        ratios = [f"{measured.wall / own.wall:.1f}", f"{measured.cpu / own.cpu:.1f}"]
-        table.add(f"{kind}, {FILES[kind][0]:,} events", side, *times, f"{measured.peak:.0f}", *ratios)
-
-
-def versions(judges: Path) -> str:
-    """Of the peers."""
-    code = f"from importlib.metadata import version\nfor n in {PEERS}: print(n, version(n), end=', ')"
-    return subprocess.run([judges, "-c", code], capture_output=True, text=True, check=True).stdout.rstrip(
-        ", "
-    )
+    what = f"{kind}, {FILES[kind][0]:,} events"
+    add_rows(table, [what], found, floors=["lz4 alone"])
+    for peer in PEERS:
+        reach(table, f"AEDAT 4.0 to frames against {peer}, {what}", found[peer], found["ours"], 1)
 
 
 def main() -> None:
@@ -193,20 +181,11 @@ def main() -> None:
     judges = Path(os.environ["EVENT_JUDGES"]) / "bin" / "python"
     table = Table(
         "AEDAT 4.0 files to frames",
-        f"{conditions('numba', 'numpy', 'lz4', threads=1)}\nPeers: {versions(judges)}. "
+        f"{conditions('numba', 'numpy', 'lz4', threads=1)}\nPeers: {versions(judges, *PEERS)}. "
         f"Load average at the start: {os.getloadavg()[0]:.1f}; under load, CPU time says more than wall.\n"
         f"Milliseconds, {options.rounds} rounds by turns, each side in a process of its own (the peak of "
         "ours is mostly torch and numba); the frames of all sides are the same.",
-        *(
-            "file",
-            "side",
-            "wall, least",
-            "wall, median",
-            "CPU, least",
-            "peak MiB",
-            "wall / ours",
-            "CPU / ours",
-        ),
+        *("file", "side", *COLUMNS),
     )
     with tempfile.TemporaryDirectory() as folder:
         for kind, (events, compression) in FILES.items():
@@ -214,7 +193,7 @@ def main() -> None:
             command = [judges, __file__, "--write", str(path), str(events), compression]
             subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
             measure(kind, path, judges, options.rounds, table)
-    table.keep(options.markdown)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

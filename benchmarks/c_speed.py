@@ -1,40 +1,42 @@
 """The exported C code against ONNX Runtime's step model and snnTorch, batch 1, one thread; and its two loops.
 
-    python benchmarks/c_speed.py BUNDLE [BUNDLE ...] [--results FOLDER]
+    python benchmarks/c_speed.py BUNDLE [BUNDLE ...] [--rounds N] [--markdown FILE] [--loops FOLDER]
 
 A BUNDLE holds the formats nir, onnx and c. All take the frames of `example.npz` one by one with their states,
 as a device would. The C program is the kit's, compiled with -O2; ONNX Runtime runs `model.step.onnx` by the
-functions of `run_onnx.py`; snnTorch steps the network that its own importer makes of `model.nir`. A figure is
-the least CPU time per step of all rounds. The loops are timed on random spikes, on layers of their own.
+functions of `run_onnx.py`; snnTorch steps the network that its own importer makes of `model.nir`. Each is a
+process of its own and takes turns. With ``--loops`` the loops of the C code are timed instead, on random
+spikes, on layers of their own: a table and a picture in FOLDER.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import io
+import os
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 import nir
 import numpy as np
 import torch
-from bench import Table, by_turns, conditions
+from bench import Table, conditions, onnx_kit
+from cells import COLUMNS, OURS, add_rows, reach, serve, take_turns
 
-from snn_deploy.core.assets import asset_dir
 from snn_deploy.export.c.compiler import build
 from snn_deploy.export.c.program import program
 from snn_deploy.export.c.source import header, source
 from snn_deploy.graph.lava.net import Conv, Cuba, Dense, Input, LavaNet, conv_shape
 
-ROUNDS = 15
-REPEATS = 200
+REPEATS, TIMED_ROUNDS = 200, 25
+"""Steps of a round of the timer, and its rounds."""
+AIMS = {"ONNX Runtime": 1, "snnTorch": 10}
+"""How many times as fast as whom."""
 RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 TIMER = r"""
 #include <stdio.h>
@@ -54,7 +56,7 @@ int main(int argc, char **argv)
             in[k][i] = (model_input_t)(frames ? getc(frames) : rand() < rate * RAND_MAX);
     model_init(&m);
     double best = 1e9;
-    for (int round = 0; round < 25; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         const clock_t start = clock();
         for (int k = 0; k < repeats; k++)
             model_step(&m, in[k % 8], out);
@@ -71,7 +73,8 @@ def timer(folder: Path, include: Path, *flags: str) -> Path:
     """A program that times the model in ``include``."""
     (folder / "timer.c").write_text(TIMER)
     made = folder / f"timer{len(list(folder.glob('timer*')))}"
-    build([folder / "timer.c", include / "model.c"], include, made, flags)
+    rounds = f"-DROUNDS={TIMED_ROUNDS}"
+    build([folder / "timer.c", include / "model.c"], include, made, (rounds, *flags))
     return made
 
 
@@ -81,19 +84,9 @@ def seconds_of(program_file: Path, *arguments: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout)
 
 
-def kit() -> ModuleType:
-    """`run_onnx.py` as every bundle holds it."""
-    spec = importlib.util.spec_from_file_location("run_onnx", asset_dir("export") / "run_onnx.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def onnx_work(bundle: Path, frames: np.ndarray) -> Callable[[], object]:
     """All frames through the step model."""
-    functions = kit()
+    functions = onnx_kit()
     session, info = functions.open_model(bundle / "model.step.onnx")
     return lambda: functions.run_step(session, info, frames)
 
@@ -116,24 +109,36 @@ def snntorch_work(bundle: Path, frames: np.ndarray) -> Callable[[], object]:
     return work
 
 
-def compare(bundle: Path, table: Table) -> None:
-    """A row: microseconds a step of the three."""
+def c_work(bundle: Path, frames: np.ndarray, folder: Path) -> Callable[[], object]:
+    """All of the timer's steps through the compiled program."""
+    kept = folder / "frames"
+    (np.resize(frames[:, 0], (8, *frames.shape[2:])) != 0).astype(np.uint8).tofile(kept)
+    made = timer(folder, bundle)
+    return lambda: seconds_of(made, str(REPEATS), "0", str(kept))
+
+
+def cell(side: str, bundle: Path) -> None:
+    """Serve one side's work."""
     with np.load(bundle / "example.npz") as example:
         frames = example["x"][:8, :1].astype(np.float32)
-    steps = len(frames)
-    works = {"onnx": onnx_work(bundle, frames), "snntorch": snntorch_work(bundle, frames)}
-    for work in works.values():
+    with tempfile.TemporaryDirectory() as folder:
+        if side == OURS:
+            work = c_work(bundle, frames, Path(folder))
+        else:
+            work = {"ONNX Runtime": onnx_work, "snnTorch": snntorch_work}[side](bundle, frames)
         work()
-    least = {name: s.cpu / steps for name, s in by_turns(works, ROUNDS).items()}
-    with tempfile.TemporaryDirectory() as name:
-        frames_file = Path(name) / "frames"
-        (np.resize(frames[:, 0], (8, *frames.shape[2:])) != 0).astype(np.uint8).tofile(frames_file)
-        ours = seconds_of(timer(Path(name), bundle), str(REPEATS), "0", str(frames_file))
-    table.add(
-        bundle.resolve().parent.name,
-        *(f"{1e6 * t:.1f}" for t in (ours, least["onnx"], least["snntorch"])),
-        *(f"{least[peer] / ours:.1f}" for peer in ("onnx", "snntorch")),
-    )
+        serve(work, f"{len(frames)}" if side != OURS else f"{TIMED_ROUNDS * REPEATS}")
+
+
+def compare(bundle: Path, rounds: int, table: Table) -> None:
+    """Rows: microseconds a step of the three."""
+    cells = {side: ("--cell", side, str(bundle)) for side in (OURS, *AIMS)}
+    found = take_turns(Path(__file__), cells, rounds, os.environ | {"OMP_NUM_THREADS": "1"})
+    each = {side: row.per(int(row.digest))._replace(digest="") for side, row in found.items()}
+    name = bundle.resolve().parent.name
+    add_rows(table, [name], each, 1e6)
+    for peer, aim in AIMS.items():
+        reach(table, f"C code against {peer}, {name}", each[peer], each[OURS], aim)
 
 
 def layers() -> dict[str, LavaNet]:
@@ -198,25 +203,32 @@ def draw(found: dict[str, dict[bool, list[float]]], file: Path) -> None:
 
 def main() -> None:
     """See the module's text."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("bundles", nargs="+", type=Path)
-    parser.add_argument("--results", type=Path, help="folder for two tables and a picture")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("bundles", nargs="*", type=Path)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--loops", type=Path, help="folder for a table and a picture of the loops")
+    parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.cell:
+        cell(options.cell[0], Path(options.cell[1]))
+        return
     notes = conditions("torch", "onnxruntime", "snntorch", threads=1)
-    columns = ("run", "C, us a step", "ONNX Runtime", "snnTorch", "ONNX Runtime / C", "snnTorch / C")
-    speed = Table("Exported C code, batch 1", notes, *columns)
+    if options.loops:
+        at_rates = (f"{rate:g}" for rate in RATES)
+        rates = Table("The two loops of the C code", notes, "layer", "loop, us at a rate of", *at_rates)
+        draw(loops(rates), options.loops / f"{datetime.now(UTC).date()}-c-loops.svg")
+        rates.keep(options.loops / f"{datetime.now(UTC).date()}-c-loops.md")
+        return
+    speed = Table(
+        "Exported C code, batch 1",
+        f"{notes}\nMicroseconds a step, {options.rounds} rounds by turns.",
+        *("run", "side", *COLUMNS),
+    )
     for bundle in options.bundles:
-        compare(bundle, speed)
-    print()
-    at_rates = (f"{rate:g}" for rate in RATES)
-    rates = Table("The two loops of the C code", notes, "layer", "loop, us at a rate of", *at_rates)
-    found = loops(rates)
-    if options.results:
-        day = datetime.now(UTC).date()
-        speed.keep(options.results / f"{day}-c-speed.md")
-        rates.keep(options.results / f"{day}-c-loops.md")
-        draw(found, options.results / f"{day}-c-loops.svg")
+        compare(bundle, options.rounds, speed)
+    speed.close(options.markdown)
 
 
 if __name__ == "__main__":

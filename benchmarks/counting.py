@@ -1,9 +1,9 @@
 """Counting synaptic operations: our counters, spikingjelly, NeuroBench and syops on one network and input.
 
     PYTHONPATH=tests python tests/support/other_counters.py     # NeuroBench and syops, into .interop
-    PYTHONPATH=tests python benchmarks/counting.py
+    PYTHONPATH=tests python benchmarks/counting.py [--rounds N] [--markdown FILE]
 
-Time is CPU time of one thread, all tools in turn, median; memory: growth of the peak of a fresh process.
+One thread; each tool is a process of its own, all take turns. Growth of memory is of a fresh process' peak.
 The exact count is that of float64 convolutions of ones over the recorded inputs of every layer.
 """
 
@@ -13,19 +13,17 @@ import argparse
 import copy
 import io
 import os
-import platform
 import resource
-import statistics
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from datetime import date
-from importlib.metadata import version
+from pathlib import Path
 
 import torch
+from bench import Table, conditions
+from cells import COLUMNS, OURS, add_rows, reach, serve, take_turns
 from spikingjelly.activation_based import functional, layer, neuron
 from support import other_counters
 from torch import nn
@@ -187,7 +185,13 @@ def graph(made: nn.Module) -> tuple[Reference, Counter]:
     return Reference(plan), Counter(plan)
 
 
-BASE = {"syops": "plain forward, step by step", "ours, graph": "reference simulator"}
+LIVE, GRAPH = "ours, live", "ours, graph"
+ELSEWHERE = ("NeuroBench SynapticOperations", "syops")
+GROUPS = {
+    "plain forward": ("plain forward", LIVE, "spikingjelly SynOpCounter", ELSEWHERE[0]),
+    "reference simulator": ("reference simulator", GRAPH, "plain forward, step by step", ELSEWHERE[1]),
+}
+"""Counters beside what they count: a pass of all steps at once, or our graph and step by step."""
 
 
 def runs(steps: int) -> dict[str, Callable[[], object]]:
@@ -201,13 +205,13 @@ def runs(steps: int) -> dict[str, Callable[[], object]]:
 
     found: dict[str, Callable[[], object]] = {
         "plain forward": lambda: plain(made, x),
-        "ours, live": lambda: ours(live, made, x),
+        LIVE: lambda: ours(live, made, x),
         "spikingjelly SynOpCounter": lambda: spikingjelly(made, x),
-        "NeuroBench SynapticOperations": lambda: neurobench(made, x),
+        ELSEWHERE[0]: lambda: neurobench(made, x),
         "plain forward, step by step": step_by_step,
-        "syops": lambda: syops(stepped, x),
+        ELSEWHERE[1]: lambda: syops(stepped, x),
         "reference simulator": lambda: reference.run(x),
-        "ours, graph": lambda: int(counter.run(reference, x).sops().sum()),
+        GRAPH: lambda: int(counter.run(reference, x).sops().sum()),
     }
     return found
 
@@ -230,53 +234,56 @@ def grow(name: str) -> None:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
+def cell(name: str) -> None:
+    """Serve one way; its digest is how many events it counts."""
+    run = runs(STEPS)[name]
+    count = run()
+    serve(run, f"{round(count)}" if isinstance(count, int | float) else "")
+
+
 def main() -> None:
     """Measure everything and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--grow", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     if options.grow:
         grow(options.grow)
         return
-    made, x = network(), blobs(STEPS)
-    truth = exact(made, x)
-    total = sum(truth.values())
-    measured, counts, times = runs(STEPS), {}, {}
-    for name, run in list(measured.items()):
-        try:
-            counts[name] = run()
-        except ModuleNotFoundError as missing:
-            print(f"{name}: not measured, {missing}")
-            del measured[name]
-    times = {name: [] for name in measured}
-    for _ in range(options.repeats):
-        for name, run in measured.items():
-            start = time.process_time()
-            run()
-            times[name].append(time.process_time() - start)
-    middle = {name: statistics.median(found) for name, found in times.items()}
-    packages = ("torch", "spikingjelly", "snntorch")
-    print(
-        f"{date.today()}, {platform.machine()}, one thread; "
-        + ", ".join(f"{p} {version(p)}" for p in packages)
+    if options.cell:
+        cell(options.cell)
+        return
+    total = sum(exact(network(), blobs(STEPS)).values())
+    here = other_counters.here()
+    names = [name for group in GROUPS.values() for name in group if here or name not in ELSEWHERE]
+    cells = {name: ("--cell", name) for name in names}
+    found = take_turns(Path(__file__), cells, options.rounds, os.environ | {"OMP_NUM_THREADS": "1"})
+    table = Table(
+        "Counting synaptic operations",
+        f"{conditions('torch', 'spikingjelly', 'snntorch', threads=1)} "
+        f"{', '.join(other_counters.PACKAGES) if here else 'NeuroBench, syops: not here'}.\n"
+        f"{STEPS} steps, batch {BATCH}, input {SHAPE}; exact: {total:,} events. Milliseconds, "
+        f"{options.rounds} rounds by turns.",
+        *("beside", "counter", *COLUMNS),
     )
-    print(f"{STEPS} steps, batch {BATCH}, input {SHAPE}; exact: {total:,} events; memory over {LONG} steps\n")
-    print("| | ms | x plain | more memory, MiB | events | deviation |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name in measured:
-        base = BASE.get(name, "plain forward")
-        ratio = "" if name in (*BASE.values(), "plain forward") else f"{middle[name] / middle[base]:.2f}"
-        events, deviation = "", ""
-        if isinstance(counts[name], int | float):
-            events = f"{round(counts[name]):,}"
-            deviation = "0" if round(counts[name]) == total else f"{100 * (counts[name] / total - 1):+.2f} %"
-        print(
-            f"| {name} | {1e3 * middle[name]:.1f} | {ratio} | {growth(name):.0f} | {events} | {deviation} |",
-            flush=True,
-        )
+    for base, group in GROUPS.items():
+        rows = {
+            OURS if name in (LIVE, GRAPH) else name: found[name]._replace(digest="")
+            for name in group
+            if name in found
+        }
+        add_rows(table, [base], rows, floors=[base])
+    for name, one in found.items():
+        if one.digest:
+            away = f"{100 * (int(one.digest) / total - 1):+.2f} %" if int(one.digest) != total else "exact"
+            memory = f"over {LONG} steps its memory grows by {growth(name):.0f} MiB"
+            table.say(f"{name}: {int(one.digest):,} events, {away}; {memory}.")
+    reach(table, "a forward pass beside the counted one, live", found["plain forward"], found[LIVE], 1 / 1.1)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

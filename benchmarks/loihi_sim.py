@@ -1,13 +1,15 @@
 """Our fixed-point simulator against Lava's own CPU simulation, per sample and step, same network and input.
 
-    PYTHONPATH=tests python benchmarks/loihi_sim.py [--threads N] [--device cuda] [--markdown FILE]
+    python benchmarks/loihi_sim.py [--threads N] [--device cuda] [--rounds N] [--networks NAME ...]
+        [--markdown FILE]
 
-Both run on this machine in turns. Ours takes 64 samples at once; Lava has no batch, its samples follow each
-other. Lava uses as many processes as it likes, ours the threads that ``--threads`` says (all processors by
-default), so there are two ratios: of the time on the wall, and of the processor time of all processes and
-threads together. Lava's time per step is the slope between a short and a long run, so neither its start nor
-its end counts, and of ours everything that ``run`` does. Every spike of every layer is compared on the
-samples that both have seen.
+Both run on this machine in turns, each in processes of its own. Ours takes 64 samples at once; Lava has no
+batch, its samples follow each other. Lava uses as many processes as it likes, ours the threads that
+``--threads`` says (all processors by default): compare processor time too. Lava's time per step is the slope
+between a short and a long run, so neither its start nor its end counts, and of ours everything that ``run``
+does. Every spike of every layer is compared on the samples that both have seen.
+
+Ours at batch 1 stands beside its price in batches.
 """
 
 from __future__ import annotations
@@ -15,20 +17,26 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
-from bench import Seconds, Table, by_turns, conditions
+from bench import Table, conditions, versions
+from cells import COLUMNS, OURS, add_rows, reach, serve, take_turns
 
 from snn_deploy.graph.lava.net import Conv, Cuba, Dense, Flatten, Input, LavaNet, Layer
 from snn_deploy.simulate.lava.client import Lava
+from snn_deploy.simulate.lava.environment import require_lava
 from snn_deploy.simulate.loihi import Loihi
 
 STEPS, BATCH = 8, 64
 SHORT, LONG = 2, 34
 """Samples of the two Lava runs."""
-ROUNDS = 3
+IN_A_ROW = {64: 10, 1: 100}
+"""Runs of ours of so many samples in one piece of work."""
+AIM, BATCHED_AIM = 240, 1 / 1.3
+"""Times as fast as Lava; batch 1 beside the batched price."""
 
 
 def dense() -> LavaNet:
@@ -57,34 +65,59 @@ def conv(channels: int, size: int) -> LavaNet:
     return LavaNet(tuple(layers), ("conv1", "conv2", "dense"))
 
 
-def compare(name: str, net: LavaNet, device: str, table: Table) -> None:
-    """Add one row to the table."""
+NETWORKS = {
+    "dense 512-512-512-10": dense,
+    "conv 2-16-16, 16x16": lambda: conv(16, 16),
+    "conv 2-32-32, 16x16": lambda: conv(32, 16),
+    "conv 2-64-64, 16x16": lambda: conv(64, 16),
+}
+
+
+def cell(name: str, side: str, samples: int, device: str) -> None:
+    """One side's work on one network; its digest is of the spikes that all sides saw."""
+    net = NETWORKS[name]()
     torch.manual_seed(0)
-    x = (torch.rand(STEPS, BATCH, *net.input_shape) < 0.15).float()
+    x = (torch.rand(STEPS, BATCH, *net.input_shape) < 0.15).float()[:, :samples].contiguous()
+    if side == "lava":
+        records = Lava(net, timeout=1800).run(x, record=True).records
+        serve(lambda: Lava(net, timeout=1800).run(x), digest(net, records))
+        return
     ours = Loihi(net, device=device)
-    expected = ours.run(x, record=True)
-    found = Lava(net, timeout=1800).run(x[:, :SHORT], record=True)
-    differing = sum(int((found.records[n] != expected.records[n][:, :SHORT]).sum()) for n in net.names)
-    rates = ", ".join(f"{float(expected.records[n].mean()):.3f}" for n in net.names)
 
     def several() -> None:
-        for _ in range(10):
+        for _ in range(IN_A_ROW[samples]):
             ours.run(x)
 
-    times = by_turns(
-        {
-            "ours": several,
-            "short": lambda: Lava(net, timeout=1800).run(x[:, :SHORT]),
-            "long": lambda: Lava(net, timeout=1800).run(x[:, :LONG]),
-        },
-        ROUNDS,
+    serve(several, digest(net, ours.run(x, record=True).records) if samples >= SHORT else "")
+
+
+def digest(net: LavaNet, records: dict[str, torch.Tensor]) -> str:
+    """Of the spikes of every layer on the first samples."""
+    spikes = (records[name][:, :SHORT].contiguous().to(torch.int8).cpu() for name in net.names)
+    return sha256(b"".join(spike.numpy().tobytes() for spike in spikes)).hexdigest()
+
+
+def compare(name: str, options: argparse.Namespace, table: Table) -> None:
+    """Add the rows of one network."""
+    sides = {"batch": ("ours", BATCH), "one": ("ours", 1), "short": ("lava", SHORT), "long": ("lava", LONG)}
+    given = ("--threads", str(options.threads), "--device", options.device)
+    cells = {key: ("--cell", name, side, str(samples), *given) for key, (side, samples) in sides.items()}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    found = take_turns(Path(__file__), cells, options.rounds, environment)
+    rows = {
+        OURS: found["batch"].per(IN_A_ROW[BATCH] * STEPS * BATCH),
+        "ours, batch 1": found["one"].per(IN_A_ROW[1] * STEPS),
+        "Lava": found["long"].beyond(found["short"]).per(STEPS * (LONG - SHORT)),
+    }
+    add_rows(table, [name], rows, 1e6, floors=["ours, batch 1"])
+    reach(table, f"Loihi simulator against Lava, {name}", rows["Lava"], rows[OURS], AIM)
+    reach(
+        table,
+        f"Loihi simulator, the batched price beside batch 1, {name}",
+        rows[OURS],
+        rows["ours, batch 1"],
+        BATCHED_AIM,
     )
-    own = Seconds(*(1e3 * t / (10 * STEPS * BATCH) for t in times["ours"]))
-    spans = zip(times["long"], times["short"], strict=True)
-    lava = Seconds(*(1e3 * (long - short) / (STEPS * (LONG - SHORT)) for long, short in spans))
-    walls = f"{lava.wall:.2f}", f"{own.wall:.4f}", f"{lava.wall / own.wall:.0f}"
-    processors = f"{lava.cpu:.2f}", f"{own.cpu:.4f}", f"{lava.cpu / own.cpu:.0f}"
-    table.add(name, *walls, *processors, str(differing), rates)
 
 
 def main() -> None:
@@ -92,20 +125,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.cell:
+        name, side, samples = options.cell
+        cell(name, side, int(samples), options.device)
+        return
+    lava = versions(require_lava(), "lava-nc", "lava-dl")
     table = Table(
         "Fixed-point simulation against Lava",
-        f"{conditions('torch', 'numpy', threads=options.threads)} Ours on {options.device}, "
-        f"batches of {BATCH}.\nMilliseconds per sample and step, least of {ROUNDS} rounds.",
-        *("network", "Lava, wall", "ours, wall", "ratio", "Lava, CPU", "ours, CPU", "ratio"),
-        *("differing spikes", "firing rate per layer"),
+        f"{conditions('torch', 'numpy', threads=options.threads)} {lava}. Ours on {options.device}, "
+        f"batches of {BATCH}.\nMicroseconds per sample and step, {options.rounds} rounds by turns; every "
+        f"spike of every layer was compared on {SHORT} samples and is the same.",
+        *("network", "simulator", *COLUMNS),
     )
-    compare("dense 512-512-512-10", dense(), options.device, table)
-    for channels in (16, 32, 64):
-        compare(f"conv 2-{channels}-{channels}, 16x16", conv(channels, 16), options.device, table)
-    table.keep(options.markdown)
+    for name in options.networks:
+        compare(name, options, table)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ import numpy as np
 import onnxruntime
 import torch
 from bench import Table, conditions
-from cells import Measured, serve, take_turns
+from cells import COLUMNS, add_rows, reach, serve, take_turns
 from torch.nn import functional
 
 from snn_deploy.export.base import Calibration
@@ -226,6 +226,8 @@ PEERS: dict[str, Callable[[], Run]] = {
 }
 PACKAGES = ("torch", "onnxruntime", "numba", "norse", "snntorch", "nir")
 NO_EXECUTOR = "dense products"
+AIMS = {"layer-wise torch": 3, "our scan.onnx": 1}
+"""How many times as fast as whom."""
 
 
 def cell(name: str, batch: int) -> None:
@@ -233,27 +235,6 @@ def cell(name: str, batch: int) -> None:
     x = (torch.rand(STEPS, batch, 2, 34, 34, generator=torch.Generator().manual_seed(0)) < RATE).float()
     run = PEERS[name]()
     serve(lambda: run(x), hashlib.sha256(run(x).contiguous().numpy().tobytes()).hexdigest())
-
-
-def add_rows(table: Table, batch: int, found: dict[str, Measured]) -> list[str]:
-    """The rows of a batch size; names of peers that are faster than ours."""
-    own = found["ours"]
-    if len({measured.digest for measured in found.values()}) > 1:
-        raise SystemExit(f"batch {batch}: the spikes differ")
-    for name, measured in found.items():
-        table.add(
-            str(batch),
-            name,
-            f"{batch / measured.wall:.1f}",
-            f"{1e3 * measured.wall:.1f}",
-            f"{1e3 * measured.median:.1f}",
-            f"{measured.spread:.2f}",
-            f"{1e3 * measured.cpu:.1f}",
-            f"{measured.peak:.0f}",
-            f"{measured.wall / own.wall:.2f}",
-            f"{measured.cpu / own.cpu:.2f}",
-        )
-    return [name for name, measured in found.items() if measured.wall < own.wall and name != NO_EXECUTOR]
 
 
 @torch.no_grad()
@@ -274,19 +255,19 @@ def main() -> None:
         "Reference simulator against other ways to run a graph",
         f"{conditions(*PACKAGES, threads=options.threads)}\n"
         f"{STEPS} steps, all with the same spikes. Each cell is a process of its own; {options.rounds} "
-        "rounds by turns; milliseconds. The last two columns are times of ours.",
-        *("batch", "executor", "samples/s", "least", "median", "longest / least", "CPU", "peak MiB"),
-        *("wall", "CPU time"),
+        "rounds by turns; milliseconds per batch.",
+        *("what", "executor", *COLUMNS),
     )
     threads = str(options.threads)
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    faster = []
     for batch in BATCHES:
         cells = {n: ("--cell", n, "--batch", str(batch), "--threads", threads) for n in PEERS}
         found = take_turns(Path(__file__), cells, options.rounds, environment)
-        faster += [f"{name} at batch {batch}" for name in add_rows(table, batch, found)]
-    table.say(f"Where a peer wins: {', '.join(faster) or 'nowhere'}.")
-    table.keep(options.markdown)
+        what = f"batch {batch}"
+        add_rows(table, [what], found, floors=[NO_EXECUTOR])
+        for peer, aim in AIMS.items():
+            reach(table, f"reference simulator against {peer}, {what}", found[peer], found["ours"], aim)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """One training step of the quickstart student: ours against loops over time that compute the same loss.
 
-    python benchmarks/training_step.py [--threads N] [--device cuda] [--batch 64] [--markdown FILE]
+    python benchmarks/training_step.py [--threads N] [--device cuda] [--batch 64] [--rounds N]
+        [--markdown FILE]
 
 A step is forward, TSER loss with the teacher's logits, backward and the optimiser's update, in float32, on
 made-up frames of 2x16x16. Ways to write it:
 
     ours            layers in multi-step mode: all T x B frames go through a layer at once
-    multi-step      the same with spikingjelly's own multi-step neurons
+    spikingjelly, multi-step  the same with spikingjelly's own multi-step neurons
     loop            how papers write it: a loop over T around the same layers in single-step mode
-    spikingjelly    its tutorials' loop: single-step, cross entropy of the mean output, no teacher
+    spikingjelly, tutorial  its tutorials' loop: single-step, cross entropy of the mean output, no teacher
     snntorch        a loop over T around torch's layers and ``snntorch.Leaky``, same loss
 
 The first two once more in bfloat16, ours with channels last as ``train.amp=on`` has it; spikingjelly's
@@ -16,12 +17,14 @@ membranes are bfloat16 then.
 
 With batch norm in evaluation mode ours and the loop must give one loss to 1e-5 and one gradient to 1e-4, else
 nothing is timed. In training a loop normalises every step by its own statistics, so there the losses differ.
-Memory is what the forward pass keeps for the backward pass, counted once per storage.
+Each way is a process of its own; all take turns. What the forward pass keeps for the backward pass, counted
+once per storage, stands under the rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 from collections.abc import Callable
@@ -29,7 +32,8 @@ from pathlib import Path
 
 import snntorch
 import torch
-from bench import Table, by_turns, conditions
+from bench import Table, conditions
+from cells import COLUMNS, OURS, add_rows, reach, serve, take_turns
 from other_ways import Loop, spikingjelly_neurons
 from spikingjelly.activation_based import functional
 from torch import nn
@@ -43,9 +47,11 @@ from snn_deploy.distill.step import channels_last, use_channels_last
 from snn_deploy.recipes.recipe import Recipe, load_recipe
 
 SHAPE, CLASSES = (2, 16, 16), 10
-STEPS = (2, 4, 8, 16)
-ROUNDS = 12
-WAYS = ("ours", "multi-step", "ours, bf16", "multi-step, bf16", "loop", "spikingjelly", "snntorch")
+STEPS = (4, 8, 16)
+PEER, HALF = "spikingjelly, multi-step", ", bf16"
+WAYS = (OURS, PEER, OURS + HALF, PEER + HALF, "loop", "spikingjelly, tutorial", "snntorch")
+AIM = 1.6
+"""Times as fast as the strongest peer, spikingjelly's own multi-step neurons."""
 
 
 class LeakyStudent(nn.Module):
@@ -143,56 +149,56 @@ def check(ways: dict[str, DistillObjective], x: torch.Tensor, y: torch.Tensor) -
         raise SystemExit(f"The losses are {losses}, the gradients differ by {float(apart):.1e} of their norm")
 
 
-def measure(recipe: Recipe, steps: int, batch: int, device: str, table: Table) -> None:
-    """Add the row of one number of steps."""
+def cell(recipe: Recipe, way: str, steps: int, batch: int, device: str) -> None:
+    """Serve the training steps of one way; its digest says what it keeps for the backward pass."""
     ways = objectives(recipe, steps, device)
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand(steps, batch, *SHAPE, generator=generator) < 0.2).float().to(device)
     y = torch.randint(CLASSES, (batch,), generator=generator).to(device)
     check(ways, x, y)
-    tutorial = copy.deepcopy(ways["loop"].network.network)
-    networks = {name: way.network for name, way in ways.items()} | {"spikingjelly": tutorial}
-    losses: dict[str, Callable[[], torch.Tensor]] = {
-        name: lambda way=way: loss_of(way, x, y)  # type: ignore[misc]
-        for name, way in ways.items()
-    }
-    losses["spikingjelly"] = lambda: tutorial_loss(tutorial, x, y)
+    kind = way.removesuffix(HALF)
+    name = {PEER: OURS, "spikingjelly, tutorial": "loop"}.get(kind, kind)
+    network = ways[name].network
+    if kind == "spikingjelly, tutorial":
+        network = network.network
+    if way == OURS + HALF:
+        use_channels_last(ways[OURS])
+        x = channels_last(x)
 
-    def step(name: str, optimizer: torch.optim.Optimizer) -> None:
+    def loss() -> torch.Tensor:
+        if kind == "spikingjelly, tutorial":
+            return tutorial_loss(network, x, y)
+        neurons = spikingjelly_neurons() if kind == PEER else contextlib.nullcontext()
+        with neurons, torch.autocast(x.device.type, torch.bfloat16, enabled=way.endswith(HALF)):
+            return loss_of(ways[name], x, y)
+
+    optimizer = torch.optim.AdamW(network.parameters())
+
+    def step() -> None:
         optimizer.zero_grad()
-        losses[name]().backward()
+        loss().backward()
         optimizer.step()
         if device != "cpu":
             torch.cuda.synchronize()
 
-    def multi_step() -> torch.Tensor:
-        with spikingjelly_neurons():
-            return loss_of(ways["ours"], x, y)
+    step()
+    serve(step, f"{kept_bytes(loss) / 2**20:.1f} MiB")
 
-    networks["multi-step"], losses["multi-step"] = networks["ours"], multi_step
-    half = copy.deepcopy(ways["ours"])
-    use_channels_last(half)
-    last = channels_last(x)
 
-    def in_bfloat16(loss: Callable[[], torch.Tensor]) -> torch.Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return loss()
-
-    networks["ours, bf16"], networks["multi-step, bf16"] = half.network, networks["ours"]
-    losses["ours, bf16"] = lambda: in_bfloat16(lambda: loss_of(half, last, y))
-    losses["multi-step, bf16"] = lambda: in_bfloat16(multi_step)
-    optimizers = {n: torch.optim.AdamW(net.parameters()) for n, net in networks.items()}
-    times = by_turns({n: lambda n=n, o=o: step(n, o) for n, o in optimizers.items()}, ROUNDS)  # type: ignore[misc]
-    cells = [f"{1e3 * times[name].wall:.1f}" for name in WAYS]
-    ours, half_ours = times["ours"], times["ours, bf16"]
-    ratios = [
-        times["multi-step"].cpu / ours.cpu,
-        times["multi-step"].cpu / half_ours.cpu,
-        times["multi-step, bf16"].cpu / half_ours.cpu,
-        times["loop"].cpu / ours.cpu,
-    ]
-    memory = [f"{kept_bytes(losses[name]) / 2**20:.1f}" for name in ("ours", "loop")]
-    table.add(str(steps), *cells, *(f"{ratio:.2f}" for ratio in ratios), *memory)
+def measure(steps: int, options: argparse.Namespace, table: Table) -> None:
+    """Add the rows of one number of steps."""
+    given = [f"--{name}={getattr(options, name)}" for name in ("device", "threads", "batch")]
+    given += [f"--option={option}" for option in options.option]
+    cells = {way: (*given, "--cell", way, str(steps)) for way in WAYS}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    found = take_turns(Path(__file__), cells, options.rounds, environment)
+    add_rows(table, [f"T = {steps}"], {way: one._replace(digest="") for way, one in found.items()})
+    table.say(f"Kept at T = {steps}: {', '.join(f'{way} {one.digest}' for way, one in found.items())}.")
+    reach(table, f"training step against {PEER}, T = {steps}", found[PEER], found[OURS], AIM)
+    for half, what in ((PEER + HALF, "both in bfloat16"), (PEER, "ours in bfloat16")):
+        reach(
+            table, f"training step against {PEER}, {what}, T = {steps}", found[half], found[OURS + HALF], AIM
+        )
 
 
 def main() -> None:
@@ -202,24 +208,28 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--option", action="append", default=[], help="of the recipe, as of distill -o")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # as our trainer does; so all ways have it
     recipe = load_recipe("quickstart", ["student.readout=linear", *options.option])
+    if options.cell:
+        way, steps = options.cell
+        cell(recipe, way, int(steps), options.batch, options.device)
+        return
     told = "".join(f", {option}" for option in options.option)
     used = conditions("torch", "spikingjelly", "snntorch", threads=options.threads)
     table = Table(
         "Training step",
-        f"{used} On {options.device}, batch {options.batch}{told}.\nMilliseconds per step, least of {ROUNDS} "
-        "rounds by turns; MiB kept for the backward pass.",
-        *("T", *WAYS),
-        *("multi-step / ours, CPU", "multi-step / ours, bf16", "bf16: multi-step / ours", "loop / ours, CPU"),
-        *("MiB, ours", "MiB, loop"),
+        f"{used} On {options.device}, batch {options.batch}{told}.\n"
+        f"Milliseconds per step, {options.rounds} rounds by turns.",
+        *("what", "way", *COLUMNS),
     )
     for steps in STEPS:
-        measure(recipe, steps, options.batch, options.device, table)
-    table.keep(options.markdown)
+        measure(steps, options, table)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,22 @@ from types import ModuleType
 PACKAGES = ("neurobench==2.3.0", "syops==0.0.5", "progress==1.6.1")
 FOLDER = Path(os.environ.get("INTEROP", Path(__file__).parents[2] / ".interop")) / "counters"
 
+_STAMP = FOLDER / "installed.txt"
+
+
+def here() -> bool:
+    """Whether :data:`PACKAGES` are installed."""
+    return _STAMP.is_file() and _STAMP.read_text().split() == list(PACKAGES)
+
 
 def install(say: Callable[[str], None] = print) -> None:
     """Install :data:`PACKAGES` unless they are there."""
-    stamp = FOLDER / "installed.txt"
-    if stamp.is_file() and stamp.read_text().split() == list(PACKAGES):
+    if here():
         return
     say(f"counters: installing {', '.join(PACKAGES)} into {FOLDER}")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*command, "--upgrade", "--target", str(FOLDER), *PACKAGES], check=True)
-    stamp.write_text("\n".join(PACKAGES))
+    _STAMP.write_text("\n".join(PACKAGES))
 
 
 def load(name: str) -> ModuleType:
