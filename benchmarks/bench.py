@@ -114,7 +114,8 @@ class Table:
     def close(self, file: Path | None) -> None:
         """Say where peers win and what is reached, and write the table."""
         self.say(f"{WINS}{'; '.join(self.wins) or 'nowhere'}.")
-        self.say("\n".join(self._reached))
+        if self._reached:
+            self.say("\n".join(self._reached))
         self.keep(file)
 
     def keep(self, file: Path | None) -> None:

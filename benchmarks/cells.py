@@ -109,8 +109,8 @@ def take_turns(
         return found
     finally:
         for process in running.values():
-            process.kill()
-            process.wait()
+            with process:
+                process.kill()
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:

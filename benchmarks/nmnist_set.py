@@ -80,7 +80,7 @@ def main() -> None:
             table.add(stage, f"{made.wall:.1f}", f"{made.cpu:.1f}", each, f"{made.peak:.0f}")
         (kept,) = cache.glob("*.safetensors")
         table.say(f"The cache file has {kept.stat().st_size / 1e9:.2f} GB.")
-    table.keep(options.markdown)
+    table.close(options.markdown)
 
 
 if __name__ == "__main__":
