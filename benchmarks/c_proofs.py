@@ -30,7 +30,7 @@ from snn_deploy.export.c_float.runtime import FloatCProgram
 from snn_deploy.tasks.open import open_source
 from snn_deploy.tasks.samples import load_samples
 
-KIT_RUNS = 5
+KIT_RUNS = 3
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb")
 COLUMNS = (
     "bundle", "form", "T", "samples", "spikes", "differ", "ties", "kit", "us a step", "sanitizers",
