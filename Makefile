@@ -99,6 +99,7 @@ interop: $(STAMP)
 	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.dialects
 	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.modules
 	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.conformance
+	INTEROP=$(abspath $(INTEROP)) PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m interop.exporters
 	INTEROP=$(abspath $(INTEROP)) $(BIN)/python tests/support/other_counters.py
 	INTEROP=$(abspath $(INTEROP)) $(PYTEST) tests/parity/test_neurobench.py
 

@@ -75,13 +75,15 @@ def _take(file: OnnxAnn, tensors: Tensors, operation: Operation) -> None:
 
 
 def _channels_last(file: OnnxAnn) -> bool:
-    """Whether every operation that reads the input puts its channels first."""
+    """Whether every operation that reads the input puts its channels first; where there is one channel,
+    tf2onnx does it by a reshape."""
     readers = [operation for operation in file.operations if file.input in operation.inputs]
-    return (
-        len(file.shape) == 3
-        and bool(readers)
-        and all(
-            operation.kind == "Transpose" and tuple(operation.attributes.get("perm", ())) == TO_FIRST
-            for operation in readers
-        )
-    )
+    return len(file.shape) == 3 and bool(readers) and all(_to_first(file, reader) for reader in readers)
+
+
+def _to_first(file: OnnxAnn, reader: Operation) -> bool:
+    if reader.kind == "Transpose":
+        return tuple(reader.attributes.get("perm", ())) == TO_FIRST
+    shape = file.constants.get(reader.inputs[1]) if reader.kind == "Reshape" else None
+    first = (1, *file.shape[:2])
+    return file.shape[2] == 1 and shape is not None and tuple(shape.reshape(-1)[1:]) == first != file.shape

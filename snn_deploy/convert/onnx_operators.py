@@ -133,9 +133,14 @@ def _pool(r: Tensors, o: Operation) -> Value:
     stride = [int(n) for n in o.attributes.get("strides", [1] * len(kernel))]
     dilation = [int(n) for n in o.attributes.get("dilations", [1] * len(kernel))]
     size = r.builder.shape(x.terms)[1:]
-    if len(kernel) != 2 or any(d != 1 for d in dilation) or int(o.attributes.get("ceil_mode", 0)):
-        raise RefusalError(o.where, f"'{o.kind}' with ceil_mode, dilation or other axes", "a plain window")
+    if len(kernel) != 2 or any(d != 1 for d in dilation):
+        raise RefusalError(o.where, f"'{o.kind}' with dilation or other axes", "a plain window")
     before, after = _pads(o, size, kernel, stride, dilation)
+    beyond = [(sum(n) - k) % s for *n, k, s in zip(size, before, after, kernel, stride, strict=True)]
+    if int(o.attributes.get("ceil_mode", 0)) and any(beyond):
+        raise RefusalError(
+            o.where, f"'{o.kind}' with ceil_mode, and a last window beyond an image of {size}", "ceil_mode=0"
+        )
     if before != after:
         raise RefusalError(o.where, f"uneven padding {before} and {after}", "the same padding on both sides")
     if o.kind == "MaxPool":
@@ -246,9 +251,13 @@ def _flat(r: Tensors, o: Operation, x: Value) -> Value:
 def _reshape(r: Tensors, o: Operation) -> Value:
     x = r.value(o)
     first, *rest = (int(n) for n in r.weights(o, 1).reshape(-1))
-    shown = r.shown(x)
+    shown, own = r.shown(x), r.builder.shape(x.terms)
     if list(shown) == rest:
         return x
+    if len(own) == len(rest) == 3 and prod(rest) > 0 and (own[0] == 1 or own[1:] == (1, 1)):
+        for last in (True, False):  # one channel, or one position: another order of axes is a reshape
+            if rest == list(r.shown(replace(x, last=last))):
+                return replace(x, last=last)
     if len(rest) == 1 and rest[0] in (-1, prod(shown)) and first in (0, 1, -1):
         return _flat(r, o, x)
     raise RefusalError(o.where, f"changes the shape {shown} to {(first, *rest)}", "flatten")

@@ -122,6 +122,46 @@ def test_what_tf2onnx_writes(opset, tmp_path):
     assert "channels last" in ann.remarks[0]
 
 
+def test_one_channel_is_put_in_front_by_a_reshape(tmp_path):
+    """As tf2onnx does it, and back in front of the dense layer."""
+    nodes = [
+        node("Reshape", "x front", "first"),
+        node("Conv", "first w1 b1", "c1"),
+        node("Relu", "c1", "r1"),
+        node("Reshape", "r1 behind", "last"),
+        node("Reshape", "last flat", "f"),
+        node("MatMul", "f w2", "y"),
+    ]
+    constants = {
+        "front": np.array([-1, 1, 6, 4], np.int64), "w1": numbers(1, 1, 3, 3), "b1": numbers(1),
+        "behind": np.array([-1, 4, 2, 1], np.int64), "flat": np.array([-1, 8], np.int64),
+        "w2": numbers(8, 5, seed=1),
+    }  # fmt: skip
+    file = saved(network(nodes, constants, shape=("b", 6, 4, 1)), tmp_path)
+    x = np.random.default_rng(0).normal(size=(3, 1, 6, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, {"x": x.transpose(0, 2, 3, 1)})
+    ann = from_onnx(file)
+    torch.testing.assert_close(Runner(ann)(torch.from_numpy(x)), torch.from_numpy(wanted))
+    assert ann.shapes["input"] == (1, 6, 4)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_windows_that_end_with_the_image_whatever_the_rounding(kind, tmp_path):
+    nodes = [
+        node("Relu", "x", "r"),
+        node(kind, "r", "p", kernel_shape=[2, 3], strides=[2, 3], pads=[0, 0, 0, 1], ceil_mode=1,
+             **({"count_include_pad": 1} if kind == "AveragePool" else {})),
+        node("Conv", "p w", "y"),
+    ]  # fmt: skip
+    constants = {"w": numbers(4, 3, 1, 1)}
+    for width, said in ((8, "uneven padding"), (9, "beyond an image of"), (11, "uneven padding")):
+        with pytest.raises(UnsupportedError, match=said):
+            from_onnx(saved(network(nodes, constants, ("b", 3, 6, width), rank=4), tmp_path))
+    del nodes[1].attribute[[a.name for a in nodes[1].attribute].index("pads")]
+    same(saved(network(nodes, constants, ("b", 3, 6, 9), rank=4), tmp_path), (3, 6, 9))
+
+
 @pytest.mark.parametrize("padding", [[1, 1, 1, 1], [0, 1, 2, 1], [2, 0, 0, 1]])
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_uneven_padding_of_a_convolution(padding, dilation, tmp_path):
@@ -194,7 +234,7 @@ def test_refused_operators_are_named_all_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("nodes", "constants", "text"),
     [
-        ([node("MaxPool", "x", "y", kernel_shape=[2, 2], ceil_mode=1)], {}, "ceil_mode"),
+        ([node("MaxPool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}, "ceil_mode"),
         ([node("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[1, 1, 1, 1])], {}, "count"),
         ([node("Clip", "x low", "y")], {"low": np.float32(-1)}, "limits to -1"),
         ([node("Transpose", "x", "y", perm=[0, 2, 1, 3])], {}, "orders the axes"),
