@@ -44,16 +44,19 @@ def lava_part(path: Path, samples: Samples, seconds: float, report: Report) -> L
     Raises:
         LavaError: Lava failed.
     """
-    began = time.monotonic()
+    end = time.monotonic() + seconds
+
+    def left() -> float:
+        return max(end - time.monotonic(), 0.0)
+
     try:
         lava = Lava(path)
-        if done := lava.run_ahead(samples.x, seconds, report):
+        if done := lava.run_ahead(samples.x, left(), report):
             chosen = _chosen(samples, done)
             return LavaPart(chosen, lambda: lava, _of_samples(len(done), len(samples), seconds))
         report("not one sample was finished in Lava in time; running single layers")
         begin = Samples(samples.x[:STEPS, :1], None, samples.decode)
-        left = seconds - (time.monotonic() - began)
-        layers = LavaByLayer(lava.net, begin.x, max(left, 0.0), report=report)
+        layers = LavaByLayer(lava.net, begin.x, left(), report=report)
         shown = _of_layers(layers.shown, lava.net.names, len(begin.x), seconds)
         return LavaPart(begin, lambda: layers, shown)
     except MissingOptionalError as error:

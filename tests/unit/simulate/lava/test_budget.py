@@ -213,3 +213,20 @@ def test_the_readout_of_a_single_layer_is_read(worker) -> None:
     assert torch.equal(found.output, expected.output)
     assert found.records.keys() == expected.records.keys()
     assert np.isfinite(found.output.numpy()).all()
+
+
+def test_what_our_simulator_needs_before_single_layers_counts(
+    worker, file, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, _ = file
+    worker("")
+
+    def slowly(loihi: Loihi, x: torch.Tensor) -> object:
+        time.sleep(0.3)
+        return probe(loihi, x)
+
+    probe = Loihi.probe
+    monkeypatch.setattr(Loihi, "probe", slowly)
+    monkeypatch.setattr("snn_deploy.simulate.lava.by_layer.Job", None)
+    with pytest.raises(LavaTimeoutError, match="single layer"):
+        LavaByLayer(net, _samples(net).x[:4, :1], 0.2, python=PYTHON)
