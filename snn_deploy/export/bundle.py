@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from snn_deploy.core.assets import asset_dir
 from snn_deploy.core.errors import ConfigError, Problem, UnsupportedError, did_you_mean
 from snn_deploy.core.files import sha256_file, write_json, write_text
+from snn_deploy.core.memory import return_freed_memory
 from snn_deploy.core.registry import FORMATS
 from snn_deploy.export.accuracy import require_recorded
 from snn_deploy.export.base import ALLOWABLE, Check, Written
@@ -119,6 +120,7 @@ def write_bundle(
         written[name] = writer.write(network.plan.graph, folder, network.calibration)
         proven |= {file: sha256_file(folder / file) for file in written[name].files.values()}
         example |= _example_outputs(name, written[name], folder, example["x"])
+        return_freed_memory()
     itself = "nir" in options.formats and options.reader is None
     hub = not itself and write_hub(network.plan, folder / HUB)
     if hub:

@@ -65,8 +65,8 @@ def check_operators(model: onnx.ModelProto, where: str) -> None:
         raise DataError(f"'{where}' holds what our ONNX files do not hold.", problems=faults[:20])
 
 
-def check_sizes(model: onnx.ModelProto, where: str) -> None:
-    """Every tensor has a known size, apart from time and batch, of at most ``MAX_ELEMENTS``.
+def check_sizes(model: onnx.ModelProto | bytes, where: str) -> None:
+    """Every tensor of a model, or of the bytes of one, has a known size, apart from time and batch, of at most ``MAX_ELEMENTS``.
 
     Raises:
         DataError: one has not; or shapes and types contradict each other.

@@ -67,12 +67,10 @@ class ModelFile:
         content = read_bounded(self.path, MAX_FILE_BYTES)
         self._sha256 = hashlib.sha256(content).hexdigest()
         with sound(self.path):
-            model = onnx.load_model_from_string(content)
-            del content
-            check_operators(model, str(self.path))
-            onnx.checker.check_model(model)
-        check_sizes(model, str(self.path))
-        return model
+            check_operators(onnx.load_model_from_string(content), str(self.path))
+            onnx.checker.check_model(content)  # of bytes, as below: of a model it makes them once more
+        check_sizes(content, str(self.path))
+        return onnx.load_model_from_string(content)
 
     def content(self) -> bytes:
         """The bytes of the file.

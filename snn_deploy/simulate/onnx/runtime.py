@@ -19,6 +19,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from snn_deploy.core.errors import DataError
+from snn_deploy.core.memory import return_freed_memory
 from snn_deploy.core.registry import BACKENDS
 from snn_deploy.graph.types import Trace, given_spikes
 from snn_deploy.simulate.base import as_frames
@@ -60,6 +61,7 @@ class OnnxRuntime:
         self._path = path
         self._file = ModelFile(path)
         model = self._file.checked()
+        return_freed_memory()  # that of checking: several times the weights
         properties = {entry.key: entry.value for entry in model.metadata_props}
         self.info: OnnxInfo = read_info(properties, path.name)
         check_interface(model, self.info, path.name)
@@ -224,15 +226,20 @@ class OnnxRuntime:
         options.enable_cpu_mem_arena = key == WHOLE  # an arena keeps the recordings of a run
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self._path.stat().st_size > LARGE:
+            return_freed_memory()  # that of the last run, before weights are held four times
         content, providers = build(), ["CPUExecutionProvider"]
-        if key == WHOLE or len(content) <= LARGE:
+        if len(content) <= LARGE:
             self._sessions[key] = onnxruntime.InferenceSession(content, options, providers=providers)
             return self._sessions[key]
         with tempfile.TemporaryDirectory() as folder:  # a session keeps the bytes that it is given
             path = Path(folder) / "model.onnx"
             path.write_bytes(content)
             del content
-            return onnxruntime.InferenceSession(path, options, providers=providers)
+            session = onnxruntime.InferenceSession(path, options, providers=providers)
+        if key == WHOLE:
+            self._sessions[key] = session
+        return session
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
