@@ -66,7 +66,8 @@ def check_operators(model: onnx.ModelProto, where: str) -> None:
 
 
 def check_sizes(model: onnx.ModelProto | bytes, where: str) -> None:
-    """Every tensor of a model, or of the bytes of one, has a known size, apart from time and batch, of at most ``MAX_ELEMENTS``.
+    """Every tensor of a model (or of its bytes) has a known size, apart from time and batch, of at most
+    ``MAX_ELEMENTS``.
 
     Raises:
         DataError: one has not; or shapes and types contradict each other.
