@@ -35,7 +35,7 @@ FEW = ("--sweep", "4", "--timesteps", "4", "--images", "128", "--samples", "120"
 
 @pytest.fixture(scope="module")
 def network():
-    return trained(PlainNet())
+    return trained(PlainNet)
 
 
 @pytest.fixture

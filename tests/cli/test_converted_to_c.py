@@ -49,7 +49,7 @@ def conversion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a converted network, ``snn``, its data, and a recipe to train it on. One channel of the
     ANN is silent, as some of most trained ones are."""
     folder = tmp_path_factory.mktemp("converted")
-    net = trained(ResidualNet())
+    net = trained(ResidualNet)
     net.one.bias.data[1] = -5.0
     torch.save(net.state_dict(), folder / "net.pt")
     (folder / "net.py").write_text(NET + inspect.getsource(ResidualNet))
@@ -66,11 +66,12 @@ def conversion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def exported(source: str, formats: str, codes: tuple[int, ...] = (0,)) -> dict:
+def exported(source: str, formats: str) -> dict:
     """The manifest of ``bundle``, every exact proof of which found nothing that differs."""
     command = ["export", source, "--to", formats, "--data", "data.py:load", "--samples", str(SAMPLES)]
-    assert exit_code([*command, "--allow", "reset-in-metadata", "--out", "bundle"]) in codes
+    assert exit_code([*command, "--allow", "reset-in-metadata", "--out", "bundle"]) == 0
     manifest = json.loads(Path("bundle/manifest.json").read_text())
+    assert manifest["verdict"] == "verified"
     assert all(p["differing"] == 0 for p in manifest["parity"] if p["exact"])
     return manifest
 
@@ -88,7 +89,6 @@ def test_soft_reset_becomes_float_c(conversion: Path, monkeypatch: pytest.Monkey
     """Its option-A shortcut is a padded convolution with a flag in the file's metadata."""
     monkeypatch.chdir(conversion)
     manifest = exported("snn", "nir,onnx,c-float")
-    assert manifest["verdict"] == "verified"
     assert {p["runtime"] for p in manifest["parity"]} >= {"reference", "onnxruntime", "c-float"}
     assert same_with_sanitizers(FloatCProgram, Path("bundle/model_float.nir")) > 0
 
@@ -96,11 +96,10 @@ def test_soft_reset_becomes_float_c(conversion: Path, monkeypatch: pytest.Monkey
 def test_trained_on_with_hard_reset_it_becomes_integer_c(
     conversion: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rounding moves few spikes in any layer, also beside a silent channel; what that costs a network of so
-    few weights is up to the machine (exit code 4 beyond 2 points), what C computes is not."""
+    """Rounding moves few spikes in any layer, also beside a silent channel."""
     monkeypatch.chdir(conversion)
     assert exit_code(["distill", "hard.yaml", "--trust", "--init", "snn", "--run-dir", "run"]) == 0
-    rows = {p["runtime"]: p for p in exported("run", "c", codes=(0, 4))["parity"]}
+    rows = {p["runtime"]: p for p in exported("run", "c")["parity"]}
     assert rows.keys() == {"loihi", "c"}
     assert rows["c"]["verdict"] == "equal"
     assert all(layer["differing"] < 0.05 * layer["compared"] for layer in rows["loihi"]["layers"])

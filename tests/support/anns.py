@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -73,9 +75,10 @@ def images(count: int, seed: int = 0, noise: float = 0.25) -> tuple[torch.Tensor
     return x, y
 
 
-def trained(module: nn.Module, steps: int = 120, seed: int = 0) -> nn.Module:
-    """``module`` after ``steps`` of Adam on :func:`images`, in eval mode."""
+def trained(make: Callable[[], nn.Module], steps: int = 120, seed: int = 0) -> nn.Module:
+    """What ``make`` gives after ``steps`` of Adam on :func:`images`, in eval mode; the same every time."""
     torch.manual_seed(seed)
+    module = make()
     x, y = images(512, seed=seed)
     optimiser = torch.optim.Adam(module.train().parameters(), 5e-3)
     for step in range(steps):

@@ -41,7 +41,7 @@ def test_gradients_by_hand():
 
 @pytest.mark.parametrize("make", [PlainNet, ResidualNet])
 def test_first_thresholds_are_those_of_the_calibration(make):
-    ann, x = from_module(trained(make(), 20), (1, 12, 12)), images(64)[0]
+    ann, x = from_module(trained(make, 20), (1, 12, 12)), images(64)[0]
     module = with_levels(ann, x, 4)
     converted = calibrate(ann, x, 4, Choices(judged=0.0, rounds=0))
     for name in ann.rectifiers:
@@ -50,7 +50,7 @@ def test_first_thresholds_are_those_of_the_calibration(make):
 
 @pytest.mark.parametrize("make", [PlainNet, ResidualNet])
 def test_the_ann_made_of_it_gives_what_it_gives_and_converts_with_its_thresholds(make):
-    ann, x = from_module(trained(make(), 20), (1, 12, 12)), images(48)[0]
+    ann, x = from_module(trained(make, 20), (1, 12, 12)), images(48)[0]
     module = with_levels(ann, x, 4)
     with torch.no_grad():
         for weight in module.parameters():
@@ -67,7 +67,7 @@ def test_the_ann_made_of_it_gives_what_it_gives_and_converts_with_its_thresholds
 
 
 def test_one_threshold_per_layer():
-    ann, x = from_module(trained(PlainNet(), 20), (1, 12, 12)), images(32)[0]
+    ann, x = from_module(trained(PlainNet, 20), (1, 12, 12)), images(32)[0]
     module = with_levels(ann, x, 4, each_channel=False)
     first = module.of(ann.rectifiers[0]).theta
     assert (first == first[0]).all()

@@ -146,7 +146,7 @@ def test_errors_of_a_layer_by_hand():
 
 @pytest.mark.parametrize("make", [PlainNet, ResidualNet])
 def test_a_trained_network_is_kept_and_corrections_help(make):
-    module = trained(make())
+    module = trained(make)
     ann = from_module(module, (1, 12, 12))
     calibration, _ = images(256, seed=3)
     x, y = images(200, seed=4)
