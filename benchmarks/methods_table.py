@@ -55,7 +55,7 @@ class Interval:
         return cls(statistics.mean(values), half)
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} ± {self.half:.2f}"
+        return f"{self.mean:+.2f}{', one seed' if math.isinf(self.half) else f' ± {self.half:.2f}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,9 @@ class Table:
             for name in self.outcomes:
                 if name != reference:
                     found[_judged(self.difference(name, reference))].append(name)
-            told = (f"{word}: {', '.join(names)}" for word, names in found.items() if names)
-            yield f"Against {reference}, by more than the interval: {'; '.join(told)}."
+            told = [f"{word}: {', '.join(names)}" for word, names in found.items() if names]
+            if told:
+                yield f"Against {reference}, by more than the interval: {'; '.join(told)}."
 
     def constants(self) -> Iterator[str]:
         """What was chosen where there was a choice."""

@@ -137,6 +137,7 @@ def test_intervals_are_students(bench):
     found = bench.table.Interval.of([1.0, 2.0, 3.0])  # s = 1, t(0.975, 2) = 4.302653
     assert (found.mean, found.half) == (2.0, pytest.approx(4.302653 / math.sqrt(3), rel=1e-6))
     assert bench.table.Interval.of([1.0]).half == math.inf
+    assert str(bench.table.Interval.of([1.0])) == "+1.00, one seed"
 
 
 def outcome(bench: SimpleNamespace, accuracy: float):
