@@ -33,6 +33,7 @@ AUGMENT = {
     "resnet56": ("data.augment={crop_padding: 4, flip: true}",),
 }
 RESETS = {"soft": None, "hard": 0.0}
+RATES = {"soft": 5e-4, "hard": 1e-3}
 MINUTE = 60.0
 
 
@@ -65,7 +66,7 @@ def trained_on(
             "method": {"name": "kd", "alpha": 0.9, "tau": 2.0},
             "train": {
                 "epochs": wanted.epochs[reset],
-                "lr": 1e-3,
+                "lr": RATES[reset],
                 "warmup_epochs": 0.1,
                 "grad_clip": 5.0,
                 "amp": wanted.amp,

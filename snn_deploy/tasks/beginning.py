@@ -7,7 +7,7 @@ a conversion        student is its network (``converted``), with the neuron that
                     names one; teacher, unless it has a checkpoint, is the ANN that it came from;
                     data of the same name have the conversion's options where the recipe states none
 a run               student begins with the weights of that run's; where that student is a converted
-                    network, it is that network, too
+                    network, it is that network, too; a teacher ``onnx`` without a file is that run's
 =================== ====================================================================================
 
 The recipe of the run says so in full (``student``, ``teacher``, ``init``), with the SHA-256 of every file.
@@ -82,6 +82,10 @@ def _of_run(content: Mapping[str, Any], run: Run) -> Iterator[tuple[str, dict[st
     before = recipe.student.model_dump(mode="json")
     if before["name"] == "converted":
         yield "student", {**before, **_converted(content, before["network"], before["sha256"])}
+    teacher = content.get("teacher")
+    unstated = isinstance(teacher, dict) and teacher.get("name") == "onnx" and "file" not in teacher
+    if unstated and recipe.teacher is not None and recipe.teacher.name == "onnx":
+        yield "teacher", recipe.teacher.model_dump(mode="json", exclude_none=True)
     yield "init", {"weights": str(file), "sha256": result[role]["sha256"]}
 
 

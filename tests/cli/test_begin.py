@@ -106,6 +106,17 @@ def test_a_run_gives_its_weights(here):
     assert written["init"]["sha256"] == json.loads((run / "result.json").read_text())["student"]["sha256"]
 
 
+def test_a_run_of_a_conversion_gives_its_teacher_too(here):
+    recipe, _, conversion = here
+    short = ("-o", "train.epochs=1")
+    assert distilled(recipe, "--init", str(conversion), *short) == 0
+    again = yaml.safe_load(Path(recipe).read_text()) | {"teacher": {"name": "onnx"}}
+    Path("again.yaml").write_text(yaml.safe_dump(again))
+    assert exit_code(["distill", "again.yaml", "--init", "next", "--run-dir", "third", *short]) == 0
+    first, second = (yaml.safe_load(Path(run, "recipe.yaml").read_text()) for run in ("next", "third"))
+    assert second["teacher"] == first["teacher"]
+
+
 def test_weights_of_another_network_are_refused_with_a_way_out(here, capsys):
     recipe, run, _ = here
     wider = "student.blocks=[{channels: 6, stride: 2}]"
