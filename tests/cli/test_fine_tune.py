@@ -55,7 +55,7 @@ HOW = {"timesteps": 2, "sweep": (), "samples": 64, "choices": Choices(images=48,
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return trained(PlainNet(), 60)
+    return trained(PlainNet, 60)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ STEPS = 4
 @pytest.fixture(scope="module", params=[PlainNet, ResidualNet])
 def network(request, tmp_path_factory):
     """The file of a small converted network."""
-    ann = from_module(trained(request.param()), (1, 12, 12))
+    ann = from_module(trained(request.param), (1, 12, 12))
     graph = spiking_graph(calibrate(ann, images(64)[0], STEPS, Choices(rounds=2)), list("abcd"))
     path = tmp_path_factory.mktemp("conversion") / "network.nir"
     write_nir(PortableEncoding()(graph), path)
