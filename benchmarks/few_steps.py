@@ -24,7 +24,7 @@ import torch
 from conversion import CASES, Case, certificate
 
 from snn_deploy.convert.choices import Choices, FineTuning
-from snn_deploy.recipes.recipe import parse_recipe
+from snn_deploy.recipes.recipe import Recipe
 from snn_deploy.tasks.distill import distill_student
 
 AUGMENT = {
@@ -53,7 +53,7 @@ def trained_on(
 ) -> tuple[str, str]:
     """Test accuracy and minutes of the network in ``converted``, trained on with a kind of reset."""
     surrogate = {"name": "triangle", "alpha": 1.0}
-    recipe = parse_recipe(
+    recipe = Recipe.model_validate(
         {
             "name": f"{reset}{timesteps}",
             "timesteps": timesteps,
@@ -71,12 +71,12 @@ def trained_on(
                 "grad_clip": 5.0,
                 "amp": wanted.amp,
             },
-        },
-        case.overrides,
+        }
     )
     run = distill_student(
         recipe,
         wanted.work / f"{name}-{reset}-{timesteps}",
+        overrides=case.overrides,
         init=converted,
         resume=True,
         report=lambda event: print(f"  {event}", flush=True),
