@@ -77,7 +77,7 @@ def _blocks(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) ->
     steps = max(1, BLOCK // x[0].numel())
     if steps >= len(x):
         return forward(x)
-    spikes = torch.empty(x.shape, dtype=x.dtype)
+    spikes = x.new_empty(x.shape)
     for begin in range(0, len(x), steps):
         spikes[begin : begin + steps] = forward(x[begin : begin + steps])
     return spikes
