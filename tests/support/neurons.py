@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from spikingjelly.activation_based import functional
 from torch import nn
 
+from snn_deploy.distill.neurons.dynamics import Dynamics, dynamics_of, learned_leak
 from snn_deploy.models.options import NeuronOptions, SurrogateOptions
 
+Scan = Callable[[torch.Tensor, torch.Tensor | None, Dynamics], torch.Tensor]
 SURROGATES = ("atan", "sigmoid", "triangle", "rectangle")
 
 
@@ -32,6 +35,25 @@ def answer(node: nn.Module, x: torch.Tensor, weight: torch.Tensor) -> Answer:
     assert x.grad is not None
     leak = node.w.grad if hasattr(node, "w") else None
     return Answer(spikes.detach(), x.grad, None if leak is None else leak.clone())
+
+
+def answers(
+    node: nn.Module, scan: Scan, x: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The same of a form of the neurons: spikes, their gradient, and PLIF's, of others the gradient again."""
+    x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+    node.zero_grad()
+    dynamics = dynamics_of(node)
+    assert dynamics is not None
+    spikes = scan(x, learned_leak(node), dynamics)
+    spikes.backward(weight)
+    assert x.grad is not None
+    return spikes.detach(), x.grad, getattr(node, "w", x).grad.clone()
+
+
+def apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Norm of the differences, of that of ``b``."""
+    return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-9))
 
 
 def options(**more: Any) -> st.SearchStrategy[NeuronOptions]:

@@ -1,52 +1,17 @@
 """ONNX ANNs as torch, torch's newer exporter and tf2onnx write them, against ONNX Runtime."""
 
-import contextlib
-import io
-import warnings
-
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from support.anns import PlainNet, ResidualNet, seen
+from support.onnx_anns import exported, network, node, numbers, same, saved
 
 from snn_deploy.convert.ann import Runner
 from snn_deploy.convert.from_onnx import from_onnx
-from snn_deploy.core.errors import DataError, SnnDeployError, UnsupportedError
+from snn_deploy.core.errors import UnsupportedError
 from snn_deploy.core.registry import Options
 from snn_deploy.models.public_resnet import cifar_resnet
-
-
-def saved(model, tmp_path):
-    file = tmp_path / "net.onnx"
-    file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-    return file
-
-
-def exported(module, shape, opset, tmp_path):
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module, (torch.zeros(2, *shape),), stream, opset_version=opset, dynamo=False,
-            input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "batch"}},
-        )  # fmt: skip
-    return saved(stream.getvalue(), tmp_path)
-
-
-def same(file, shape, *, last=False):
-    """The network in ``file``, after checking its scores against ONNX Runtime's."""
-    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    given = x.transpose(0, 2, 3, 1) if last else x
-    (wanted,) = session.run(None, {session.get_inputs()[0].name: given})
-    ann = from_onnx(file)
-    torch.testing.assert_close(
-        Runner(ann)(torch.from_numpy(x)), torch.from_numpy(wanted), rtol=1e-3, atol=1e-4
-    )
-    return ann
 
 
 @pytest.mark.parametrize("opset", [11, 13, 17, 18])
@@ -61,25 +26,6 @@ def test_public_networks_keep_the_names_of_their_layers(tmp_path):
     network = seen(cifar_resnet(1, Options(), in_shape=(3, 32, 32), classes=10))
     ann = same(exported(network, (3, 32, 32), 17, tmp_path), (3, 32, 32))
     assert {"layer1.0.conv1", "layer3.0.conv2", "layer1.0.relu", "linear"} <= set(ann.nodes)
-
-
-def network(nodes, constants, shape=("b", 3, 8, 8), opset=17, rank=2):
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "k", "h", "w"][:rank])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def node(kind, inputs, outputs, **attributes):
-    return helper.make_node(kind, inputs.split(), outputs.split(), name=f"{kind}_{outputs}", **attributes)
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) / 2
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18, 22])
@@ -138,11 +84,7 @@ def test_one_channel_is_put_in_front_by_a_reshape(tmp_path):
         "w2": numbers(8, 5, seed=1),
     }  # fmt: skip
     file = saved(network(nodes, constants, shape=("b", 6, 4, 1)), tmp_path)
-    x = np.random.default_rng(0).normal(size=(3, 1, 6, 4)).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (wanted,) = session.run(None, {"x": x.transpose(0, 2, 3, 1)})
-    ann = from_onnx(file)
-    torch.testing.assert_close(Runner(ann)(torch.from_numpy(x)), torch.from_numpy(wanted))
+    ann = same(file, (1, 6, 4), last=True)
     assert ann.shapes["input"] == (1, 6, 4)
 
 
@@ -262,96 +204,3 @@ def test_channels_are_not_taken_for_an_axis_of_the_image(kind, more, tmp_path):
     constants = {"w": numbers(4, 3, 1, 1), "a": np.array([0]), "b": np.array([9])}
     with pytest.raises(UnsupportedError, match="channels last"):
         from_onnx(saved(network(nodes, constants, shape=("b", 3, 3, 3), rank=4), tmp_path))
-
-
-def damaged(change):
-    model = network([node("Relu", "x", "y")], {"w": numbers(2, 2)})
-    change(model)
-    return model
-
-
-def _loop(model):
-    body = helper.make_graph([], "b", [], [])
-    model.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=body, else_branch=body))
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        (lambda m: m.opset_import[0].__setattr__("version", 9), "operator set 9"),
-        (lambda m: m.graph.initializer[0].__setattr__("data_location", 1), "another file"),
-        (lambda m: m.graph.initializer[0].dims.append(2**40), "has the shape"),
-        (_loop, "holds a graph"),
-        (lambda m: m.graph.node[0].input.__setitem__(0, "nowhere"), "not a sound"),
-    ],
-)
-def test_damaged_files_are_refused(change, text, tmp_path):
-    with pytest.raises(DataError) as caught:
-        from_onnx(saved(damaged(change), tmp_path))
-    assert text in str(caught.value)
-
-
-def test_a_constant_of_absurd_size_is_refused(tmp_path):
-    nodes = [
-        helper.make_node("ConstantOfShape", ["n"], ["big"], name="big"),
-        node("Add", "x big", "s"),
-        node("Relu", "s", "y"),
-    ]
-    with pytest.raises(UnsupportedError, match="do not fit"):
-        from_onnx(saved(network(nodes, {"n": np.array([2**20, 2**20], np.int64)}), tmp_path))
-
-
-def test_an_open_size_and_a_missing_file_are_refused(tmp_path):
-    with pytest.raises(UnsupportedError, match="fixed sizes"):
-        from_onnx(saved(network([node("Relu", "x", "y")], {}, shape=("b", 3, "h", "w")), tmp_path))
-    with pytest.raises(DataError, match="no ONNX file"):
-        from_onnx(tmp_path / "none.onnx")
-    (tmp_path / "text.onnx").write_bytes(b"hello")
-    with pytest.raises(DataError):
-        from_onnx(tmp_path / "text.onnx")
-
-
-def test_padding_and_channels_of_absurd_size_take_no_memory(tmp_path):
-    wide = [node("Conv", "x w", "c", pads=[0, 0, 2**40, 2**40]), node("Relu", "c", "y")]
-    with pytest.raises(UnsupportedError, match="parts do not fit"):
-        from_onnx(saved(network(wide, {"w": numbers(4, 3, 3, 3)}, rank=4), tmp_path))
-    deep = [node("Pad", "x p", "q"), node("Relu", "q", "y")]
-    amounts = np.array([0, 2**40, 0, 0, 0, 0, 0, 0], np.int64)
-    with pytest.raises(UnsupportedError, match="more channels"):
-        from_onnx(saved(network(deep, {"p": amounts}, rank=4), tmp_path))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_changed_in_a_file_ends_in_an_error_of_ours(seed, tmp_path):
-    torch.manual_seed(0)
-    good = exported(seen(ResidualNet()), (1, 12, 12), 17, tmp_path).read_bytes()
-    generator = np.random.default_rng(seed)
-    kinds = [
-        "Add",
-        "Mul",
-        "Reshape",
-        "Slice",
-        "Gather",
-        "Concat",
-        "Pad",
-        "Transpose",
-        "Squeeze",
-        "Clip",
-        "Shape",
-    ]
-    for number in range(60):
-        if number % 2:
-            damage = bytearray(good)
-            for place in generator.integers(0, len(good), 3):
-                damage[place] = generator.integers(0, 256)
-            content = bytes(damage)
-        else:
-            model = onnx.load_model_from_string(good)
-            part = model.graph.node[generator.integers(0, len(model.graph.node))]
-            if number % 4:
-                part.op_type = kinds[generator.integers(0, len(kinds))]
-            else:
-                del part.input[:1]
-            content = model.SerializeToString()
-        with contextlib.suppress(SnnDeployError):
-            from_onnx(saved(content, tmp_path))

@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.neurons import batch, options
+from support.neurons import answers, apart, batch, options
 
-from snn_deploy.distill.neurons.dynamics import dynamics_of, learned_leak
+from snn_deploy.distill.neurons.dynamics import dynamics_of
 from snn_deploy.distill.neurons.written_out import written_out
+from snn_deploy.distill.step import channels_last
 from snn_deploy.models.neurons import make_neuron
 from snn_deploy.models.options import NeuronOptions
 
@@ -26,18 +27,6 @@ BOUNDS = {torch.float32: 1e-5, torch.bfloat16: 2**-7}
 by up to one place of its 8 bits."""
 
 
-def answers(node, scan, x, weight):
-    x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    node.zero_grad()
-    spikes = scan(x, learned_leak(node), dynamics_of(node))
-    spikes.backward(weight)
-    return spikes.detach(), x.grad, getattr(node, "w", x).grad.clone()
-
-
-def apart(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-9))
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     options=options(),
@@ -50,7 +39,7 @@ def test_equals_written_out(options: NeuronOptions, steps: int, seed: int, dtype
     node = make_neuron(options)
     x, weight = (v.to(dtype) for v in batch(steps, seed, 2, 3, 9, 11))
     if last:
-        x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view(x.shape)
+        x = channels_last(x)
     own, reference = (answers(node, scan, x, weight) for scan in (fused, written_out))
     assert own[0].stride() == x.stride()
     assert torch.equal(own[0], reference[0])

@@ -6,34 +6,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.neurons import SURROGATES, answer, batch, options
+from support.neurons import SURROGATES, answer, answers, apart, batch, options
 from torch import nn
 
 from snn_deploy.distill.neurons.choice import described, scanned, slow_paths
-from snn_deploy.distill.neurons.dynamics import Dynamics, dynamics_of, learned_leak
+from snn_deploy.distill.neurons.dynamics import Dynamics, dynamics_of
 from snn_deploy.distill.neurons.looped import looped
 from snn_deploy.distill.neurons.written_out import written_out
+from snn_deploy.distill.step import channels_last
 from snn_deploy.models.neurons import make_neuron, make_surrogate
 from snn_deploy.models.options import NeuronOptions, SurrogateOptions
 from snn_deploy.models.started import StartedIF
 
 FAST = [name for name in SURROGATES if name != "sigmoid"]
-
-
-def answers(node, scan, x, weight):
-    x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    node.zero_grad()
-    spikes = scan(x, learned_leak(node), dynamics_of(node))
-    spikes.backward(weight)
-    return spikes.detach(), x.grad, getattr(node, "w", x).grad.clone()
-
-
-def apart(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-9))
-
-
-def channels_last(x: torch.Tensor) -> torch.Tensor:
-    return x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view(x.shape)
 
 
 def started(surrogate: SurrogateOptions, detach: bool, seed: int, channels: int) -> StartedIF:
@@ -140,8 +125,9 @@ def test_what_is_said_of_it(instructions: bool, monkeypatch: pytest.MonkeyPatch)
     assert [line.partition(":")[2] for line in said] == ([] if instructions else [" train.amp=off is faster"])
 
 
-def test_the_state_is_float32():
+@pytest.mark.parametrize("scan", [looped, written_out])
+def test_the_state_is_float32(scan):
     """257 steps of 1/256 reach the threshold 1 only where the sum has more than bfloat16's 8 bits."""
     dynamics = Dynamics(None, False, 1.0, 1.0, 0.0, True, "rectangle", 1.0)
-    spikes = looped(torch.full((257, 1), 1 / 256, dtype=torch.bfloat16), None, dynamics)
+    spikes = scan(torch.full((257, 1), 1 / 256, dtype=torch.bfloat16), None, dynamics)
     assert spikes.nonzero()[:, 0].tolist() == [255]
