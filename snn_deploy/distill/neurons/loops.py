@@ -90,6 +90,14 @@ def _reset(rules: Rules, n: int, h: Floats, threshold: Floats, drop: Floats, v: 
             v[i] = rest if h[i] >= threshold[i] else h[i]
 
 
+@inlined
+def _block(unit: int, width: int, values: int) -> tuple[int, int, int]:
+    """How many neurons a block has, where they begin, and where their ``values`` thresholds do."""
+    blocks = (width + BLOCK - 1) // BLOCK
+    start = unit % blocks * BLOCK
+    return min(BLOCK, width - start), unit // blocks * width + start, start if values != BLOCK else 0
+
+
 @compiled
 def forward(
     x: Words, spikes: Words, rules: Rules, threshold: Floats, drop: Floats, width: int, units: Any
@@ -101,11 +109,8 @@ def forward(
     """
     v, h, now = np.empty((3, BLOCK), np.float32)
     bits = now.view(np.uint32)
-    blocks = (width + BLOCK - 1) // BLOCK
     for unit in range(units[0], units[1]):
-        start = unit % blocks * BLOCK
-        n, at = min(BLOCK, width - start), unit // blocks * width + start
-        of = start if len(threshold) != BLOCK else 0
+        n, at, of = _block(unit, width, len(threshold))
         reach, taken = threshold[of : of + n], drop[of : of + n]
         v[:n] = rules.rest
         for t in range(len(x)):
@@ -164,11 +169,8 @@ def backward(
     learned, rest = rules.leak == LEARNED, rules.rest
     keeps = np.float32(1) - rules.share if rules.leak != FREE else np.float32(1)
     gain = rules.share if rules.decay_input else np.float32(1)
-    blocks = (width + BLOCK - 1) // BLOCK
     for unit in range(units[0], units[1]):
-        start = unit % blocks * BLOCK
-        n, at = min(BLOCK, width - start), unit // blocks * width + start
-        of = start if len(threshold) != BLOCK else 0
+        n, at, of = _block(unit, width, len(threshold))
         reach, taken = threshold[of : of + n], drop[of : of + n]
         v[:n] = rest
         later[:n] = 0
